@@ -1,0 +1,44 @@
+/// What a delta may claim before it is refused: a ceiling for each resource, each with the attack
+/// that it stops.
+///
+/// The defaults suit a school laptop with 2 GiB of memory. A tree or delta that a ceiling refuses is
+/// refused before memory is allocated or a file is written for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Files in a tree: stops ten million entries of no length from filling a disk's inodes.
+    pub max_files: u64,
+    /// Bytes of one file: stops a claim of exabytes from overflowing sums.
+    pub max_file_bytes: u64,
+    /// Bytes of a whole tree: stops a small delta from filling the disk.
+    pub max_tree_bytes: u64,
+    /// Bytes of a delta's plan once decompressed: stops a bomb in the part that is read whole.
+    pub max_plan_bytes: u64,
+    /// Bytes of old files that one frame may ask to have in memory at once.
+    pub max_reference_bytes: u64,
+    /// Bytes that one frame may decode to: bounds the decoder's window.
+    pub max_frame_bytes: u64,
+    /// Frames in a delta: stops a plan of endless empty frames.
+    pub max_frames: u64,
+}
+
+impl Limits {
+    /// Returns the ceilings that every client keeps unless its host sets others.
+    pub const fn standard() -> Limits {
+        Limits {
+            max_files: 1_000_000,
+            max_file_bytes: 1 << 40,
+            max_tree_bytes: 1 << 42,
+            max_plan_bytes: 256 << 20,
+            max_reference_bytes: 64 << 20,
+            max_frame_bytes: 64 << 20,
+            max_frames: 4_000_000,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits::standard()
+    }
+}
