@@ -58,6 +58,12 @@ impl Deref for MappedFile {
     }
 }
 
+impl AsRef<[u8]> for MappedFile {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
 /// The only unsafe code of the workspace.
 #[allow(unsafe_code)]
 fn map(file: &File) -> io::Result<memmap2::Mmap> {
@@ -76,6 +82,14 @@ mod tests {
         let path = folder.path().join("empty");
         std::fs::write(&path, b"").unwrap();
         assert_eq!(&*MappedFile::open(&path).unwrap(), b"");
+    }
+
+    #[test]
+    fn mapped_file_shows_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lesson");
+        std::fs::write(&path, b"lesson").unwrap();
+        assert_eq!(MappedFile::open(&path).unwrap().as_ref(), b"lesson");
     }
 
     #[test]
