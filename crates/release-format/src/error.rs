@@ -120,6 +120,22 @@ pub enum FormatError {
     },
 }
 
+impl FormatError {
+    pub(crate) fn malformed(
+        document: Document,
+        place: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> FormatError {
+        FormatError::Malformed {
+            document,
+            place: place.into(),
+            expected: expected.into(),
+            found: found.into(),
+        }
+    }
+}
+
 /// The kinds of file whose formats this crate owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
