@@ -1,0 +1,347 @@
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
+use pkcs8::LineEnding;
+use zeroize::Zeroizing;
+
+use crate::PublishError;
+use crate::storage::folder::sync_folder;
+
+/// A folder of private keys, one PKCS#8 PEM file a role: `root.pem`, `acme.pem`.
+///
+/// The files are readable by their owner alone, and refused where others can read them. With a
+/// passphrase they are encrypted (scrypt and AES-256). `openssl pkey` reads both kinds.
+pub struct KeyStore {
+    folder: PathBuf,
+    passphrase: Option<Zeroizing<String>>,
+}
+
+impl KeyStore {
+    /// Returns the keys in `folder`, which is created with the first key.
+    pub fn folder(folder: impl Into<PathBuf>) -> KeyStore {
+        KeyStore {
+            folder: folder.into(),
+            passphrase: None,
+        }
+    }
+
+    /// Opens encrypted keys, and encrypts new ones, with `passphrase`.
+    pub fn with_passphrase(mut self, passphrase: impl Into<String>) -> KeyStore {
+        self.passphrase = Some(Zeroizing::new(passphrase.into()));
+        self
+    }
+
+    /// Returns the folder.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Returns where the key of `role` lies, or would.
+    pub fn path_of(&self, role: &str) -> PathBuf {
+        self.folder.join(format!("{role}.pem"))
+    }
+
+    /// Whether there is a key of `role`.
+    pub fn has(&self, role: &str) -> bool {
+        self.path_of(role).is_file()
+    }
+
+    /// Makes a new key for `role`, durably, and returns it.
+    ///
+    /// # Errors
+    /// [`PublishError::KeyExists`] when there is one already: a key is never overwritten.
+    pub fn generate(&self, role: &str) -> Result<RoleKey, PublishError> {
+        let path = self.path_of(role);
+        let mut seed = Zeroizing::new([0_u8; 32]);
+        getrandom::fill(seed.as_mut_slice()).map_err(|error| {
+            PublishError::io("make a key for", &path, io::Error::other(error.to_string()))
+        })?;
+        let key = SigningKey::from_bytes(&seed);
+        let pem = self.encode(&key).map_err(|error| {
+            PublishError::io("encode", &path, io::Error::other(error.to_string()))
+        })?;
+        match self.write(&path, pem.as_bytes()) {
+            Ok(()) => Ok(RoleKey::new(role, path, key)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(PublishError::KeyExists {
+                    role: role.to_owned(),
+                    path,
+                })
+            }
+            Err(error) => Err(PublishError::io("write", &path, error)),
+        }
+    }
+
+    /// Returns the key of `role`.
+    ///
+    /// # Errors
+    /// [`PublishError::KeyMissing`], [`PublishError::KeyExposed`], [`PublishError::KeyLocked`],
+    /// [`PublishError::WrongPassphrase`] or [`PublishError::KeyMalformed`].
+    pub fn load(&self, role: &str) -> Result<RoleKey, PublishError> {
+        let path = self.path_of(role);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(PublishError::KeyMissing {
+                    role: role.to_owned(),
+                    path,
+                });
+            }
+            Err(error) => return Err(PublishError::io("open", &path, error)),
+        };
+        refuse_exposed(&path, &file)?;
+        let pem = read_pem(&file).map_err(|error| PublishError::io("read", &path, error))?;
+        let key = self.decode(&path, &pem)?;
+        Ok(RoleKey::new(role, path, key))
+    }
+
+    /// Returns the key of `role`, made anew where there is none, and whether it was.
+    ///
+    /// # Errors
+    /// As [`KeyStore::generate`] and [`KeyStore::load`].
+    pub fn load_or_generate(&self, role: &str) -> Result<(RoleKey, bool), PublishError> {
+        match self.load(role) {
+            Err(PublishError::KeyMissing { .. }) => self.generate(role).map(|key| (key, true)),
+            loaded => loaded.map(|key| (key, false)),
+        }
+    }
+
+    fn encode(&self, key: &SigningKey) -> Result<Zeroizing<String>, pkcs8::Error> {
+        // The public half is left out: OpenSSL 3.0 reads no PKCS#8 file that has it.
+        let pair = KeypairBytes {
+            secret_key: key.to_bytes(),
+            public_key: None,
+        };
+        match &self.passphrase {
+            Some(passphrase) => pair.to_pkcs8_encrypted_pem(passphrase.as_bytes(), LineEnding::LF),
+            None => pair.to_pkcs8_pem(LineEnding::LF),
+        }
+    }
+
+    fn decode(&self, path: &Path, pem: &str) -> Result<SigningKey, PublishError> {
+        let malformed = |error: pkcs8::Error| PublishError::KeyMalformed {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        };
+        if !pem.contains(ENCRYPTED_LABEL) {
+            return SigningKey::from_pkcs8_pem(pem).map_err(malformed);
+        }
+        let Some(passphrase) = &self.passphrase else {
+            return Err(PublishError::KeyLocked {
+                path: path.to_owned(),
+            });
+        };
+        SigningKey::from_pkcs8_encrypted_pem(pem, passphrase.as_bytes()).map_err(
+            |error| match error {
+                pkcs8::Error::EncryptedPrivateKey(_) => PublishError::WrongPassphrase {
+                    path: path.to_owned(),
+                },
+                other => malformed(other),
+            },
+        )
+    }
+
+    fn write(&self, path: &Path, pem: &[u8]) -> io::Result<()> {
+        let mut folder = fs::DirBuilder::new();
+        let mut file = File::options();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+            folder.mode(0o700);
+            file.mode(0o600);
+        }
+        folder.recursive(true).create(&self.folder)?;
+        let mut file = file.create_new(true).write(true).open(path)?;
+        file.write_all(pem)?;
+        file.sync_all()?;
+        sync_folder(&self.folder)
+    }
+}
+
+impl fmt::Debug for KeyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyStore")
+            .field("folder", &self.folder)
+            .field("encrypted", &self.passphrase.is_some())
+            .finish()
+    }
+}
+
+/// The private key of one role; wiped from memory when it is dropped.
+pub struct RoleKey {
+    role: String,
+    path: PathBuf,
+    key: SigningKey,
+}
+
+impl RoleKey {
+    fn new(role: &str, path: PathBuf, key: SigningKey) -> RoleKey {
+        RoleKey {
+            role: role.to_owned(),
+            path,
+            key,
+        }
+    }
+
+    /// Returns the role that the key signs for.
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// Returns the 32 bytes of the public key.
+    pub fn public_bytes(&self) -> [u8; 32] {
+        self.key.verifying_key().to_bytes()
+    }
+
+    /// Returns where the key came from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl fmt::Debug for RoleKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RoleKey")
+            .field("role", &self.role)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(unix)]
+fn refuse_exposed(path: &Path, file: &File) -> Result<(), PublishError> {
+    use std::os::unix::fs::PermissionsExt;
+    let metadata = file
+        .metadata()
+        .map_err(|error| PublishError::io("look at", path, error))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(PublishError::KeyExposed {
+        path: path.to_owned(),
+        mode,
+    })
+}
+
+#[cfg(not(unix))]
+fn refuse_exposed(_path: &Path, _file: &File) -> Result<(), PublishError> {
+    Ok(())
+}
+
+fn read_pem(file: &File) -> io::Result<Zeroizing<String>> {
+    // Room for all that is read, so that no copy stays behind where the text grew.
+    let mut pem = Zeroizing::new(String::with_capacity(MAX_PEM_BYTES));
+    io::Read::read_to_string(&mut io::Read::take(file, MAX_PEM_BYTES as u64), &mut pem)?;
+    Ok(pem)
+}
+
+const ENCRYPTED_LABEL: &str = "BEGIN ENCRYPTED PRIVATE KEY";
+/// Many times what a key needs.
+const MAX_PEM_BYTES: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, KeyStore) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = KeyStore::folder(folder.path().join("keys"));
+        (folder, store)
+    }
+
+    #[test]
+    fn generated_key_is_loaded_again_and_never_overwritten() {
+        let (_folder, store) = store();
+        let (made, is_new) = store.load_or_generate("acme").unwrap();
+        let (loaded, is_newer) = store.load_or_generate("acme").unwrap();
+        assert_eq!((is_new, is_newer), (true, false));
+        assert_eq!(made.key.to_bytes(), loaded.key.to_bytes());
+        let again = store.generate("acme");
+        assert!(matches!(again, Err(PublishError::KeyExists { .. })));
+    }
+
+    #[test]
+    fn missing_key_is_named_with_role_and_file() {
+        let (_folder, store) = store();
+        match store.load("snapshot") {
+            Err(PublishError::KeyMissing { role, path }) => {
+                assert_eq!(role, "snapshot");
+                assert_eq!(path, store.path_of("snapshot"));
+            }
+            other => panic!("expected a missing key, found {other:?}"),
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn key_that_others_can_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let (_folder, store) = store();
+        store.generate("root").unwrap();
+        let path = store.path_of("root");
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let refused = store.load("root");
+        assert!(matches!(
+            refused,
+            Err(PublishError::KeyExposed { mode: 0o640, .. })
+        ));
+    }
+
+    #[test]
+    fn encrypted_key_opens_with_its_passphrase_alone() {
+        let (folder, store) = store();
+        let store = store.with_passphrase("correct horse");
+        let made = store.generate("root").unwrap();
+        let text = fs::read_to_string(store.path_of("root")).unwrap();
+        assert!(text.contains(ENCRYPTED_LABEL));
+        let loaded = store.load("root").unwrap();
+        assert_eq!(made.key.to_bytes(), loaded.key.to_bytes());
+        let other = || KeyStore::folder(folder.path().join("keys"));
+        let locked = other().load("root");
+        assert!(matches!(locked, Err(PublishError::KeyLocked { .. })));
+        let wrong = other().with_passphrase("battery staple").load("root");
+        assert!(matches!(wrong, Err(PublishError::WrongPassphrase { .. })));
+    }
+
+    #[test]
+    fn file_that_is_no_key_is_refused() {
+        let (_folder, store) = store();
+        store.write(&store.path_of("root"), b"lesson").unwrap();
+        let refused = store.load("root");
+        assert!(matches!(refused, Err(PublishError::KeyMalformed { .. })));
+    }
+
+    #[test]
+    fn openssl_reads_plain_and_encrypted_keys() {
+        let (_folder, store) = store();
+        store.generate("plain").unwrap();
+        let store = store.with_passphrase("correct horse");
+        store.generate("encrypted").unwrap();
+        for role in ["plain", "encrypted"] {
+            let run = std::process::Command::new("openssl")
+                .args([
+                    "pkey",
+                    "-noout",
+                    "-text",
+                    "-passin",
+                    "pass:correct horse",
+                    "-in",
+                ])
+                .arg(store.path_of(role))
+                .output();
+            let Ok(output) = run else {
+                eprintln!("skipped: openssl is not installed");
+                return;
+            };
+            let told = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(told.contains("ED25519"), "{role}: {output:?}");
+        }
+    }
+}

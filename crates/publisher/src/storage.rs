@@ -1,0 +1,85 @@
+//! Where a repository lies: the one seam that its bytes pass.
+
+use std::path::{Path, PathBuf};
+
+use diff_core::FileBytes;
+
+use crate::PublishError;
+
+pub(crate) mod folder;
+
+/// A place that holds the files of a repository under `/`-separated locations.
+///
+/// Whatever is put stands there whole or not at all, and all that was put before a
+/// [`Storage::sync`] survives a power cut behind it. Those two promises are what the publishing order
+/// rests on.
+pub trait Storage: Send + Sync {
+    /// Puts a file at `location`, in the place of one that is there.
+    ///
+    /// # Errors
+    /// [`PublishError::Storage`].
+    fn put(&self, location: &str, source: Source<'_>) -> Result<(), PublishError>;
+
+    /// Puts a file at `location` unless one is there, and returns whether it did.
+    ///
+    /// # Errors
+    /// [`PublishError::Storage`].
+    fn put_if_absent(&self, location: &str, source: Source<'_>) -> Result<bool, PublishError>;
+
+    /// Makes durable all that was put.
+    ///
+    /// # Errors
+    /// [`PublishError::Storage`].
+    fn sync(&self) -> Result<(), PublishError>;
+
+    /// Returns the file at `location`, or nothing where there is none.
+    ///
+    /// # Errors
+    /// [`PublishError::Storage`].
+    fn get(&self, location: &str) -> Result<Option<FileBytes>, PublishError>;
+
+    /// Returns the locations of all files that begin with `prefix`, in their byte order.
+    ///
+    /// # Errors
+    /// [`PublishError::Storage`].
+    fn list(&self, prefix: &str) -> Result<Vec<String>, PublishError>;
+
+    /// Takes the right to publish, which one publisher has at a time.
+    ///
+    /// # Errors
+    /// [`PublishError::Busy`] while another has it.
+    fn lock(&self) -> Result<StorageLock, PublishError>;
+
+    /// Returns a folder for unfinished work, which is cleared with the lock.
+    ///
+    /// # Errors
+    /// [`PublishError::Storage`].
+    fn scratch(&self) -> Result<PathBuf, PublishError>;
+
+    /// Returns what people call this place.
+    fn address(&self) -> String;
+}
+
+/// What is put into a storage.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// Bytes in memory.
+    Bytes(&'a [u8]),
+    /// A file in the scratch folder, which may be gone afterwards: it is moved where that is cheaper
+    /// than a copy.
+    Scratch(&'a Path),
+}
+
+/// The right to publish; given up when dropped.
+pub struct StorageLock {
+    _held: Box<dyn Send>,
+}
+
+impl StorageLock {
+    /// Returns a lock that is given up when `held` is dropped.
+    pub fn holding(held: impl Send + 'static) -> StorageLock {
+        StorageLock {
+            _held: Box::new(held),
+        }
+    }
+}
