@@ -8,6 +8,8 @@ mod reference;
 mod utc;
 mod verified;
 mod version;
+#[cfg(test)]
+mod worked_example;
 
 pub use content::archive::{Archive, ArchiveError, ArchiveWriter, ArchivedChunk};
 pub use content::chunk::{Chunk, ChunkEncoder, EncodedChunk};

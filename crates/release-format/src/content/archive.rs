@@ -26,6 +26,8 @@ use crate::{ContentReference, Document, FormatError, Verified};
 /// assert_eq!(archive.read(&chunk.chunk().digest()), Some(Ok(b"lesson".to_vec())));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc = ""]
+#[doc = include_str!("../../../../docs/src/formats/archive.md")]
 pub struct Archive<T> {
     bytes: Verified<T>,
     chunks: Vec<ArchivedChunk>,
@@ -322,3 +324,217 @@ const LARGEST_CHUNK_BYTES: usize = Digest::LENGTH + 10;
 const LARGEST_COUNT_BYTES: usize = 5;
 /// The length of the table and the magic.
 const TRAILER_BYTES: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ChunkEncoder;
+    use crate::worked_example;
+
+    fn decode(bytes: &[u8]) -> Result<Archive<&[u8]>, FormatError> {
+        Archive::decode(Verified::new(bytes, &ContentReference::of(bytes)).unwrap())
+    }
+
+    fn refusal(bytes: &[u8]) -> FormatError {
+        decode(bytes).map(|_| ()).unwrap_err()
+    }
+
+    fn encode(chunks: &[&[u8]]) -> Vec<u8> {
+        let mut encoder = ChunkEncoder::new(19).unwrap();
+        let mut writer = ArchiveWriter::new(Vec::new()).unwrap();
+        for chunk in chunks {
+            writer.push(&encoder.encode(chunk).unwrap()).unwrap();
+        }
+        let (bytes, reference) = writer.finish().unwrap();
+        assert_eq!(reference, ContentReference::of(&bytes));
+        bytes
+    }
+
+    /// An archive of `payload` whose table holds a count and these chunks.
+    fn with_table(payload: &[u8], count: u64, table: &[WireChunk]) -> Vec<u8> {
+        let mut bytes = [&HEADER.bytes(), payload].concat();
+        let start = bytes.len();
+        binary::append(&count, &mut bytes);
+        for chunk in table {
+            binary::append(chunk, &mut bytes);
+        }
+        let length = u32::try_from(bytes.len() - start).unwrap();
+        bytes.extend_from_slice(&length.to_le_bytes());
+        bytes.extend_from_slice(&HEADER.magic);
+        bytes
+    }
+
+    fn stored(bytes: &[u8]) -> WireChunk {
+        let length = u32::try_from(bytes.len()).unwrap();
+        WireChunk {
+            digest: *Digest::of(bytes).as_bytes(),
+            length,
+            encoded_length: length,
+        }
+    }
+
+    #[test]
+    fn documented_example_decodes_and_encodes() {
+        let bytes = worked_example::bytes(include_str!("../../../../docs/src/formats/archive.md"));
+        let course = b"lesson ".repeat(40);
+        let archive = decode(&bytes).unwrap();
+        let offsets: Vec<_> = archive.chunks().iter().map(|at| at.offset).collect();
+        assert_eq!(offsets, [5, 11]);
+        for expected in [&b"lesson"[..], &course] {
+            let read = archive.read(&Digest::of(expected)).unwrap().unwrap();
+            assert_eq!(read, expected);
+        }
+        assert_eq!(archive.read(&Digest::of(b"absent")), None);
+        assert_eq!(encode(&[b"lesson", &course]), bytes);
+    }
+
+    #[test]
+    fn archive_without_chunks_is_an_archive() {
+        assert_eq!(decode(&encode(&[])).unwrap().chunks(), []);
+    }
+
+    #[test]
+    fn chunk_that_is_pushed_twice_lies_there_once() {
+        let mut encoder = ChunkEncoder::new(1).unwrap();
+        let [one, two] = [b"one", b"two"].map(|bytes| encoder.encode(bytes).unwrap());
+        let mut writer = ArchiveWriter::new(Vec::new()).unwrap();
+        let offsets = [&one, &two, &one].map(|chunk| writer.push(chunk).unwrap());
+        assert_eq!(offsets, [5, 8, 5]);
+        let (bytes, _) = writer.finish().unwrap();
+        assert_eq!(decode(&bytes).unwrap().chunks().len(), 2);
+    }
+
+    #[test]
+    fn announced_length_is_never_below_the_real_one() {
+        let mut encoder = ChunkEncoder::new(1).unwrap();
+        let mut writer = ArchiveWriter::new(Vec::new()).unwrap();
+        for number in 0..300_u32 {
+            writer
+                .push(&encoder.encode(&number.to_le_bytes()).unwrap())
+                .unwrap();
+        }
+        let announced = writer.length();
+        let (_, reference) = writer.finish().unwrap();
+        assert!((reference.length..=reference.length + 4).contains(&announced));
+    }
+
+    #[test]
+    fn full_archive_takes_no_more() {
+        let mut encoder = ChunkEncoder::new(1).unwrap();
+        let mut writer = ArchiveWriter::new(io::sink()).unwrap();
+        let mut noise = vec![0; Chunk::MAX_LENGTH as usize];
+        let mut fill = Digest::of(b"noise");
+        for piece in noise.chunks_mut(Digest::LENGTH) {
+            piece.copy_from_slice(fill.as_bytes());
+            fill = Digest::of(piece);
+        }
+        for number in 0..1024_u32 {
+            noise[..4].copy_from_slice(&number.to_le_bytes());
+            let chunk = encoder.encode(&noise).unwrap();
+            if !writer.has_room_for(&chunk) {
+                assert_eq!(number, 1023);
+                assert!(matches!(
+                    writer.push(&chunk),
+                    Err(ArchiveError::Full { chunks: 1023, .. })
+                ));
+                let (_, reference) = writer.finish().unwrap();
+                assert!(reference.length <= ContentReference::MAX_LENGTH);
+                return;
+            }
+            writer.push(&chunk).unwrap();
+        }
+        panic!("1 GiB of chunks went into one archive");
+    }
+
+    #[test]
+    fn writer_whose_output_failed_refuses_further_work() {
+        struct Full(usize);
+        impl Write for Full {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                if self.0 == 0 {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                let taken = bytes.len().min(self.0);
+                self.0 -= taken;
+                Ok(taken)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let chunk = ChunkEncoder::new(1).unwrap().encode(b"lesson").unwrap();
+        assert!(matches!(
+            ArchiveWriter::new(Full(4)),
+            Err(ArchiveError::Output(_))
+        ));
+        let mut writer = ArchiveWriter::new(Full(8)).unwrap();
+        assert!(matches!(writer.push(&chunk), Err(ArchiveError::Output(_))));
+        assert!(matches!(writer.push(&chunk), Err(ArchiveError::Broken)));
+        assert!(matches!(writer.finish(), Err(ArchiveError::Broken)));
+    }
+
+    #[test]
+    fn repeated_digests_are_refused() {
+        let bytes = with_table(b"oneone", 2, &[stored(b"one"), stored(b"one")]);
+        assert!(matches!(
+            refusal(&bytes),
+            FormatError::Malformed { found, .. } if found.contains("twice")
+        ));
+    }
+
+    #[test]
+    fn payload_that_the_table_does_not_fill_or_overruns_is_refused() {
+        for payload in [&b"on"[..], b"one!", b""] {
+            assert!(matches!(
+                refusal(&with_table(payload, 1, &[stored(b"one")])),
+                FormatError::Malformed { place, .. } if place == "the payload"
+            ));
+        }
+        assert!(decode(&with_table(b"one", 1, &[stored(b"one")])).is_ok());
+    }
+
+    #[test]
+    fn table_with_more_or_fewer_chunks_than_it_claims_is_refused() {
+        assert!(matches!(
+            refusal(&with_table(b"one", 0, &[stored(b"one")])),
+            FormatError::TrailingBytes { .. }
+        ));
+        for count in [2, 1 << 20] {
+            assert!(matches!(
+                refusal(&with_table(b"one", count, &[stored(b"one")])),
+                FormatError::Truncated { .. }
+            ));
+        }
+        assert!(matches!(
+            refusal(&with_table(b"one", u64::MAX, &[stored(b"one")])),
+            FormatError::Limit { .. }
+        ));
+    }
+
+    #[test]
+    fn trailing_bytes_and_a_lying_trailer_are_refused() {
+        let bytes = encode(&[b"lesson"]);
+        for more in [&b"x"[..], b"trailing bytes"] {
+            let longer = [&bytes, more].concat();
+            assert!(matches!(refusal(&longer), FormatError::Malformed { .. }));
+        }
+        for length in [0, 1, bytes.len(), u32::MAX as usize] {
+            let mut lying = bytes.clone();
+            let at = lying.len() - TRAILER_BYTES;
+            let length = u32::try_from(length).unwrap();
+            lying[at..at + 4].copy_from_slice(&length.to_le_bytes());
+            assert!(decode(&lying).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn chunk_that_is_not_what_the_table_says_is_refused_when_it_is_read() {
+        let bytes = with_table(b"two", 1, &[stored(b"one")]);
+        let archive = decode(&bytes).unwrap();
+        assert!(matches!(
+            archive.read(&Digest::of(b"one")),
+            Some(Err(FormatError::WrongDigest { .. }))
+        ));
+    }
+}

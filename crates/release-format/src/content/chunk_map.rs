@@ -30,6 +30,8 @@ impl ChunkPlace {
 /// behind the other, in the order of its manifest.
 ///
 /// Apart from the manifest, because only the routes that rebuild files from chunks need it.
+#[doc = ""]
+#[doc = include_str!("../../../../docs/src/formats/chunk-map.md")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChunkMap {
     archives: Vec<ContentReference>,
@@ -339,3 +341,224 @@ const HEADER: Header = Header {
 const SMALLEST_ARCHIVE_BYTES: usize = Digest::LENGTH + 1;
 /// A digest and four integers.
 const SMALLEST_CHUNK_BYTES: usize = Digest::LENGTH + 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worked_example;
+
+    fn decode(bytes: &[u8]) -> Result<ChunkMap, FormatError> {
+        let reference = ContentReference::of(bytes);
+        let verified = Verified::new(bytes, &reference).unwrap();
+        ChunkMap::decode(&verified, &Limits::standard())
+    }
+
+    fn archive(name: u8) -> ContentReference {
+        ContentReference {
+            digest: Digest::from_bytes([name; Digest::LENGTH]),
+            length: 1000,
+        }
+    }
+
+    /// A chunk of 100 bytes, encoded in 10.
+    fn place(name: u8, archive: u32, offset: u64) -> ChunkPlace {
+        let digest = Digest::from_bytes([name; Digest::LENGTH]);
+        ChunkPlace {
+            chunk: Chunk::new(Document::ChunkMap, digest, 100, 10).unwrap(),
+            archive,
+            offset,
+        }
+    }
+
+    fn refusal(archives: &[ContentReference], chunks: &[ChunkPlace]) -> String {
+        match ChunkMap::new(archives.to_vec(), chunks.to_vec()) {
+            Err(FormatError::Malformed {
+                place,
+                expected,
+                found,
+                ..
+            }) => format!("{place}: expected {expected}, found {found}"),
+            other => panic!("expected Malformed, found {other:?}"),
+        }
+    }
+
+    #[test]
+    fn documented_example_decodes_and_encodes() {
+        let bytes =
+            worked_example::bytes(include_str!("../../../../docs/src/formats/chunk-map.md"));
+        let map = decode(&bytes).unwrap();
+        let offsets: Vec<_> = map.chunks().iter().map(|place| place.offset).collect();
+        assert_eq!(offsets, [5, 11, 5]);
+        assert_eq!(map.total_bytes(), 292);
+        assert_eq!(map.encode(), bytes);
+        assert_eq!(map.reference(), ContentReference::of(&bytes));
+        // The two documents tell of the same archive.
+        let archive =
+            worked_example::bytes(include_str!("../../../../docs/src/formats/archive.md"));
+        assert_eq!(map.archives(), [ContentReference::of(&archive)]);
+        assert_eq!(
+            map.archive_of(&map.chunks()[0]),
+            Some(&ContentReference::of(&archive))
+        );
+        for place in map.chunks() {
+            let start = usize::try_from(place.range().start).unwrap();
+            let end = usize::try_from(place.range().end).unwrap();
+            assert!(place.chunk.decode(&archive[start..end]).is_ok());
+        }
+    }
+
+    #[test]
+    fn empty_stream_has_a_map() {
+        let map = ChunkMap::new(Vec::new(), Vec::new()).unwrap();
+        assert_eq!(decode(&map.encode()), Ok(map.clone()));
+        assert_eq!(map.total_bytes(), 0);
+        assert_eq!(map.spanning(0..10).count(), 0);
+    }
+
+    #[test]
+    fn overlapping_chunks_are_refused() {
+        let told = refusal(&[archive(1)], &[place(1, 0, 5), place(2, 0, 14)]);
+        assert!(told.contains("behind byte 15"), "{told}");
+        // Two digests for the same bytes.
+        let told = refusal(&[archive(1)], &[place(1, 0, 5), place(2, 0, 5)]);
+        assert!(told.contains("behind byte 15"), "{told}");
+        let apart = vec![place(2, 0, 15), place(1, 0, 5), place(3, 1, 8)];
+        assert!(ChunkMap::new(vec![archive(1), archive(2)], apart).is_ok());
+    }
+
+    #[test]
+    fn chunk_in_two_places_is_refused() {
+        let archives = [archive(1), archive(2)];
+        for second in [place(1, 0, 50), place(1, 1, 5)] {
+            let told = refusal(&archives, &[place(1, 0, 5), second]);
+            assert!(told.contains("one place"), "{told}");
+        }
+        let repeated = vec![place(1, 0, 5), place(2, 0, 15), place(1, 0, 5)];
+        assert!(ChunkMap::new(archives.to_vec(), repeated).is_ok());
+    }
+
+    #[test]
+    fn places_outside_the_archives_are_refused() {
+        for outside in [
+            place(1, 1, 5),
+            place(1, u32::MAX, 5),
+            place(1, 0, 4),
+            place(1, 0, 991),
+            place(1, 0, u64::MAX),
+        ] {
+            refusal(&[archive(1)], &[outside]);
+        }
+        assert!(ChunkMap::new(vec![archive(1)], vec![place(1, 0, 990)]).is_ok());
+    }
+
+    #[test]
+    fn repeated_and_overlong_archives_are_refused() {
+        assert!(refusal(&[archive(1), archive(1)], &[]).contains("twice"));
+        let long = ContentReference {
+            length: ContentReference::MAX_LENGTH + 1,
+            ..archive(1)
+        };
+        assert!(matches!(
+            ChunkMap::new(vec![long], Vec::new()),
+            Err(FormatError::Limit { .. })
+        ));
+    }
+
+    #[test]
+    fn claimed_counts_allocate_nothing() {
+        let claiming = |archives: u64, chunks: u64| {
+            let mut bytes = HEADER.bytes().to_vec();
+            binary::append(&archives, &mut bytes);
+            binary::append(&chunks, &mut bytes);
+            bytes
+        };
+        for (bytes, what) in [
+            (claiming(u64::MAX, 0), "archives"),
+            (claiming(0, 10_000_000), "chunks"),
+        ] {
+            match decode(&bytes) {
+                Err(FormatError::Limit { what: found, .. }) => assert_eq!(found, what),
+                other => panic!("expected Limit, found {other:?}"),
+            }
+        }
+        for bytes in [claiming(65_536, 0), claiming(0, 4_000_000)] {
+            assert!(matches!(decode(&bytes), Err(FormatError::Truncated { .. })));
+        }
+    }
+
+    #[test]
+    fn impossible_chunks_are_refused() {
+        let with = |length, encoded_length| {
+            let mut bytes = HEADER.bytes().to_vec();
+            binary::append(&0_u64, &mut bytes);
+            binary::append(&1_u64, &mut bytes);
+            let chunk = WireChunk {
+                digest: [1; Digest::LENGTH],
+                length,
+                archive: 0,
+                offset: 5,
+                encoded_length,
+            };
+            binary::append(&chunk, &mut bytes);
+            decode(&bytes)
+        };
+        for (length, encoded_length) in [(0, 0), (1, 0), (1, 2), (0, 1)] {
+            assert!(matches!(
+                with(length, encoded_length),
+                Err(FormatError::Malformed { .. })
+            ));
+        }
+        for length in [Chunk::MAX_LENGTH + 1, u32::MAX] {
+            assert!(matches!(with(length, 1), Err(FormatError::Limit { .. })));
+        }
+    }
+
+    #[test]
+    fn stream_longer_than_a_tree_may_be_is_refused() {
+        let map = ChunkMap::new(vec![archive(1)], vec![place(1, 0, 5)]).unwrap();
+        let mut limits = Limits::standard();
+        limits.max_tree_bytes = 99;
+        let verified = Verified::new(map.encode(), &map.reference()).unwrap();
+        assert!(matches!(
+            ChunkMap::decode(&verified, &limits),
+            Err(FormatError::Limit { claimed: 100, .. })
+        ));
+    }
+
+    #[test]
+    fn map_of_another_tree_is_refused() {
+        let map = ChunkMap::new(vec![archive(1)], vec![place(1, 0, 5)]).unwrap();
+        let listing = |length| {
+            let entry = diff_core::Entry {
+                path: diff_core::ContentPath::parse("a").unwrap(),
+                length,
+                digest: Digest::of(b"a"),
+            };
+            Listing::new(vec![entry], &Limits::standard()).unwrap()
+        };
+        assert_eq!(map.check_covers(&listing(100)), Ok(()));
+        assert!(matches!(
+            map.check_covers(&listing(101)),
+            Err(FormatError::Malformed { .. })
+        ));
+    }
+
+    #[test]
+    fn spanning_chunks_are_exactly_those_that_hold_a_byte_of_the_range() {
+        let chunks = vec![place(1, 0, 5), place(2, 0, 15), place(1, 0, 5)];
+        let map = ChunkMap::new(vec![archive(1)], chunks).unwrap();
+        for (range, expected) in [
+            (0..1, vec![0]),
+            (0..100, vec![0]),
+            (99..101, vec![0, 100]),
+            (100..200, vec![100]),
+            (50..250, vec![0, 100, 200]),
+            (299..1000, vec![200]),
+            (300..1000, vec![]),
+            (120..120, vec![]),
+        ] {
+            let starts: Vec<_> = map.spanning(range.clone()).map(|(at, _)| at).collect();
+            assert_eq!(starts, expected, "{range:?}");
+        }
+    }
+}

@@ -30,6 +30,8 @@ use crate::{ContentReference, ContentVersion, Document, FormatError, Label, Pack
 /// assert_eq!(Manifest::decode(&published, &Limits::standard())?, manifest);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc = ""]
+#[doc = include_str!("../../../../docs/src/formats/manifest.md")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
     pack: PackName,
@@ -210,3 +212,202 @@ const HEADER: Header = Header {
 };
 /// A path of one byte behind its length, a length, a digest.
 const SMALLEST_FILE_BYTES: usize = 1 + 1 + 1 + Digest::LENGTH;
+
+#[cfg(test)]
+mod tests {
+    use diff_core::PathRule;
+
+    use super::*;
+    use crate::worked_example;
+
+    /// Reads bytes as though they had been published and signed.
+    fn decode_within(bytes: &[u8], limits: &Limits) -> Result<Manifest, FormatError> {
+        let reference = ContentReference::of(bytes);
+        Manifest::decode(&Verified::new(bytes, &reference).unwrap(), limits)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Manifest, FormatError> {
+        decode_within(bytes, &Limits::standard())
+    }
+
+    /// A manifest that claims `count` files and has those of `files`.
+    fn claiming(count: u64, files: &[(&str, u64)]) -> Vec<u8> {
+        let mut bytes = HEADER.bytes().to_vec();
+        binary::append(&"acme/biology-101", &mut bytes);
+        binary::append(&"1.4.0", &mut bytes);
+        binary::append(&7_u64, &mut bytes);
+        binary::append(&count, &mut bytes);
+        for &(path, length) in files {
+            let digest = *Digest::of(path.as_bytes()).as_bytes();
+            let file = WireFile {
+                path,
+                length,
+                digest,
+            };
+            binary::append(&file, &mut bytes);
+        }
+        bytes
+    }
+
+    fn with_files(paths: &[&str]) -> Vec<u8> {
+        let files: Vec<_> = paths.iter().map(|path| (*path, 1)).collect();
+        claiming(files.len() as u64, &files)
+    }
+
+    fn listing_refusal(paths: &[&str]) -> ListingError {
+        match decode(&with_files(paths)) {
+            Err(FormatError::Listing { source, .. }) => source,
+            other => panic!("{paths:?}: expected Listing, found {other:?}"),
+        }
+    }
+
+    #[test]
+    fn documented_example_decodes_and_encodes() {
+        let document = include_str!("../../../../docs/src/formats/manifest.md");
+        let bytes = worked_example::bytes(document);
+        let manifest = decode(&bytes).unwrap();
+        assert_eq!(manifest.pack().as_str(), "acme/bio");
+        assert_eq!(manifest.label().as_str(), "1.4.0");
+        assert_eq!(manifest.sequence(), 300);
+        let files: Vec<_> = manifest
+            .listing()
+            .entries()
+            .iter()
+            .map(|entry| (entry.path.as_str(), entry.length))
+            .collect();
+        assert_eq!(files, [("unit 1/a.html", 6), ("z.mp4", 70_000)]);
+        assert_eq!(
+            manifest.listing().entries()[0].digest,
+            Digest::of(b"lesson")
+        );
+        assert_eq!(manifest.encode(), bytes);
+        assert_eq!(manifest.reference(), ContentReference::of(&bytes));
+        assert!(document.contains(&manifest.digest().to_string()));
+        assert!(document.contains(&manifest.content_version().to_string()));
+    }
+
+    #[test]
+    fn manifest_without_files_is_a_manifest() {
+        let manifest = decode(&with_files(&[])).unwrap();
+        assert_eq!(manifest.listing(), &Listing::empty());
+        let again = Manifest::new(
+            manifest.pack().clone(),
+            manifest.label().clone(),
+            7,
+            Listing::empty(),
+        );
+        assert_eq!(again, manifest);
+    }
+
+    #[test]
+    fn unsorted_paths_are_refused() {
+        assert!(matches!(
+            decode(&with_files(&["b", "a"])),
+            Err(FormatError::Malformed { .. })
+        ));
+        // The bytes of the paths are compared, not their components.
+        assert!(decode(&with_files(&["a", "a-", "b/c"])).is_ok());
+        assert!(matches!(
+            decode(&with_files(&["a/b", "a-"])),
+            Err(FormatError::Malformed { .. })
+        ));
+    }
+
+    #[test]
+    fn repeated_and_colliding_paths_are_refused() {
+        assert!(matches!(
+            listing_refusal(&["a", "a"]),
+            ListingError::Collision(Collision::Repeated { .. })
+        ));
+        assert!(matches!(
+            listing_refusal(&["IMG/a", "img/b"]),
+            ListingError::Collision(Collision::Indistinct { .. })
+        ));
+        assert!(matches!(
+            listing_refusal(&["a", "a/b"]),
+            ListingError::Collision(Collision::FileAndFolder { .. })
+        ));
+    }
+
+    #[test]
+    fn paths_that_climb_or_cannot_be_installed_are_refused() {
+        for (path, rule) in [
+            ("../a", PathRule::Climbing),
+            ("a/../../b", PathRule::Climbing),
+            ("/etc/passwd", PathRule::Empty),
+            ("a//b", PathRule::Empty),
+            ("C:a", PathRule::ForbiddenCharacter),
+            ("a\\..\\b", PathRule::ForbiddenCharacter),
+            ("aux.html", PathRule::ReservedName),
+            ("a.", PathRule::TrailingDotOrSpace),
+            (&"x".repeat(2000), PathRule::LongPath),
+        ] {
+            match decode(&with_files(&[path])) {
+                Err(FormatError::Path { source, .. }) => assert_eq!(source.rule(), rule, "{path}"),
+                other => panic!("{path}: expected Path, found {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_parsed_at_the_door() {
+        let mut bytes = HEADER.bytes().to_vec();
+        binary::append(&"acme", &mut bytes);
+        assert!(matches!(decode(&bytes), Err(FormatError::Name { .. })));
+        let mut bytes = HEADER.bytes().to_vec();
+        binary::append(&"acme/biology-101", &mut bytes);
+        binary::append(&"one point four", &mut bytes);
+        assert!(matches!(decode(&bytes), Err(FormatError::Name { .. })));
+    }
+
+    #[test]
+    fn ten_million_claimed_entries_allocate_nothing() {
+        assert!(matches!(
+            decode(&claiming(10_000_000, &[])),
+            Err(FormatError::Limit {
+                what: "files",
+                claimed: 10_000_000,
+                limit: 1_000_000,
+                ..
+            })
+        ));
+        let mut generous = Limits::standard();
+        generous.max_files = u64::MAX;
+        for count in [10_000_000, u64::MAX] {
+            assert!(matches!(
+                decode_within(&claiming(count, &[("a", 1)]), &generous),
+                Err(FormatError::Truncated { place: "files", .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn lengths_that_lie_are_refused() {
+        let refusal = |files: &[(&str, u64)]| match decode(&claiming(files.len() as u64, files)) {
+            Err(FormatError::Listing { source, .. }) => source,
+            other => panic!("expected Listing, found {other:?}"),
+        };
+        assert!(matches!(
+            refusal(&[("a", u64::MAX)]),
+            ListingError::FileTooLong {
+                length: u64::MAX,
+                ..
+            }
+        ));
+        let paths: Vec<_> = (10..20).map(|number| format!("file {number}")).collect();
+        let files: Vec<_> = paths.iter().map(|path| (path.as_str(), 1 << 40)).collect();
+        assert!(matches!(refusal(&files), ListingError::TreeTooLong { .. }));
+    }
+
+    #[test]
+    fn more_or_fewer_files_than_claimed_are_refused() {
+        assert!(matches!(
+            decode(&claiming(1, &[("a", 1), ("b", 1)])),
+            Err(FormatError::TrailingBytes { count: 35, .. })
+        ));
+        assert!(matches!(
+            decode(&claiming(2, &[("a longer path than most", 1)])),
+            Err(FormatError::Truncated { .. })
+        ));
+    }
+}

@@ -11,6 +11,8 @@ use crate::{ContentReference, Document, FormatError, Label, PackName, UtcTime, V
 ///
 /// A catalogue is a signed target; everything that it names is believed by the digest that it gives.
 /// Withdrawn releases stay listed, since chains of deltas may run through them.
+#[doc = ""]
+#[doc = include_str!("../../../../docs/src/formats/catalogue.md")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Catalogue {
     /// The pack.
@@ -323,3 +325,222 @@ fn malformed(
 const MAX_REASON_BYTES: usize = 1000;
 const MAX_METHODS: usize = 16;
 const MAX_METHOD_BYTES: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worked_example;
+
+    fn decode(bytes: &[u8]) -> Result<Catalogue, FormatError> {
+        Catalogue::decode(&Verified::new(bytes, &ContentReference::of(bytes)).unwrap())
+    }
+
+    fn documented() -> Catalogue {
+        let document = include_str!("../../../../docs/src/formats/catalogue.md");
+        decode(worked_example::json(document).as_bytes()).unwrap()
+    }
+
+    /// Asserts that neither side takes the documented catalogue once it is changed like this.
+    fn assert_refused(change: impl FnOnce(&mut Catalogue), expected: &str) {
+        let mut catalogue = documented();
+        change(&mut catalogue);
+        let written = json::write(&WireCatalogue {
+            schema: json::SCHEMA,
+            pack: catalogue.pack.clone(),
+            releases: catalogue.releases.clone(),
+        });
+        for refused in [
+            catalogue.encode().map(|_| ()).unwrap_err(),
+            decode(&written).map(|_| ()).unwrap_err(),
+        ] {
+            assert!(refused.to_string().contains(expected), "{refused}");
+        }
+    }
+
+    #[test]
+    fn documented_example_decodes() {
+        let catalogue = documented();
+        let [spring, autumn] = &catalogue.releases[..] else {
+            panic!("two releases");
+        };
+        assert_eq!(spring.label.as_str(), "2026-spring");
+        assert!(matches!(
+            &spring.status,
+            ReleaseStatus::Withdrawn { reason } if reason == "unit 1 shows the answers"
+        ));
+        assert_eq!(autumn.published.to_string(), "2026-09-01T08:00:00Z");
+        assert_eq!(autumn.deltas[0].from, None);
+        assert_eq!(autumn.deltas[1].from, Some(spring.manifest.digest));
+        assert_eq!(autumn.deltas[1].methods, ["bsdiff", "zstd"]);
+    }
+
+    #[test]
+    fn catalogue_reads_as_it_is_written_and_is_written_canonically() {
+        let catalogue = documented();
+        let bytes = catalogue.encode().unwrap();
+        assert!(!bytes.contains(&b'\n'));
+        assert!(bytes.starts_with(b"{\"pack\":"));
+        assert_eq!(decode(&bytes).as_ref(), Ok(&catalogue));
+        assert_eq!(decode(&bytes).unwrap().encode().unwrap(), bytes);
+    }
+
+    #[test]
+    fn releases_are_found() {
+        let catalogue = documented();
+        let [spring, autumn] = &catalogue.releases[..] else {
+            panic!("two releases");
+        };
+        let (old, new) = (spring.manifest.digest, autumn.manifest.digest);
+        assert_eq!(catalogue.release(&new), Some(autumn));
+        assert_eq!(catalogue.release(&Digest::of(b"none")), None);
+        assert_eq!(catalogue.labelled(&spring.label), Some(spring));
+        assert_eq!(catalogue.latest(), Some(autumn));
+        assert_eq!(catalogue.next_sequence(), 301);
+        assert_eq!(catalogue.deltas_to(&new).len(), 2);
+        assert_eq!(catalogue.deltas_to(&Digest::of(b"none")), []);
+        let direct: Vec<_> = catalogue.deltas_between(Some(old), &new).collect();
+        assert_eq!(direct, [&autumn.deltas[1]]);
+        let first: Vec<_> = catalogue.deltas_between(None, &new).collect();
+        assert_eq!(first, [&autumn.deltas[0]]);
+    }
+
+    #[test]
+    fn withdrawn_release_is_never_the_latest() {
+        let mut catalogue = documented();
+        catalogue.releases[1].status = ReleaseStatus::Withdrawn {
+            reason: String::new(),
+        };
+        assert_eq!(catalogue.latest(), None);
+        assert_eq!(catalogue.next_sequence(), 301);
+        assert!(catalogue.encode().is_ok());
+        catalogue.releases.clear();
+        assert_eq!(catalogue.next_sequence(), 1);
+    }
+
+    #[test]
+    fn catalogue_of_another_pack_is_refused() {
+        let pack = PackName::parse("acme/biology-101").unwrap();
+        assert!(documented().expect_pack(&pack).is_ok());
+        let other = PackName::parse("acme/chemistry").unwrap();
+        assert!(matches!(
+            documented().expect_pack(&other),
+            Err(FormatError::Malformed { .. })
+        ));
+    }
+
+    #[test]
+    fn sequences_must_increase() {
+        assert_refused(|c| c.releases[1].sequence = 299, "above 299");
+        assert_refused(|c| c.releases[1].sequence = 1, "above 299");
+        assert_refused(|c| c.releases[0].sequence = 0, "above 0");
+        assert_refused(|c| c.releases.reverse(), "above 300");
+    }
+
+    #[test]
+    fn labels_and_manifests_stand_once() {
+        assert_refused(
+            |c| c.releases[1].label = c.releases[0].label.clone(),
+            "each label once",
+        );
+        assert_refused(
+            |c| c.releases[1].manifest = c.releases[0].manifest,
+            "a manifest of its own",
+        );
+    }
+
+    #[test]
+    fn deltas_start_from_another_release_of_the_catalogue() {
+        assert_refused(
+            |c| c.releases[1].deltas[1].from = Some(Digest::of(b"none")),
+            "another release",
+        );
+        assert_refused(
+            |c| c.releases[1].deltas[1].from = Some(c.releases[1].manifest.digest),
+            "another release",
+        );
+    }
+
+    #[test]
+    fn deltas_name_their_methods() {
+        for methods in [
+            vec![],
+            vec![String::new()],
+            vec!["Zstd".to_owned()],
+            vec!["z std".to_owned()],
+            vec!["z".repeat(33)],
+            vec!["zstd".to_owned(); 17],
+        ] {
+            assert_refused(|c| c.releases[1].deltas[0].methods = methods, "methods");
+        }
+    }
+
+    #[test]
+    fn content_longer_than_a_repository_holds_is_refused() {
+        let too_long = ContentReference::MAX_LENGTH + 1;
+        assert_refused(|c| c.releases[0].manifest.length = too_long, "limit");
+        assert_refused(|c| c.releases[0].chunk_map.length = too_long, "limit");
+        assert_refused(|c| c.releases[0].archives[0].length = too_long, "limit");
+        assert_refused(
+            |c| c.releases[0].deltas[0].content.length = too_long,
+            "limit",
+        );
+        let notes = ContentReference {
+            length: too_long,
+            ..ContentReference::of(b"notes")
+        };
+        assert_refused(|c| c.releases[0].notes = Some(notes), "limit");
+    }
+
+    #[test]
+    fn numbers_that_json_readers_round_are_refused() {
+        for number in [json::MAX_INTEGER + 1, u64::MAX] {
+            let told = json::MAX_INTEGER.to_string();
+            assert_refused(|c| c.releases[0].tree_bytes = number, &told);
+            assert_refused(|c| c.releases[0].files = number, &told);
+            assert_refused(|c| c.releases[1].sequence = number, &told);
+            assert_refused(|c| c.releases[0].deltas[0].built_bytes = number, &told);
+        }
+    }
+
+    #[test]
+    fn reasons_are_one_short_line() {
+        for reason in ["two\nlines".to_owned(), "x".repeat(1001)] {
+            assert_refused(
+                |c| c.releases[0].status = ReleaseStatus::Withdrawn { reason },
+                "a reason of one line",
+            );
+        }
+    }
+
+    #[test]
+    fn too_many_releases_deltas_and_archives_are_refused() {
+        let release = CatalogueRelease {
+            deltas: Vec::new(),
+            ..documented().releases[0].clone()
+        };
+        assert_refused(|c| c.releases = vec![release; 10_001], "10001 releases");
+        let delta = documented().releases[0].deltas[0].clone();
+        assert_refused(
+            |c| c.releases[0].deltas = vec![delta; 100_000],
+            "100002 deltas",
+        );
+        assert_refused(
+            |c| c.releases[0].archives = vec![ContentReference::of(b"an archive"); 65_537],
+            "65537 archives",
+        );
+    }
+
+    #[test]
+    fn unknown_fields_are_passed_over_and_unknown_states_refused() {
+        let text = String::from_utf8(documented().encode().unwrap()).unwrap();
+        let joined = text.replace("{\"label\":", "{\"flags\":{\"dark\":[1]},\"label\":");
+        let joined = joined.replace("{\"built_bytes\"", "{\"adler\":null,\"built_bytes\"");
+        assert_ne!(joined, text);
+        assert_eq!(decode(joined.as_bytes()), Ok(documented()));
+        let state = text.replace("\"offered\"", "\"frozen\"");
+        assert!(matches!(
+            decode(state.as_bytes()),
+            Err(FormatError::Malformed { .. })
+        ));
+    }
+}
