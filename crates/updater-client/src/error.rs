@@ -1,0 +1,321 @@
+use std::path::PathBuf;
+
+use diff_core::Cancelled;
+use release_format::{FormatError, Label, PackName};
+
+use crate::library::disk::{DiskError, Operation};
+
+/// Why the client could not do what it was asked, sorted by what the caller can do about it.
+///
+/// Whatever the error, the release that was active still is, unless the variant says otherwise.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UpdateError {
+    /// The plan does not fit the disk; nothing was fetched.
+    #[error("{needed} bytes are needed at {}, {available} are free", at.display())]
+    FreeSpace {
+        /// Bytes that must be free.
+        needed: u64,
+        /// Bytes that are.
+        available: u64,
+        /// Where.
+        at: PathBuf,
+    },
+    /// The plan fetches more than the caller allows; nothing was fetched.
+    #[error("{needed} bytes would be fetched, the budget is {budget}")]
+    OverBudget {
+        /// Bytes to fetch.
+        needed: u64,
+        /// Bytes allowed.
+        budget: u64,
+    },
+    /// The disk ran full on the way.
+    #[error("the disk is full: {0}")]
+    DiskFull(#[source] DiskError),
+    /// Another updater has the library.
+    #[error("{} is held by {}", lock.display(), holder.map_or("another updater".to_owned(), |id| format!("process {id}")))]
+    Busy {
+        /// The process that holds the lock, where it can be read.
+        holder: Option<u32>,
+        /// The lock.
+        lock: PathBuf,
+    },
+    /// A published document that is not what trusted metadata says.
+    #[error("what was published is refused: {0}")]
+    Format(#[from] FormatError),
+    /// The release failed its trial and the pack went back; the other release is active now.
+    #[error("{pack}: release {label} failed its trial and was reverted: {reason}")]
+    TrialFailed {
+        /// The pack.
+        pack: PackName,
+        /// The release that failed.
+        label: Label,
+        /// Why.
+        reason: String,
+    },
+    /// Something in the library is not as it was written.
+    #[error("{} is damaged: expected {expected}, found {found}", at.display())]
+    Damaged {
+        /// The damaged file or folder.
+        at: PathBuf,
+        /// What it should be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// Something in the library was written by a newer Satchel.
+    #[error("{} has format {found}, this Satchel reads up to {supported}", at.display())]
+    NewerFormat {
+        /// The file.
+        at: PathBuf,
+        /// Its format version.
+        found: u64,
+        /// The newest that is read.
+        supported: u64,
+    },
+    /// No delta to the offered release can be applied by this client.
+    #[error("{pack}: release {label} needs a method that this client lacks: {}", methods.join(", "))]
+    NoMethod {
+        /// The pack.
+        pack: PackName,
+        /// The release.
+        label: Label,
+        /// The methods that are lacking.
+        methods: Vec<String>,
+    },
+    /// The folder is no library.
+    #[error("{} is no library", at.display())]
+    NotALibrary {
+        /// The folder.
+        at: PathBuf,
+    },
+    /// The folder is a library already.
+    #[error("{} is a library already", at.display())]
+    AlreadyALibrary {
+        /// The folder.
+        at: PathBuf,
+    },
+    /// The repository has no such pack.
+    #[error("the repository has no pack {pack}")]
+    UnknownPack {
+        /// The pack.
+        pack: PackName,
+    },
+    /// The pack is not installed.
+    #[error("{pack} is not installed")]
+    NotInstalled {
+        /// The pack.
+        pack: PackName,
+    },
+    /// The release is the active one already.
+    #[error("release {label} is active already")]
+    AlreadyActive {
+        /// The release.
+        label: Label,
+    },
+    /// The release failed on this device, and is refused until a newer one is confirmed.
+    #[error("release {label} failed on this device and is refused until a newer one: {reason}")]
+    ReleaseRefused {
+        /// The release.
+        label: Label,
+        /// Why it failed.
+        reason: String,
+    },
+    /// Nothing is on trial.
+    #[error("{pack}: no release is on trial")]
+    NoTrial {
+        /// The pack.
+        pack: PackName,
+    },
+    /// There is nothing to go back to.
+    #[error("{pack}: there is no release to go back to")]
+    NoFallback {
+        /// The pack.
+        pack: PackName,
+    },
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// The file system would not do something.
+    #[error(transparent)]
+    Disk(DiskError),
+}
+
+impl UpdateError {
+    /// Returns the failure of `operation` on `path`.
+    pub fn io(
+        operation: Operation,
+        path: impl Into<PathBuf>,
+        source: std::io::Error,
+    ) -> UpdateError {
+        DiskError::from_io(operation, path, source).into()
+    }
+
+    /// Returns what kind of answer the error calls for: a program's exit code.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            UpdateError::FreeSpace { .. }
+            | UpdateError::OverBudget { .. }
+            | UpdateError::DiskFull(_) => ErrorKind::Space,
+            UpdateError::Busy { .. } => ErrorKind::Busy,
+            UpdateError::Format(FormatError::UnsupportedVersion { .. }) => ErrorKind::Unsupported,
+            UpdateError::Format(_) => ErrorKind::Refused,
+            UpdateError::TrialFailed { .. } => ErrorKind::TrialFailed,
+            UpdateError::Damaged { .. } => ErrorKind::Damage,
+            UpdateError::NewerFormat { .. } | UpdateError::NoMethod { .. } => {
+                ErrorKind::Unsupported
+            }
+            UpdateError::NotALibrary { .. }
+            | UpdateError::AlreadyALibrary { .. }
+            | UpdateError::UnknownPack { .. }
+            | UpdateError::NotInstalled { .. }
+            | UpdateError::AlreadyActive { .. }
+            | UpdateError::ReleaseRefused { .. }
+            | UpdateError::NoTrial { .. }
+            | UpdateError::NoFallback { .. }
+            | UpdateError::Cancelled
+            | UpdateError::Disk(_) => ErrorKind::Other,
+        }
+    }
+
+    /// Returns a name of the error that stays the same across versions and languages.
+    pub fn code(&self) -> &'static str {
+        match self {
+            UpdateError::FreeSpace { .. } => "not-enough-space",
+            UpdateError::OverBudget { .. } => "over-budget",
+            UpdateError::DiskFull(_) => "disk-full",
+            UpdateError::Busy { .. } => "busy",
+            UpdateError::Format(FormatError::UnsupportedVersion { .. }) => "newer-document",
+            UpdateError::Format(_) => "wrong-document",
+            UpdateError::TrialFailed { .. } => "trial-failed",
+            UpdateError::Damaged { .. } => "damaged",
+            UpdateError::NewerFormat { .. } => "newer-library",
+            UpdateError::NoMethod { .. } => "unknown-method",
+            UpdateError::NotALibrary { .. } => "not-a-library",
+            UpdateError::AlreadyALibrary { .. } => "already-a-library",
+            UpdateError::UnknownPack { .. } => "unknown-pack",
+            UpdateError::NotInstalled { .. } => "not-installed",
+            UpdateError::AlreadyActive { .. } => "already-active",
+            UpdateError::ReleaseRefused { .. } => "release-refused",
+            UpdateError::NoTrial { .. } => "no-trial",
+            UpdateError::NoFallback { .. } => "no-fallback",
+            UpdateError::Cancelled => "cancelled",
+            UpdateError::Disk(failed) if failed.is_forbidden() => "not-permitted",
+            UpdateError::Disk(_) => "disk-failed",
+        }
+    }
+
+    /// Returns what the caller can do about it, in one sentence.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            UpdateError::FreeSpace { .. } | UpdateError::DiskFull(_) => {
+                "Free space on the disk, then try again."
+            }
+            UpdateError::OverBudget { .. } => {
+                "Try again with a larger budget, or where bytes cost nothing."
+            }
+            UpdateError::Busy { .. } => "Try again when the other updater is done.",
+            UpdateError::Format(FormatError::UnsupportedVersion { .. })
+            | UpdateError::NewerFormat { .. }
+            | UpdateError::NoMethod { .. } => "Install a newer Satchel.",
+            UpdateError::Format(_) => {
+                "Try another mirror; if it happens again, tell whoever publishes the pack."
+            }
+            UpdateError::TrialFailed { .. } => {
+                "Go on with the release that is active now, and tell whoever publishes the pack."
+            }
+            UpdateError::Damaged { .. } => "Let Satchel heal the library, then try again.",
+            UpdateError::NotALibrary { .. } => "Enrol the device, or give the library's folder.",
+            UpdateError::AlreadyALibrary { .. } => "Use the library, or choose another folder.",
+            UpdateError::UnknownPack { .. } => {
+                "Check the pack's name and the repository's address."
+            }
+            UpdateError::NotInstalled { .. } => "Install the pack by an update.",
+            UpdateError::AlreadyActive { .. } => "Nothing has to be done.",
+            UpdateError::ReleaseRefused { .. } => {
+                "Wait for a newer release, or ask whoever publishes the pack for one."
+            }
+            UpdateError::NoTrial { .. } => "Confirm or fail a release only while it is on trial.",
+            UpdateError::NoFallback { .. } => "Update to another release.",
+            UpdateError::Cancelled => "Run it again to go on where it stopped.",
+            UpdateError::Disk(failed) if failed.is_forbidden() => {
+                "Ask an administrator for the right to write to the library."
+            }
+            UpdateError::Disk(_) => "Check the disk, then try again.",
+        }
+    }
+}
+
+impl From<DiskError> for UpdateError {
+    fn from(failed: DiskError) -> UpdateError {
+        if failed.is_full() {
+            UpdateError::DiskFull(failed)
+        } else {
+            UpdateError::Disk(failed)
+        }
+    }
+}
+
+impl From<Cancelled> for UpdateError {
+    fn from(_cancelled: Cancelled) -> UpdateError {
+        UpdateError::Cancelled
+    }
+}
+
+/// What kind of answer an [`UpdateError`] calls for; `satchel` has an exit code for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No repository was reached: try again later (exit code 3).
+    Unreachable,
+    /// What was offered is not trusted: try another mirror, report an attack (4).
+    Refused,
+    /// Not enough space on the disk or in the budget (5).
+    Space,
+    /// Somebody else is at it (6).
+    Busy,
+    /// The trial failed and the pack went back (7).
+    TrialFailed,
+    /// Something in the library is damaged (8).
+    Damage,
+    /// This Satchel is too old (9).
+    Unsupported,
+    /// Everything else (1).
+    Other,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_one_that_fails_also_through_a_writer() {
+        for (kind, code) in [
+            (io::ErrorKind::StorageFull, "disk-full"),
+            (io::ErrorKind::QuotaExceeded, "disk-full"),
+            (io::ErrorKind::ReadOnlyFilesystem, "not-permitted"),
+            (io::ErrorKind::Other, "disk-failed"),
+        ] {
+            let failed = DiskError::new(Operation::Write, "lesson", kind.into());
+            let through = UpdateError::io(Operation::Read, "elsewhere", failed.into());
+            assert_eq!(through.code(), code);
+            assert!(
+                through.to_string().contains("cannot write to lesson"),
+                "{through}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_held_lock_names_its_holder_where_it_is_known() {
+        let busy = |holder| UpdateError::Busy {
+            holder,
+            lock: PathBuf::from("lock"),
+        };
+        assert_eq!(busy(Some(7)).to_string(), "lock is held by process 7");
+        assert_eq!(busy(None).to_string(), "lock is held by another updater");
+        assert_eq!(busy(None).kind(), ErrorKind::Busy);
+    }
+}

@@ -1,0 +1,11 @@
+//! The device's library: the folder of installed packs, and all that makes it durable.
+//!
+//! Every change goes through [`disk::Disk`], and every step is arranged so that a power cut between
+//! any two calls leaves either what was there before or what was to be there after:
+//!
+//! - [`layout::LibraryLayout`] knows where everything lies;
+//! - [`lock::LibraryLock`] lets one updater in at a time.
+
+pub mod disk;
+pub mod layout;
+pub mod lock;

@@ -1,0 +1,375 @@
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{Disk, DiskError, DiskFile, EntryKind, FolderEntry, Link, Operation, RawFile};
+
+/// The file system of the operating system.
+#[derive(Debug, Default)]
+pub struct RealDisk {
+    /// Whether a reflink was refused once: not tried again for each of ten thousand files.
+    no_reflinks: AtomicBool,
+}
+
+impl RealDisk {
+    /// Returns the disk.
+    pub fn new() -> RealDisk {
+        RealDisk::default()
+    }
+}
+
+impl Disk for RealDisk {
+    fn read(&self, path: &Path, most: u64) -> Result<Option<Vec<u8>>, DiskError> {
+        let Some(file) =
+            present(patiently(|| File::open(path))).map_err(failing(Operation::Read, path))?
+        else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        file.take(most)
+            .read_to_end(&mut bytes)
+            .map_err(failing(Operation::Read, path))?;
+        Ok(Some(bytes))
+    }
+
+    fn open(&self, path: &Path) -> Result<Box<dyn Read + Send>, DiskError> {
+        let file = patiently(|| File::open(path)).map_err(failing(Operation::Read, path))?;
+        Ok(Box::new(file))
+    }
+
+    fn length(&self, path: &Path) -> Result<Option<u64>, DiskError> {
+        let metadata =
+            present(fs::symlink_metadata(path)).map_err(failing(Operation::Look, path))?;
+        Ok(metadata.map(|metadata| metadata.len()))
+    }
+
+    fn list(&self, path: &Path) -> Result<Vec<FolderEntry>, DiskError> {
+        let failed = failing(Operation::List, path);
+        let Some(folder) = present(fs::read_dir(path)).map_err(&failed)? else {
+            return Ok(Vec::new());
+        };
+        let mut entries = Vec::new();
+        for entry in folder {
+            let entry = entry.map_err(&failed)?;
+            let kind = entry.file_type().map_err(&failed)?;
+            let kind = match (kind.is_file(), kind.is_dir()) {
+                (true, _) => EntryKind::File,
+                (_, true) => EntryKind::Folder,
+                _ => EntryKind::Other,
+            };
+            let name = entry.file_name();
+            entries.push(FolderEntry { name, kind });
+        }
+        entries.sort();
+        Ok(entries)
+    }
+
+    fn available_bytes(&self, path: &Path) -> Result<u64, DiskError> {
+        fs4::available_space(path).map_err(failing(Operation::AskSpace, path))
+    }
+
+    fn open_lock(&self, path: &Path) -> Result<File, DiskError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        options.open(path).map_err(failing(Operation::Lock, path))
+    }
+
+    fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
+        match fs::create_dir(path) {
+            Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            outcome => outcome.map_err(failing(Operation::CreateDir, path)),
+        }
+    }
+
+    fn create(&self, path: &Path) -> Result<DiskFile, DiskError> {
+        let file = File::create_new(path).map_err(failing(Operation::Create, path))?;
+        Ok(DiskFile::new(path, Box::new(file)))
+    }
+
+    fn append(&self, path: &Path) -> Result<DiskFile, DiskError> {
+        // Not opened for appending: Windows changes no length through such a handle.
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        let open = || -> io::Result<File> {
+            let mut file = options.open(path)?;
+            file.seek(SeekFrom::End(0))?;
+            Ok(file)
+        };
+        let file = open().map_err(failing(Operation::Create, path))?;
+        Ok(DiskFile::new(path, Box::new(file)))
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> Result<Option<Link>, DiskError> {
+        if !self.no_reflinks.load(Ordering::Relaxed) {
+            match reflink(from, to) {
+                Ok(()) => return Ok(Some(Link::Reflinked)),
+                Err(refused) if is_not_offered(&refused) => {
+                    self.no_reflinks.store(true, Ordering::Relaxed);
+                }
+                Err(failed) => return Err(DiskError::new(Operation::Link, to, failed)),
+            }
+        }
+        match fs::hard_link(from, to) {
+            Ok(()) => Ok(Some(Link::HardLinked)),
+            Err(refused) if is_not_offered(&refused) => Ok(None),
+            Err(failed) => Err(DiskError::new(Operation::Link, to, failed)),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        patiently(|| fs::rename(from, to)).map_err(failing(Operation::Rename, from))
+    }
+
+    fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
+        present(patiently(|| remove_file(path))).map_err(failing(Operation::Remove, path))?;
+        Ok(())
+    }
+
+    fn remove_dir(&self, path: &Path) -> Result<(), DiskError> {
+        present(patiently(|| fs::remove_dir(path))).map_err(failing(Operation::Remove, path))?;
+        Ok(())
+    }
+
+    fn set_read_only(&self, path: &Path) -> Result<(), DiskError> {
+        let set = || -> io::Result<()> {
+            let mut permissions = fs::symlink_metadata(path)?.permissions();
+            permissions.set_readonly(true);
+            fs::set_permissions(path, permissions)
+        };
+        set().map_err(failing(Operation::SetReadOnly, path))
+    }
+
+    fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
+        sync_dir(path).map_err(failing(Operation::SyncDir, path))
+    }
+
+    fn sync_tree(&self, root: &Path, written: &[PathBuf]) -> Result<(), DiskError> {
+        let by_barrier = barrier(root).map_err(failing(Operation::SyncTree, root))?;
+        if by_barrier {
+            return Ok(());
+        }
+        self.sync_one_by_one(root, written)
+    }
+}
+
+impl RealDisk {
+    fn sync_one_by_one(&self, root: &Path, written: &[PathBuf]) -> Result<(), DiskError> {
+        for path in written {
+            sync_file(path).map_err(failing(Operation::Sync, path))?;
+        }
+        self.sync_folders(root)
+    }
+
+    fn sync_folders(&self, folder: &Path) -> Result<(), DiskError> {
+        for entry in self.list(folder)? {
+            if entry.kind == EntryKind::Folder {
+                self.sync_folders(&folder.join(entry.name))?;
+            }
+        }
+        self.sync_dir(folder)
+    }
+}
+
+impl RawFile for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(self, bytes)
+    }
+
+    fn set_length(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)?;
+        self.seek(SeekFrom::End(0))?;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_all()
+    }
+}
+
+fn failing(operation: Operation, path: &Path) -> impl Fn(io::Error) -> DiskError {
+    move |source| DiskError::new(operation, path, source)
+}
+
+/// Tells what is not there apart from what cannot be had.
+fn present<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(absent) if absent.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(failed) => Err(failed),
+    }
+}
+
+/// Syncs the whole file system of `root`; false where the system has no such call.
+///
+/// The kernel reports here any failure to write back that nobody was told of yet, also of files
+/// that are closed since.
+#[cfg(target_os = "linux")]
+fn barrier(root: &Path) -> io::Result<bool> {
+    loop {
+        match rustix::fs::syncfs(File::open(root)?) {
+            Ok(()) => return Ok(true),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::NOSYS) => return Ok(false),
+            Err(failed) => return Err(failed.into()),
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn barrier(_root: &Path) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// Windows flushes only through a handle that may write; elsewhere a read-only file syncs as well.
+fn sync_file(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(cfg!(windows));
+    options.open(path)?.sync_all()
+}
+
+#[cfg(unix)]
+fn sync_dir(path: &Path) -> io::Result<()> {
+    match File::open(path)?.sync_all() {
+        // File systems that sync no folders (some network shares, some through FUSE) say so.
+        Err(refused)
+            if matches!(
+                refused.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+/// Windows syncs no folders: NTFS keeps its names in a journal, in the order of the changes.
+#[cfg(not(unix))]
+fn sync_dir(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn reflink(from: &Path, to: &Path) -> io::Result<()> {
+    reflink_copy::reflink(from, to)
+}
+
+/// The crate calls its own Windows side untested, and only ReFS would gain by it.
+#[cfg(not(unix))]
+fn reflink(_from: &Path, _to: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Whether a way to link was refused for what it is, so that another way is worth trying; not for a
+/// disk that is full or failing.
+fn is_not_offered(refused: &io::Error) -> bool {
+    use io::ErrorKind;
+    let by_kind = matches!(
+        refused.kind(),
+        ErrorKind::Unsupported
+            | ErrorKind::CrossesDevices
+            | ErrorKind::TooManyLinks
+            | ErrorKind::PermissionDenied
+            | ErrorKind::InvalidInput
+    );
+    by_kind
+        || refused
+            .raw_os_error()
+            .is_some_and(|code| NOT_OFFERED.contains(&code))
+}
+
+/// ENOTTY and ETXTBSY from file systems that do not know the request to share bytes.
+#[cfg(unix)]
+const NOT_OFFERED: &[i32] = &[25, 26];
+/// FAT has no such function; a call that is not supported; too many links (NTFS: 1,023).
+#[cfg(not(unix))]
+const NOT_OFFERED: &[i32] = &[1, 50, 1142];
+
+#[cfg(not(windows))]
+fn remove_file(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)
+}
+
+/// Where the standard library cannot remove a file that is read-only, as all files of a release are:
+/// on FAT, and before Windows 10 1809.
+#[cfg(windows)]
+fn remove_file(path: &Path) -> io::Result<()> {
+    let refused = match fs::remove_file(path) {
+        Err(refused) if refused.kind() == io::ErrorKind::PermissionDenied => refused,
+        outcome => return outcome,
+    };
+    let mut permissions = fs::symlink_metadata(path)?.permissions();
+    if !permissions.readonly() {
+        return Err(refused);
+    }
+    #[allow(clippy::permissions_set_readonly_false)]
+    permissions.set_readonly(false);
+    fs::set_permissions(path, permissions)?;
+    fs::remove_file(path)
+}
+
+#[cfg(not(windows))]
+fn patiently<T>(work: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    work()
+}
+
+/// Repeats what fails because somebody, often a virus scanner, has the file open for a moment.
+#[cfg(windows)]
+fn patiently<T>(work: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    const ACCESS_DENIED: i32 = 5;
+    const SHARING_VIOLATION: i32 = 32;
+    const LOCK_VIOLATION: i32 = 33;
+    /// Doubled each time: two and a half seconds in all.
+    const WAITS: u32 = 8;
+    let mut wait = std::time::Duration::from_millis(10);
+    for _ in 0..WAITS {
+        match work() {
+            Err(held)
+                if matches!(
+                    held.raw_os_error(),
+                    Some(ACCESS_DENIED | SHARING_VIOLATION | LOCK_VIOLATION)
+                ) => {}
+            outcome => return outcome,
+        }
+        std::thread::sleep(wait);
+        wait *= 2;
+    }
+    work()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_and_folders_sync_one_by_one_where_there_is_no_barrier() {
+        let temporary = tempfile::tempdir().unwrap();
+        let (disk, root) = (RealDisk::new(), temporary.path().join("release"));
+        disk.create_dirs(temporary.path(), &root.join("a/b"))
+            .unwrap();
+        let lesson = root.join("a/b/lesson");
+        disk.create(&lesson).unwrap().write_all(b"lesson").unwrap();
+        disk.sync_one_by_one(&root, std::slice::from_ref(&lesson))
+            .unwrap();
+        let absent = root.join("absent");
+        let failed = disk
+            .sync_one_by_one(&root, std::slice::from_ref(&absent))
+            .unwrap_err();
+        assert_eq!((failed.operation, failed.path), (Operation::Sync, absent));
+    }
+
+    #[test]
+    fn a_disk_that_offers_no_links_is_told_from_one_that_fails() {
+        for code in NOT_OFFERED {
+            assert!(is_not_offered(&io::Error::from_raw_os_error(*code)));
+        }
+        for kind in [
+            io::ErrorKind::StorageFull,
+            io::ErrorKind::NotFound,
+            io::ErrorKind::Other,
+        ] {
+            assert!(!is_not_offered(&kind.into()));
+        }
+    }
+}

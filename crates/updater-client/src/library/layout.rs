@@ -1,0 +1,259 @@
+//! Where everything in a library lies.
+
+use std::path::{Path, PathBuf};
+
+use diff_core::Digest;
+use release_format::PackName;
+
+use super::disk::{Disk, DiskError, EntryKind};
+
+/// Every path below a library.
+///
+/// ```text
+/// library/
+///   library.json                           which device this is, and where it gets its packs
+///   trust/                                 the trusted metadata
+///   packs/<tenant>/<pack>/state            the commit point, with state.previous and state.lock
+///   packs/<tenant>/<pack>/releases/<id>/   manifest and tree/; id: 16 hex digits of the manifest digest
+///   staging/<id>/                          a release that is being built
+///   downloads/<digest>.partial             content that is arriving
+///   leases/  outbox/  lock
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LibraryLayout {
+    root: PathBuf,
+}
+
+impl LibraryLayout {
+    /// Returns the layout of the library at `root`, made absolute: Windows allows long paths only so.
+    pub fn new(root: impl Into<PathBuf>) -> LibraryLayout {
+        let root = root.into();
+        LibraryLayout {
+            root: std::path::absolute(&root).unwrap_or(root),
+        }
+    }
+
+    /// Returns the library's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Returns the record of the library itself.
+    pub fn library_record(&self) -> PathBuf {
+        self.root.join("library.json")
+    }
+
+    /// Returns the lock of the one updater.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// Returns the folder of the trusted metadata.
+    pub fn trust(&self) -> PathBuf {
+        self.root.join("trust")
+    }
+
+    /// Returns the file of the moment that it is at least.
+    pub fn time_floor(&self) -> PathBuf {
+        self.trust().join("time-floor")
+    }
+
+    /// Returns the folder of all packs.
+    pub fn packs(&self) -> PathBuf {
+        self.root.join("packs")
+    }
+
+    /// Returns the folder of a pack.
+    pub fn pack(&self, pack: &PackName) -> PathBuf {
+        self.packs().join(pack.tenant()).join(pack.name())
+    }
+
+    /// Returns the commit point of a pack.
+    pub fn state(&self, pack: &PackName) -> PathBuf {
+        self.pack(pack).join("state")
+    }
+
+    /// Returns the generation before the commit point of a pack.
+    pub fn previous_state(&self, pack: &PackName) -> PathBuf {
+        self.pack(pack).join("state.previous")
+    }
+
+    /// Returns the lock under which the commit point of a pack changes.
+    pub fn state_lock(&self, pack: &PackName) -> PathBuf {
+        self.pack(pack).join("state.lock")
+    }
+
+    /// Returns the folder of a pack's installed releases.
+    pub fn releases(&self, pack: &PackName) -> PathBuf {
+        self.pack(pack).join("releases")
+    }
+
+    /// Returns the folder of an installed release.
+    pub fn release(&self, pack: &PackName, manifest: &Digest) -> PathBuf {
+        self.releases(pack).join(manifest.short())
+    }
+
+    /// Returns the folder of the course itself: what a host opens.
+    pub fn tree(&self, pack: &PackName, manifest: &Digest) -> PathBuf {
+        Self::tree_within(&self.release(pack, manifest))
+    }
+
+    /// Returns the manifest of an installed release.
+    pub fn manifest(&self, pack: &PackName, manifest: &Digest) -> PathBuf {
+        Self::manifest_within(&self.release(pack, manifest))
+    }
+
+    /// Returns where the tree lies within the folder of a release, installed or being built.
+    pub fn tree_within(release: &Path) -> PathBuf {
+        release.join("tree")
+    }
+
+    /// Returns where the manifest lies within the folder of a release, installed or being built.
+    pub fn manifest_within(release: &Path) -> PathBuf {
+        release.join("manifest")
+    }
+
+    /// Returns the folder of releases that are being built.
+    pub fn staging(&self) -> PathBuf {
+        self.root.join("staging")
+    }
+
+    /// Returns where the release of a manifest is built; renaming it to [`LibraryLayout::release`]
+    /// installs it.
+    pub fn staged(&self, manifest: &Digest) -> PathBuf {
+        self.staging().join(manifest.short())
+    }
+
+    /// Returns the folder of content that is arriving.
+    pub fn downloads(&self) -> PathBuf {
+        self.root.join("downloads")
+    }
+
+    /// Returns where content of this digest arrives.
+    pub fn partial(&self, content: &Digest) -> PathBuf {
+        self.downloads().join(format!("{content}.partial"))
+    }
+
+    /// Returns the folder of leases and holds.
+    pub fn leases(&self) -> PathBuf {
+        self.root.join("leases")
+    }
+
+    /// Returns the folder of health receipts that wait to leave.
+    pub fn outbox(&self) -> PathBuf {
+        self.root.join("outbox")
+    }
+
+    /// Creates the library's folders, durably; those that are there stay as they are.
+    ///
+    /// # Errors
+    /// [`DiskError`] when one cannot be created.
+    pub fn create(&self, disk: &dyn Disk) -> Result<(), DiskError> {
+        let outside = self.root.ancestors().skip(1);
+        let existing = outside.into_iter().find(|folder| folder.is_dir());
+        disk.create_dirs(existing.unwrap_or(&self.root), &self.root)?;
+        for folder in [
+            self.trust(),
+            self.packs(),
+            self.staging(),
+            self.downloads(),
+            self.leases(),
+            self.outbox(),
+        ] {
+            disk.create_dir(&folder)?;
+        }
+        disk.sync_dir(&self.root)
+    }
+
+    /// Returns the packs that have a folder, in the order of their names, installed or not.
+    ///
+    /// # Errors
+    /// [`DiskError`] when a folder cannot be listed.
+    pub fn packs_present(&self, disk: &dyn Disk) -> Result<Vec<PackName>, DiskError> {
+        let mut packs = Vec::new();
+        for tenant in folders(disk, &self.packs())? {
+            for name in folders(disk, &self.packs().join(&tenant))? {
+                // What has no pack's name was not put there by Satchel.
+                packs.extend(PackName::parse(&format!("{tenant}/{name}")));
+            }
+        }
+        packs.sort();
+        Ok(packs)
+    }
+}
+
+fn folders(disk: &dyn Disk, path: &Path) -> Result<Vec<String>, DiskError> {
+    let entries = disk.list(path)?.into_iter();
+    Ok(entries
+        .filter(|entry| entry.kind == EntryKind::Folder)
+        .filter_map(|entry| entry.name.into_string().ok())
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::disk::RealDisk;
+    use super::*;
+
+    #[test]
+    fn every_path_lies_where_the_design_puts_it() {
+        let root = if cfg!(windows) {
+            r"C:\library"
+        } else {
+            "/library"
+        };
+        let layout = LibraryLayout::new(root);
+        let pack = PackName::parse("acme/biology-101").unwrap();
+        let digest = Digest::of(b"manifest");
+        let id = digest.short();
+        for (path, expected) in [
+            (layout.library_record(), "library.json".to_owned()),
+            (layout.lock(), "lock".to_owned()),
+            (layout.time_floor(), "trust/time-floor".to_owned()),
+            (
+                layout.state(&pack),
+                "packs/acme/biology-101/state".to_owned(),
+            ),
+            (
+                layout.manifest(&pack, &digest),
+                format!("packs/acme/biology-101/releases/{id}/manifest"),
+            ),
+            (
+                layout.tree(&pack, &digest),
+                format!("packs/acme/biology-101/releases/{id}/tree"),
+            ),
+            (layout.staged(&digest), format!("staging/{id}")),
+            (
+                layout.partial(&digest),
+                format!("downloads/{digest}.partial"),
+            ),
+        ] {
+            assert_eq!(path, Path::new(root).join(expected));
+        }
+        assert_eq!(id.len(), 16);
+    }
+
+    #[test]
+    fn a_library_is_created_below_folders_that_are_not_there_yet_and_twice() {
+        let temporary = tempfile::tempdir().unwrap();
+        let layout = LibraryLayout::new(temporary.path().join("app/data/library"));
+        let disk = RealDisk::new();
+        layout.create(&disk).unwrap();
+        layout.create(&disk).unwrap();
+        assert!(layout.outbox().is_dir());
+        assert_eq!(layout.packs_present(&disk).unwrap(), []);
+    }
+
+    #[test]
+    fn packs_are_found_and_strangers_are_not_packs() {
+        let temporary = tempfile::tempdir().unwrap();
+        let layout = LibraryLayout::new(temporary.path());
+        for folder in ["zeta/art", "acme/biology", "acme/Desktop.ini", "nul/x"] {
+            std::fs::create_dir_all(layout.packs().join(folder)).unwrap();
+        }
+        std::fs::write(layout.packs().join("acme/file"), b"").unwrap();
+        let found = layout.packs_present(&RealDisk::new()).unwrap();
+        let names: Vec<&str> = found.iter().map(PackName::as_str).collect();
+        assert_eq!(names, ["acme/biology", "zeta/art"]);
+    }
+}
