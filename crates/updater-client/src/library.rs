@@ -4,8 +4,10 @@
 //! any two calls leaves either what was there before or what was to be there after:
 //!
 //! - [`layout::LibraryLayout`] knows where everything lies;
-//! - [`lock::LibraryLock`] lets one updater in at a time.
+//! - [`lock::LibraryLock`] lets one updater in at a time;
+//! - [`state::StateRecord`] is the commit point of a pack: which release is active.
 
 pub mod disk;
 pub mod layout;
 pub mod lock;
+pub mod state;

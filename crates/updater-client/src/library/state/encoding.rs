@@ -1,0 +1,340 @@
+use std::path::Path;
+
+use diff_core::Digest;
+use release_format::PackName;
+use serde::{Deserialize, Serialize};
+
+use super::{InstalledRelease, RefusedRelease, StateRecord, Trial};
+use crate::error::UpdateError;
+
+/// The version of the format that is written and read.
+const FORMAT: u64 = 1;
+
+impl StateRecord {
+    /// Returns the bytes of the record's file: JSON that people can read, and a line with its digest.
+    pub fn encode(&self) -> Vec<u8> {
+        let document = Document {
+            format: FORMAT,
+            generation: self.generation,
+            pack: self.pack.clone(),
+            active: self.active.clone(),
+            fallback: self.fallback.clone(),
+            trial: self.trial,
+            refused: self.refused.clone(),
+            highest_sequence: self.highest_sequence,
+        };
+        let mut text = serde_json::to_string_pretty(&document)
+            .expect("a document of texts and numbers is always JSON");
+        text.push('\n');
+        let digest = Digest::of(text.as_bytes());
+        text.push_str(&format!("{DIGEST_MARK}{digest}\n"));
+        text.into_bytes()
+    }
+
+    /// Returns the record whose file has these bytes.
+    ///
+    /// # Errors
+    /// [`RecordError::NewerFormat`] for what a newer Satchel wrote, [`RecordError::Damaged`] for what
+    /// none wrote.
+    pub fn decode(bytes: &[u8]) -> Result<StateRecord, RecordError> {
+        if bytes.len() as u64 > StateRecord::MAX_BYTES {
+            let expected = format!("at most {} bytes", StateRecord::MAX_BYTES);
+            return Err(RecordError::damaged(expected, "more"));
+        }
+        let json = undigested(bytes)?;
+        let Probe { format } = serde_json::from_slice(json)
+            .map_err(|e| RecordError::damaged("JSON with a format version", e))?;
+        if format > FORMAT {
+            return Err(RecordError::NewerFormat {
+                found: format,
+                supported: FORMAT,
+            });
+        }
+        let document: Document = serde_json::from_slice(json)
+            .map_err(|e| RecordError::damaged(format!("a record of format {FORMAT}"), e))?;
+        document.into_record()
+    }
+}
+
+/// Why bytes are not the record that they should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// Written by a newer Satchel: intact, and not to be touched by this one.
+    #[error("format {found}, this Satchel reads up to {supported}")]
+    NewerFormat {
+        /// The version found.
+        found: u64,
+        /// The newest version that is read.
+        supported: u64,
+    },
+    /// Written by none.
+    #[error("expected {expected}, found {found}")]
+    Damaged {
+        /// What the format asks for.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+}
+
+impl RecordError {
+    /// Returns what this means to a caller, for the file at `path`.
+    pub(crate) fn at(self, path: &Path) -> UpdateError {
+        let at = path.to_owned();
+        match self {
+            RecordError::NewerFormat { found, supported } => UpdateError::NewerFormat {
+                at,
+                found,
+                supported,
+            },
+            RecordError::Damaged { expected, found } => UpdateError::Damaged {
+                at,
+                expected,
+                found,
+            },
+        }
+    }
+
+    /// Returns the error of bytes that no Satchel wrote.
+    pub(crate) fn damaged(expected: impl ToString, found: impl ToString) -> RecordError {
+        RecordError::Damaged {
+            expected: expected.to_string(),
+            found: found.to_string(),
+        }
+    }
+}
+
+/// Read before the rest: all that every version of the format has.
+#[derive(Deserialize)]
+struct Probe {
+    format: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    format: u64,
+    generation: u64,
+    pack: PackName,
+    active: Option<InstalledRelease>,
+    fallback: Option<InstalledRelease>,
+    trial: Option<Trial>,
+    refused: Vec<RefusedRelease>,
+    highest_sequence: u64,
+}
+
+impl Document {
+    /// Refuses what no transition leads to.
+    fn into_record(self) -> Result<StateRecord, RecordError> {
+        let named: Vec<&InstalledRelease> = [&self.active, &self.fallback]
+            .into_iter()
+            .flatten()
+            .collect();
+        let mut manifests: Vec<&Digest> = named.iter().map(|release| &release.manifest).collect();
+        manifests.extend(self.refused.iter().map(|refused| &refused.manifest));
+        let all = manifests.len();
+        manifests.sort();
+        manifests.dedup();
+        let long = |refused: &RefusedRelease| {
+            refused.reason.chars().count() > StateRecord::MAX_REASON_CHARS
+        };
+        let idle = self.active.is_none();
+        let rules = [
+            (self.format == FORMAT, "format 1"),
+            (self.generation > 0, "a generation from 1 on"),
+            (
+                !(idle && self.fallback.is_some()),
+                "an active release beside the fallback",
+            ),
+            (
+                !(idle && self.trial.is_some()),
+                "an active release on trial",
+            ),
+            (
+                self.trial
+                    .is_none_or(|t| t.allowed > 0 && t.openings <= t.allowed),
+                "no more openings than are allowed",
+            ),
+            (manifests.len() == all, "each release named once"),
+            (
+                named
+                    .iter()
+                    .all(|release| release.sequence <= self.highest_sequence),
+                "no sequence above the highest",
+            ),
+            (
+                self.refused.len() <= StateRecord::MAX_REFUSED,
+                "at most 256 refused releases",
+            ),
+            (
+                !self.refused.iter().any(long),
+                "reasons of at most 500 characters",
+            ),
+        ];
+        if let Some((_, expected)) = rules.iter().find(|(kept, _)| !kept) {
+            return Err(RecordError::damaged(
+                expected,
+                "a record that breaks this rule",
+            ));
+        }
+        Ok(StateRecord {
+            pack: self.pack,
+            generation: self.generation,
+            active: self.active,
+            fallback: self.fallback,
+            trial: self.trial,
+            refused: self.refused,
+            highest_sequence: self.highest_sequence,
+        })
+    }
+}
+
+/// Returns the JSON of a file whose last line has the digest of all lines before it.
+fn undigested(bytes: &[u8]) -> Result<&[u8], RecordError> {
+    let no_line = || RecordError::damaged("a last line with a digest", "none");
+    let start = bytes
+        .len()
+        .checked_sub(DIGEST_LINE_BYTES)
+        .ok_or_else(no_line)?;
+    let (json, line) = bytes.split_at_checked(start).ok_or_else(no_line)?;
+    let line = std::str::from_utf8(line).map_err(|_| no_line())?;
+    let written = line
+        .strip_prefix(DIGEST_MARK)
+        .and_then(|rest| rest.strip_suffix('\n'));
+    let expected: Digest = written
+        .ok_or_else(no_line)?
+        .parse()
+        .map_err(|_| no_line())?;
+    let found = Digest::of(json);
+    if found != expected {
+        return Err(RecordError::damaged(
+            format!("the digest {expected}"),
+            found,
+        ));
+    }
+    Ok(json)
+}
+
+const DIGEST_MARK: &str = "digest ";
+const DIGEST_LINE_BYTES: usize = DIGEST_MARK.len() + 2 * Digest::LENGTH + 1;
+
+#[cfg(test)]
+mod tests {
+    use release_format::Label;
+
+    use super::*;
+
+    fn record() -> StateRecord {
+        let release = |label: &str, sequence| InstalledRelease {
+            label: Label::parse(label).unwrap(),
+            sequence,
+            manifest: Digest::of(label.as_bytes()),
+            tree_bytes: 4_096,
+        };
+        let first = StateRecord::empty(PackName::parse("acme/biology-101").unwrap());
+        let confirmed = first
+            .activate(release("1.0", 1), 3)
+            .unwrap()
+            .confirm()
+            .unwrap();
+        let failed = confirmed
+            .activate(release("1.1", 2), 3)
+            .unwrap()
+            .fail("a \"quiz\"")
+            .unwrap();
+        let trial = failed
+            .activate(release("1.2", 3), 3)
+            .unwrap()
+            .count_opening();
+        StateRecord {
+            generation: 6,
+            ..trial
+        }
+    }
+
+    /// Returns the file of the record with one text replaced by another, under a digest that fits.
+    fn forged(from: &str, to: &str) -> Vec<u8> {
+        let text = String::from_utf8(record().encode()).unwrap();
+        let json = text[..text.len() - DIGEST_LINE_BYTES].replace(from, to);
+        assert!(!text.starts_with(&json), "{from} is not in the record");
+        format!("{json}digest {}\n", Digest::of(json.as_bytes())).into_bytes()
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        assert_eq!(StateRecord::decode(&record().encode()), Ok(record()));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_missing_byte_is_found() {
+        let bytes = record().encode();
+        for place in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut damaged = bytes.clone();
+                damaged[place] ^= 1 << bit;
+                let read = StateRecord::decode(&damaged);
+                assert!(
+                    matches!(read, Err(RecordError::Damaged { .. })),
+                    "byte {place} bit {bit}"
+                );
+            }
+            let read = StateRecord::decode(&bytes[..place]);
+            assert!(
+                matches!(read, Err(RecordError::Damaged { .. })),
+                "cut at {place}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_newer_satchel_wrote_is_told_from_damage() {
+        let newer = forged("\"format\": 1,", "\"format\": 2, \"moods\": [],");
+        let expected = RecordError::NewerFormat {
+            found: 2,
+            supported: 1,
+        };
+        assert_eq!(StateRecord::decode(&newer), Err(expected));
+    }
+
+    #[test]
+    fn records_that_no_transition_leads_to_are_refused() {
+        for (from, to) in [
+            ("\"format\": 1", "\"format\": 0"),
+            ("\"generation\": 6", "\"generation\": 0"),
+            ("\"generation\": 6", "\"generation\": -6"),
+            ("\"generation\": 6", "\"generation\": 6.0"),
+            ("\"generation\": 6", "\"generation\": 6, \"generation\": 6"),
+            ("\"generation\": 6", "\"generation\": 6, \"mood\": 1"),
+            ("\"openings\": 1", "\"openings\": 4"),
+            ("\"openings\": 1,", "\"openings\": 0,\"mood\": 1,"),
+            ("\"allowed\": 3", "\"allowed\": 0"),
+            ("\"highest_sequence\": 3", "\"highest_sequence\": 2"),
+            ("\"label\": \"1.2\"", "\"label\": \"../1.2\""),
+            ("acme/biology-101", "acme/../biology-101"),
+            (
+                &Digest::of(b"1.2").to_string(),
+                &Digest::of(b"1.0").to_string(),
+            ),
+            (
+                &Digest::of(b"1.2").to_string(),
+                &Digest::of(b"1.1").to_string(),
+            ),
+            ("a \\\"quiz\\\"", &"x".repeat(501)),
+            ("}\n", "}\n{}\n"),
+        ] {
+            let read = StateRecord::decode(&forged(from, to));
+            assert!(
+                matches!(read, Err(RecordError::Damaged { .. })),
+                "{from} -> {to}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_record_beyond_its_ceiling_is_refused_unread() {
+        let long = vec![b' '; 2 << 20];
+        let read = StateRecord::decode(&long);
+        assert!(matches!(read, Err(RecordError::Damaged { found, .. }) if found == "more"));
+    }
+}
