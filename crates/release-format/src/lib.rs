@@ -1,4 +1,123 @@
-//! What is published, and what is believed.
+//! What is published, and what is believed: the documents of a repository, as bytes and as types.
+//!
+//! This crate stands between the publisher and the device. It knows what a pack, a release and an
+//! offer are, and nothing of files, networks and clocks: bytes come in, types come out, and the same
+//! input gives the same output everywhere.
+//!
+//! # The road
+//!
+//! ```text
+//! signed metadata ──> Catalogue ──┬─> Manifest   the tree of a release; its digest is the release
+//!        │                        ├─> ChunkMap ──> Archive   its bytes, in pieces
+//!        │                        └─> deltas     its bytes, from another release or from nothing
+//!        └──────────> Rollout        which release a channel offers, and to whom
+//! ```
+//!
+//! Each arrow is a digest: who trusts what stands on the left believes what stands on the right once
+//! its bytes were compared. [`Verified`] is that comparison as a type, and no document is decoded from
+//! anything less.
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | pack | the unit of publishing, `tenant/name`: [`PackName`] |
+//! | release | one immutable version of a pack: a [`Label`], a growing sequence number, a [`Manifest`] |
+//! | manifest | the tree of one release: paths, lengths, digests; its digest is the release's identity |
+//! | content version | what an LMS stores beside a learner's attempt: [`ContentVersion`] |
+//! | chunk | a piece of a release's byte stream, compressed and addressed by itself: [`Chunk`] |
+//! | archive | an immutable container of chunks: [`Archive`]; a [`ChunkMap`] says which chunk lies where |
+//! | delta | bytes that turn one release into another; made and applied by `diff-core` |
+//! | catalogue | the releases of a pack and what leads to each: [`Catalogue`] |
+//! | channel | a named line of releases of a pack: [`ChannelName`] |
+//! | rollout | the share of a channel's devices that is offered a release: [`Rollout`] |
+//! | withdraw, halt | stop offering a release: [`ReleaseStatus`]; stop widening: [`Rollout::halted`] |
+//!
+//! # From a folder's listing to the release that a device asks for
+//!
+//! ```
+//! use diff_core::{ContentPath, Digest, Entry, Limits, Listing};
+//! use release_format::{
+//!     ArchiveWriter, Catalogue, CatalogueRelease, ChannelName, ChunkEncoder, ChunkMap, ChunkPlace,
+//!     Decision, DeviceId, Label, Manifest, PackName, ReleaseStatus, Rollout, Share, UtcTime,
+//!     Verified,
+//! };
+//!
+//! // The publisher: a tree of one file, its bytes in an archive.
+//! let page = b"<h1>Cells</h1>";
+//! let entry = Entry {
+//!     path: ContentPath::parse("unit 1/index.html")?,
+//!     length: page.len() as u64,
+//!     digest: Digest::of(page),
+//! };
+//! let listing = Listing::new(vec![entry], &Limits::standard())?;
+//! let pack = PackName::parse("acme/biology-101")?;
+//! let label = Label::parse("1.4.0")?;
+//! let manifest = Manifest::new(pack.clone(), label.clone(), 1, listing);
+//!
+//! let encoded = ChunkEncoder::new(19)?.encode(page)?;
+//! let mut writer = ArchiveWriter::new(Vec::new())?;
+//! let offset = writer.push(&encoded)?;
+//! let (archive, archive_reference) = writer.finish()?;
+//! let place = ChunkPlace { chunk: *encoded.chunk(), archive: 0, offset };
+//! let chunk_map = ChunkMap::new(vec![archive_reference], vec![place])?;
+//!
+//! let catalogue = Catalogue {
+//!     pack: pack.clone(),
+//!     releases: vec![CatalogueRelease {
+//!         label: label.clone(),
+//!         sequence: 1,
+//!         manifest: manifest.reference(),
+//!         published: UtcTime::parse("2026-11-21T00:00:00Z")?,
+//!         tree_bytes: manifest.listing().total_bytes(),
+//!         files: 1,
+//!         chunk_map: chunk_map.reference(),
+//!         archives: vec![archive_reference],
+//!         deltas: Vec::new(),
+//!         notes: None,
+//!         status: ReleaseStatus::Offered,
+//!     }],
+//! };
+//! let rollout = Rollout {
+//!     pack,
+//!     channel: ChannelName::default(),
+//!     release: manifest.digest(),
+//!     label,
+//!     share: Share::FULL,
+//!     salt: "acme/biology-101@1.4.0".to_owned(),
+//!     halted: false,
+//! };
+//!
+//! // The device: which release, then its manifest, then one chunk by its range.
+//! let device = DeviceId::parse("00112233445566778899aabbccddeeff")?;
+//! assert_eq!(rollout.decide(&device), Decision::Offered);
+//! let offered = catalogue.release(&rollout.release).expect("the catalogue lists it");
+//!
+//! let fetched = Verified::new(manifest.encode(), &offered.manifest)?;
+//! let tree = Manifest::decode(&fetched, &Limits::standard())?;
+//! assert_eq!(tree.content_version().to_string(), manifest.content_version().to_string());
+//!
+//! let fetched = Verified::new(chunk_map.encode(), &offered.chunk_map)?;
+//! let map = ChunkMap::decode(&fetched, &Limits::standard())?;
+//! let range = map.chunks()[0].range();
+//! let bytes = &archive[range.start as usize..range.end as usize];
+//! assert_eq!(map.chunks()[0].chunk.decode(bytes)?, page);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Limits
+//!
+//! What a document claims is compared with a ceiling, and with the bytes that are there, before
+//! anything is allocated for it:
+//!
+//! | of | at most |
+//! |---|---|
+//! | a file under `content/` | [`ContentReference::MAX_LENGTH`], 1 GiB |
+//! | a manifest | [`Manifest::MAX_BYTES`], and the files and bytes of [`Limits`](diff_core::Limits) |
+//! | a chunk map | [`ChunkMap::MAX_BYTES`], [`ChunkMap::MAX_ARCHIVES`], [`ChunkMap::MAX_CHUNKS`] |
+//! | a chunk, decoded | [`Chunk::MAX_LENGTH`], 1 MiB |
+//! | a catalogue | [`Catalogue::MAX_BYTES`], [`Catalogue::MAX_RELEASES`], [`Catalogue::MAX_DELTAS`] |
+//! | a rollout | [`Rollout::MAX_BYTES`] |
 
 mod content;
 mod error;
