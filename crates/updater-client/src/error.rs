@@ -95,6 +95,12 @@ pub enum UpdateError {
         /// The folder.
         at: PathBuf,
     },
+    /// The addresses of repositories that a library was to have.
+    #[error("addresses of repositories: {refused}")]
+    WrongAddress {
+        /// What was expected of them, and what was found.
+        refused: String,
+    },
     /// The repository has no such pack.
     #[error("the repository has no pack {pack}")]
     UnknownPack {
@@ -167,6 +173,7 @@ impl UpdateError {
             }
             UpdateError::NotALibrary { .. }
             | UpdateError::AlreadyALibrary { .. }
+            | UpdateError::WrongAddress { .. }
             | UpdateError::UnknownPack { .. }
             | UpdateError::NotInstalled { .. }
             | UpdateError::AlreadyActive { .. }
@@ -193,6 +200,7 @@ impl UpdateError {
             UpdateError::NoMethod { .. } => "unknown-method",
             UpdateError::NotALibrary { .. } => "not-a-library",
             UpdateError::AlreadyALibrary { .. } => "already-a-library",
+            UpdateError::WrongAddress { .. } => "wrong-address",
             UpdateError::UnknownPack { .. } => "unknown-pack",
             UpdateError::NotInstalled { .. } => "not-installed",
             UpdateError::AlreadyActive { .. } => "already-active",
@@ -227,6 +235,7 @@ impl UpdateError {
             UpdateError::Damaged { .. } => "Let Satchel heal the library, then try again.",
             UpdateError::NotALibrary { .. } => "Enrol the device, or give the library's folder.",
             UpdateError::AlreadyALibrary { .. } => "Use the library, or choose another folder.",
+            UpdateError::WrongAddress { .. } => "Check the addresses and enrol again.",
             UpdateError::UnknownPack { .. } => {
                 "Check the pack's name and the repository's address."
             }

@@ -5,9 +5,12 @@
 //!
 //! - [`layout::LibraryLayout`] knows where everything lies;
 //! - [`lock::LibraryLock`] lets one updater in at a time;
+//! - [`identity::LibraryRecord`] says which device this is and where it gets its packs;
 //! - [`state::StateRecord`] is the commit point of a pack: which release is active.
 
 pub mod disk;
+pub mod identity;
 pub mod layout;
 pub mod lock;
+pub mod record;
 pub mod state;

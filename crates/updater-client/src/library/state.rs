@@ -8,7 +8,6 @@ use diff_core::Digest;
 use release_format::{Label, PackName};
 use serde::{Deserialize, Serialize};
 
-pub use encoding::RecordError;
 pub use store::{Change, StateStore, Stored};
 
 use crate::error::UpdateError;
@@ -36,6 +35,8 @@ use crate::error::UpdateError;
 /// assert_eq!(record.active(), Some(&first));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc = ""]
+#[doc = include_str!("../../../../docs/src/formats/state.md")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateRecord {
     pack: PackName,

@@ -1,11 +1,9 @@
-use std::path::Path;
-
 use diff_core::Digest;
 use release_format::PackName;
 use serde::{Deserialize, Serialize};
 
 use super::{InstalledRelease, RefusedRelease, StateRecord, Trial};
-use crate::error::UpdateError;
+use crate::library::record::{self, RecordError};
 
 /// The version of the format that is written and read.
 const FORMAT: u64 = 1;
@@ -42,73 +40,9 @@ impl StateRecord {
             return Err(RecordError::damaged(expected, "more"));
         }
         let json = undigested(bytes)?;
-        let Probe { format } = serde_json::from_slice(json)
-            .map_err(|e| RecordError::damaged("JSON with a format version", e))?;
-        if format > FORMAT {
-            return Err(RecordError::NewerFormat {
-                found: format,
-                supported: FORMAT,
-            });
-        }
-        let document: Document = serde_json::from_slice(json)
-            .map_err(|e| RecordError::damaged(format!("a record of format {FORMAT}"), e))?;
+        let document: Document = record::read_json(json, FORMAT)?;
         document.into_record()
     }
-}
-
-/// Why bytes are not the record that they should be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecordError {
-    /// Written by a newer Satchel: intact, and not to be touched by this one.
-    #[error("format {found}, this Satchel reads up to {supported}")]
-    NewerFormat {
-        /// The version found.
-        found: u64,
-        /// The newest version that is read.
-        supported: u64,
-    },
-    /// Written by none.
-    #[error("expected {expected}, found {found}")]
-    Damaged {
-        /// What the format asks for.
-        expected: String,
-        /// What is there.
-        found: String,
-    },
-}
-
-impl RecordError {
-    /// Returns what this means to a caller, for the file at `path`.
-    pub(crate) fn at(self, path: &Path) -> UpdateError {
-        let at = path.to_owned();
-        match self {
-            RecordError::NewerFormat { found, supported } => UpdateError::NewerFormat {
-                at,
-                found,
-                supported,
-            },
-            RecordError::Damaged { expected, found } => UpdateError::Damaged {
-                at,
-                expected,
-                found,
-            },
-        }
-    }
-
-    /// Returns the error of bytes that no Satchel wrote.
-    pub(crate) fn damaged(expected: impl ToString, found: impl ToString) -> RecordError {
-        RecordError::Damaged {
-            expected: expected.to_string(),
-            found: found.to_string(),
-        }
-    }
-}
-
-/// Read before the rest: all that every version of the format has.
-#[derive(Deserialize)]
-struct Probe {
-    format: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -141,7 +75,6 @@ impl Document {
         };
         let idle = self.active.is_none();
         let rules = [
-            (self.format == FORMAT, "format 1"),
             (self.generation > 0, "a generation from 1 on"),
             (
                 !(idle && self.fallback.is_some()),

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use release_format::PackName;
 
-use super::{RecordError, StateRecord};
+use super::StateRecord;
 use crate::error::UpdateError;
 use crate::library::disk::{Disk, DiskError, Operation};
 use crate::library::layout::LibraryLayout;
+use crate::library::record::RecordError;
 
 /// Where the state record of a pack lies, and the one way to change it.
 ///
