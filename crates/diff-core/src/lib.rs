@@ -5,18 +5,33 @@
 //! Neither side touches the network, a signature or a clock here, and every byte of a delta is taken
 //! as hostile: what it claims is compared with [`Limits`] before anything is allocated.
 
+mod apply;
 mod content_path;
+mod delta;
+mod diff;
 mod digest;
+mod error;
+mod group;
 mod limits;
 mod mapped;
+mod method;
+mod pairing;
 mod progress;
+mod prove;
 mod tree;
+mod wire;
 
+pub use apply::{Applier, Sink};
 pub use content_path::{ContentPath, PathError, PathRule};
+pub use delta::{Delta, Origin, Plan, PlannedFile};
+pub use diff::{DeltaSummary, Differ};
 pub use digest::{Digest, DigestParseError, DigestReader, DigestWriter};
+pub use error::{DeltaError, DiffError};
 pub use limits::Limits;
 pub use mapped::{FileBytes, MappedFile};
+pub use method::{Level, Method};
 pub use progress::{CancelToken, Cancelled, Progress, Silent};
+pub use prove::prove;
 pub use tree::{
-    Collision, Contents, Entry, FolderContents, Listing, ListingError, find_collisions,
+    Collision, Contents, Entry, FolderContents, Listing, ListingError, Tree, find_collisions,
 };

@@ -16,9 +16,15 @@ pub struct Limits {
     pub max_plan_bytes: u64,
     /// Bytes of old files that one frame may ask to have in memory at once.
     pub max_reference_bytes: u64,
-    /// Bytes that one frame may decode to: bounds the decoder's window.
+    /// Bytes that one frame may decode to: stops one short frame from going on for ever.
     pub max_frame_bytes: u64,
-    /// Frames in a delta: stops a plan of endless empty frames.
+    /// Bytes of its own output that a frame's decoder may keep: bounds the memory of one frame.
+    pub max_window_bytes: u64,
+    /// Bytes of private memory that all frames decoding at once may take, mapped files aside; a frame
+    /// that needs more by itself is refused.
+    pub max_memory_bytes: u64,
+    /// Frames in a delta, and spans of old files that all of them refer to: stops a plan of endless
+    /// small ones.
     pub max_frames: u64,
 }
 
@@ -29,9 +35,11 @@ impl Limits {
             max_files: 1_000_000,
             max_file_bytes: 1 << 40,
             max_tree_bytes: 1 << 42,
-            max_plan_bytes: 256 << 20,
+            max_plan_bytes: 64 << 20,
             max_reference_bytes: 64 << 20,
             max_frame_bytes: 64 << 20,
+            max_window_bytes: 8 << 20,
+            max_memory_bytes: 48 << 20,
             max_frames: 4_000_000,
         }
     }

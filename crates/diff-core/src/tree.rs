@@ -219,6 +219,15 @@ pub fn find_collisions<'a>(paths: impl IntoIterator<Item = &'a ContentPath>) -> 
     collisions
 }
 
+/// A tree at hand: what its files are, and a way to read them.
+#[derive(Clone, Copy)]
+pub struct Tree<'a> {
+    /// The files.
+    pub listing: &'a Listing,
+    /// Reads them.
+    pub contents: &'a dyn Contents,
+}
+
 /// Reads the content of a tree's files by their place in its listing.
 pub trait Contents: Sync {
     /// Returns the bytes of the file at `index` of `listing`.

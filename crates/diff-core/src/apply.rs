@@ -1,0 +1,305 @@
+mod members;
+mod memory;
+mod old_files;
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use crate::delta::{Delta, Frame, Group, Origin, Plan, PlannedFile};
+use crate::error::DeltaError;
+use crate::method::{EncodedFrame, codec};
+use crate::{CancelToken, Cancelled, Digest, Entry, Limits, Listing, Progress, Silent, Tree};
+
+use members::Members;
+use memory::Memory;
+use old_files::OldFiles;
+
+/// Takes the files that applying a delta makes.
+pub trait Sink: Sync {
+    /// Returns a writer for the built file with this index in the plan; it gets exactly as many bytes
+    /// as the file has, then a flush, and is dropped. Called from several threads.
+    ///
+    /// # Errors
+    /// Whatever making the file fails with; applying then ends with [`DeltaError::Output`].
+    fn create(&self, index: usize, file: &PlannedFile) -> io::Result<Box<dyn Write + Send>>;
+}
+
+/// Turns an old tree and a delta into the built files of the new tree, in bounded memory.
+///
+/// Frames stream into the [`Sink`]; groups run side by side as far as threads and
+/// [`Limits::max_memory_bytes`] allow. Files that come from the old tree, or are the same as a built
+/// one, are left to the caller: [`PlannedFile::origin`] tells which they are.
+pub struct Applier<'a> {
+    delta: &'a Delta<'a>,
+    plan: &'a Plan,
+    old: Tree<'a>,
+    expected: Option<&'a Listing>,
+    limits: Limits,
+    progress: &'a dyn Progress,
+    cancel: CancelToken,
+    threads: usize,
+}
+
+impl<'a> Applier<'a> {
+    /// Returns an applier of `delta` to `old`, for which `plan` was made.
+    pub fn new(delta: &'a Delta<'a>, plan: &'a Plan, old: Tree<'a>) -> Applier<'a> {
+        Applier {
+            delta,
+            plan,
+            old,
+            expected: None,
+            limits: Limits::standard(),
+            progress: &Silent,
+            cancel: CancelToken::new(),
+            threads: thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+
+    /// Compares every file with `listing`: paths and lengths before anything is written, digests as
+    /// soon as each file is.
+    pub fn expecting(mut self, listing: &'a Listing) -> Applier<'a> {
+        self.expected = Some(listing);
+        self
+    }
+
+    /// Keeps to `limits` instead of the standard ones.
+    pub fn limits(mut self, limits: Limits) -> Applier<'a> {
+        self.limits = limits;
+        self
+    }
+
+    /// Tells `progress` of written bytes; the total is [`Plan::built_bytes`].
+    pub fn progress(mut self, progress: &'a dyn Progress) -> Applier<'a> {
+        self.progress = progress;
+        self
+    }
+
+    /// Stops with [`DeltaError::Cancelled`] once `token` is cancelled.
+    pub fn cancel(mut self, token: &CancelToken) -> Applier<'a> {
+        self.cancel = token.clone();
+        self
+    }
+
+    /// Uses so many threads instead of one for each core; none counts as one.
+    pub fn threads(mut self, threads: usize) -> Applier<'a> {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// Makes every built file and returns the complete listing of the new tree.
+    ///
+    /// # Errors
+    /// [`DeltaError`]; files that were written until then are worth nothing.
+    pub fn apply(&self, sink: &dyn Sink) -> Result<Listing, DeltaError> {
+        self.check_old()?;
+        if let Some(expected) = self.expected {
+            self.check_expected(expected)?;
+        }
+        let digests = self.run(sink)?;
+        let listing = self.listing(&digests)?;
+        if let Some(expected) = self.delta.new_tree_digest() {
+            let found = listing.digest();
+            if found != expected {
+                return Err(DeltaError::WrongTree { expected, found });
+            }
+        }
+        Ok(listing)
+    }
+
+    fn check_old(&self) -> Result<(), DeltaError> {
+        let (expected, found) = (self.plan.old_digest(), self.old.listing.digest());
+        if expected != found {
+            return Err(DeltaError::WrongOld {
+                expected: expected.short(),
+                found: found.short(),
+            });
+        }
+        Ok(())
+    }
+
+    fn check_expected(&self, expected: &Listing) -> Result<(), DeltaError> {
+        let mut files = self.plan.files().iter();
+        let mut entries = expected.entries().iter();
+        loop {
+            let (file, entry) = (files.next(), entries.next());
+            let same = match (file, entry) {
+                (None, None) => return Ok(()),
+                (Some(file), Some(entry)) => file.path == entry.path && file.length == entry.length,
+                _ => false,
+            };
+            if same {
+                continue;
+            }
+            let paths = (file.map(|file| &file.path), entry.map(|entry| &entry.path));
+            let path = match paths {
+                (Some(file), Some(entry)) => file.min(entry),
+                (Some(path), None) | (None, Some(path)) => path,
+                (None, None) => return Ok(()),
+            };
+            let found = file.filter(|file| &file.path == path);
+            let wanted = entry.filter(|entry| &entry.path == path);
+            return Err(DeltaError::UnexpectedFile {
+                path: path.clone(),
+                expected: wanted.map(|entry| entry.length),
+                found: found.map(|file| file.length),
+            });
+        }
+    }
+
+    /// Runs all groups and returns the digest of each built file, by its index in the plan.
+    fn run(&self, sink: &dyn Sink) -> Result<Vec<Option<Digest>>, DeltaError> {
+        let run = Run {
+            applier: self,
+            sink,
+            old_files: OldFiles::new(self.old),
+            memory: Memory::new(self.limits.max_memory_bytes),
+            next: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+            outcome: Mutex::new(Outcome {
+                digests: vec![None; self.plan.files().len()],
+                failure: None,
+            }),
+        };
+        let threads = self.threads.min(self.plan.groups().len());
+        thread::scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(|| run.work());
+            }
+            run.work();
+        });
+        let outcome = run.outcome.into_inner();
+        let outcome = outcome.unwrap_or_else(PoisonError::into_inner);
+        match outcome.failure {
+            Some((_, error)) => Err(error),
+            None => Ok(outcome.digests),
+        }
+    }
+
+    fn listing(&self, digests: &[Option<Digest>]) -> Result<Listing, DeltaError> {
+        let old = self.old.listing.entries();
+        let mut entries = Vec::with_capacity(self.plan.files().len());
+        for (index, file) in self.plan.files().iter().enumerate() {
+            let digest = match file.origin {
+                Origin::Old(index) => old.get(index).map(|entry| entry.digest),
+                Origin::SameAs(index) => digests.get(index).copied().flatten(),
+                Origin::Built => digests.get(index).copied().flatten(),
+            };
+            let digest = digest.ok_or_else(|| {
+                DeltaError::malformed("plan", 0, format!("nothing makes {}", file.path))
+            })?;
+            if let Some(expected) = self.expected_digest(index)
+                && digest != expected
+            {
+                return Err(DeltaError::WrongDigest {
+                    path: file.path.clone(),
+                    expected,
+                    found: digest,
+                });
+            }
+            entries.push(Entry {
+                path: file.path.clone(),
+                length: file.length,
+                digest,
+            });
+        }
+        Ok(Listing::new(entries, &self.limits)?)
+    }
+
+    fn expected_digest(&self, index: usize) -> Option<Digest> {
+        let entry = self.expected?.entries().get(index);
+        entry.map(|entry| entry.digest)
+    }
+}
+
+/// One run of an applier, shared by its threads.
+struct Run<'r, 'a> {
+    applier: &'r Applier<'a>,
+    sink: &'r dyn Sink,
+    old_files: OldFiles<'a>,
+    memory: Memory,
+    next: AtomicUsize,
+    /// Another thread has failed, so that this one's work is in vain.
+    stopped: AtomicBool,
+    outcome: Mutex<Outcome>,
+}
+
+struct Outcome {
+    digests: Vec<Option<Digest>>,
+    /// The group that failed, the first of them where there are several, and its error.
+    failure: Option<(usize, DeltaError)>,
+}
+
+impl Run<'_, '_> {
+    fn work(&self) {
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(group) = self.applier.plan.groups().get(number) else {
+                return;
+            };
+            let made = self.group(group);
+            let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+            match made {
+                Ok(digests) => {
+                    for (index, digest) in digests {
+                        if let Some(slot) = outcome.digests.get_mut(index) {
+                            *slot = Some(digest);
+                        }
+                    }
+                }
+                Err(error) => {
+                    // A thread that was stopped by another's failure has none of its own.
+                    let is_own = !self.stopped.swap(true, Ordering::Relaxed)
+                        || !matches!(error, DeltaError::Cancelled(_));
+                    let is_first = match &outcome.failure {
+                        Some((first, _)) => number < *first,
+                        None => true,
+                    };
+                    if is_own && is_first {
+                        outcome.failure = Some((number, error));
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn group(&self, group: &Group) -> Result<Vec<(usize, Digest)>, DeltaError> {
+        let limits = &self.applier.limits;
+        let needed = group.frames.iter().map(|frame| frame.memory(limits)).max();
+        let needed = needed.unwrap_or(0);
+        DeltaError::check_limit("memory of a frame", needed, limits.max_memory_bytes)?;
+        let _share = self.memory.take(needed);
+        let mut members = Members::new(self.applier, self.sink, &group.members);
+        for frame in &group.frames {
+            self.frame(frame, &mut members)?;
+        }
+        members.finish()
+    }
+
+    fn frame(&self, frame: &Frame, members: &mut Members<'_>) -> Result<(), DeltaError> {
+        self.check()?;
+        let bytes = self.applier.delta.bytes().get(frame.encoded.clone());
+        let encoded = EncodedFrame {
+            bytes: bytes.unwrap_or_default(),
+            offset: frame.encoded.start,
+            decoded_length: frame.decoded_length,
+            max_window_bytes: self.applier.limits.max_window_bytes,
+        };
+        let check = || self.check();
+        let reference = self.old_files.reference(&frame.references, &check)?;
+        codec(frame.method).decode(&reference, &encoded, &mut |piece| {
+            self.check()?;
+            members.write(piece)
+        })
+    }
+
+    fn check(&self) -> Result<(), Cancelled> {
+        self.applier.cancel.check()?;
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(Cancelled);
+        }
+        Ok(())
+    }
+}

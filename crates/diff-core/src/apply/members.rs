@@ -1,0 +1,125 @@
+use std::io::{self, Write};
+use std::slice;
+
+use super::{Applier, Sink};
+use crate::delta::PlannedFile;
+use crate::error::DeltaError;
+use crate::{Digest, DigestWriter};
+
+/// Cuts what the frames of a group give into its members, and digests each while it is written.
+pub(super) struct Members<'r> {
+    applier: &'r Applier<'r>,
+    sink: &'r dyn Sink,
+    waiting: slice::Iter<'r, usize>,
+    current: Option<Open<'r>>,
+    digests: Vec<(usize, Digest)>,
+}
+
+struct Open<'r> {
+    index: usize,
+    file: &'r PlannedFile,
+    left: u64,
+    writer: DigestWriter<Box<dyn Write + Send>>,
+}
+
+impl<'r> Members<'r> {
+    /// Returns a writer of the files with these indices in the applier's plan.
+    pub(super) fn new(
+        applier: &'r Applier<'r>,
+        sink: &'r dyn Sink,
+        members: &'r [usize],
+    ) -> Members<'r> {
+        Members {
+            applier,
+            sink,
+            waiting: members.iter(),
+            current: None,
+            digests: Vec::with_capacity(members.len()),
+        }
+    }
+
+    /// Writes the next bytes of the group.
+    pub(super) fn write(&mut self, mut bytes: &[u8]) -> Result<(), DeltaError> {
+        while !bytes.is_empty() {
+            let Some(mut open) = self.take_open()? else {
+                let told = format!("{} bytes belong to no file", bytes.len());
+                return Err(DeltaError::malformed("group", 0, told));
+            };
+            let count =
+                usize::try_from(open.left).map_or(bytes.len(), |left| left.min(bytes.len()));
+            let (piece, rest) = bytes.split_at(count);
+            let written = open.writer.write_all(piece);
+            written.map_err(|source| open.failed(source))?;
+            open.left -= count as u64;
+            self.applier.progress.advanced(count as u64);
+            self.current = Some(open);
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    /// Finishes the last file, and those behind it that have no bytes, and returns all digests.
+    pub(super) fn finish(mut self) -> Result<Vec<(usize, Digest)>, DeltaError> {
+        if let Some(open) = self.take_open()? {
+            let told = format!("{} bytes of {} are missing", open.left, open.file.path);
+            return Err(DeltaError::malformed("group", 0, told));
+        }
+        Ok(self.digests)
+    }
+
+    /// Returns the file that the next byte belongs to; every one before it is finished.
+    fn take_open(&mut self) -> Result<Option<Open<'r>>, DeltaError> {
+        loop {
+            match self.current.take() {
+                Some(open) if open.left > 0 => return Ok(Some(open)),
+                Some(open) => self.close(open)?,
+                None => {}
+            }
+            let Some(index) = self.waiting.next() else {
+                return Ok(None);
+            };
+            let file = self.applier.plan.files().get(*index);
+            let Some(file) = file else {
+                let told = format!("a group makes file {index}, which the plan does not have");
+                return Err(DeltaError::malformed("group", 0, told));
+            };
+            let created = self.sink.create(*index, file);
+            let created = created.map_err(|source| DeltaError::Output {
+                path: file.path.clone(),
+                source,
+            })?;
+            self.current = Some(Open {
+                index: *index,
+                file,
+                left: file.length,
+                writer: DigestWriter::new(created),
+            });
+        }
+    }
+
+    fn close(&mut self, mut open: Open<'r>) -> Result<(), DeltaError> {
+        let flushed = open.writer.flush();
+        flushed.map_err(|source| open.failed(source))?;
+        let found = open.writer.digest();
+        match self.applier.expected_digest(open.index) {
+            Some(expected) if expected != found => Err(DeltaError::WrongDigest {
+                path: open.file.path.clone(),
+                expected,
+                found,
+            }),
+            _ => {
+                self.digests.push((open.index, found));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Open<'_> {
+    fn failed(&self, source: io::Error) -> DeltaError {
+        DeltaError::Output {
+            path: self.file.path.clone(),
+            source,
+        }
+    }
+}

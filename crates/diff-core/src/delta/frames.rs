@@ -1,0 +1,294 @@
+use std::ops::Range;
+
+use super::plan::{Frame, Group, Origin, PlannedFile, Span};
+use crate::error::DeltaError;
+use crate::method::Method;
+use crate::wire::{Reader, put_signed, put_varint};
+use crate::{Limits, Listing};
+
+// How a frame's references are spelled; a larger number is one more than how many spans follow.
+const NO_REFERENCE: u64 = 0;
+const COUNTERPARTS: u64 = 1;
+
+/// Appends each group: its members, then its frames.
+pub(super) fn write(out: &mut Vec<u8>, groups: &[Group], files: &[PlannedFile], old: &Listing) {
+    let numbers = built_numbers(files);
+    let mut next_member = 0_i64;
+    let mut next_index = 0_i64;
+    for group in groups {
+        put_varint(out, group.members.len() as u64);
+        for member in &group.members {
+            let number = numbers.get(*member).copied().unwrap_or_default();
+            put_signed(out, number - next_member);
+            next_member = number + 1;
+        }
+        put_varint(out, group.frames.len() as u64);
+        let counterparts = counterparts(&group.members, files, old);
+        let mut left = group_bytes(group, files);
+        for frame in &group.frames {
+            out.push(frame.method.id());
+            if frame.references.is_empty() {
+                put_varint(out, NO_REFERENCE);
+            } else if frame.references == counterparts {
+                put_varint(out, COUNTERPARTS);
+            } else {
+                put_varint(out, frame.references.len() as u64 + 1);
+                for span in &frame.references {
+                    let index = signed(span.index);
+                    put_signed(out, index - next_index);
+                    next_index = index + 1;
+                    put_varint(out, span.offset);
+                    let end = span.offset + span.length;
+                    let reaches_end = Some(end) == old.entries().get(span.index).map(|e| e.length);
+                    put_varint(out, if reaches_end { 0 } else { span.length });
+                }
+            }
+            let is_rest = frame.decoded_length == left;
+            put_varint(out, if is_rest { 0 } else { frame.decoded_length });
+            put_varint(out, frame.encoded.len() as u64);
+            left = left.saturating_sub(frame.decoded_length);
+        }
+    }
+}
+
+/// Reads the groups, which must make each built file once and fill `payload` exactly.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    files: &[PlannedFile],
+    old: &Listing,
+    payload: Range<usize>,
+    limits: &Limits,
+) -> Result<Vec<Group>, DeltaError> {
+    let built: Vec<usize> = (0..files.len())
+        .filter(|index| is_built(files, *index))
+        .collect();
+    let count = reader.varint()?;
+    DeltaError::check_limit("groups", count, built.len() as u64)?;
+    let mut state = State {
+        files,
+        old,
+        limits,
+        made: vec![false; built.len()],
+        built,
+        next_member: 0,
+        next_index: 0,
+        frames_left: limits.max_frames,
+        spans_left: limits.max_frames,
+        payload,
+    };
+    let mut groups = Vec::new();
+    for _ in 0..count {
+        groups.push(state.group(reader)?);
+    }
+    let missing = state.made.iter().filter(|made| !**made).count();
+    if missing > 0 {
+        return Err(reader.malformed(format!("{missing} files are made by no group")));
+    }
+    match state.payload.len() {
+        0 => Ok(groups),
+        left => Err(reader.malformed(format!("{left} bytes belong to no frame"))),
+    }
+}
+
+struct State<'a> {
+    files: &'a [PlannedFile],
+    old: &'a Listing,
+    limits: &'a Limits,
+    /// The built files by their number.
+    built: Vec<usize>,
+    made: Vec<bool>,
+    next_member: i64,
+    next_index: i64,
+    frames_left: u64,
+    spans_left: u64,
+    /// What no frame has taken yet.
+    payload: Range<usize>,
+}
+
+impl State<'_> {
+    fn group(&mut self, reader: &mut Reader<'_>) -> Result<Group, DeltaError> {
+        let count = reader.varint()?;
+        DeltaError::check_limit("files of a group", count, self.built.len() as u64)?;
+        if count == 0 {
+            return Err(reader.malformed("a group makes no file"));
+        }
+        let mut group = Group::default();
+        for _ in 0..count {
+            group.members.push(self.member(reader)?);
+        }
+        let mut left = group_bytes(&group, self.files);
+        let frames = reader.varint()?;
+        self.frames_left = self.frames_left.checked_sub(frames).ok_or_else(|| {
+            let limit = self.limits.max_frames;
+            DeltaError::Limit {
+                what: "frames",
+                claimed: frames.saturating_add(limit - self.frames_left),
+                limit,
+            }
+        })?;
+        for _ in 0..frames {
+            let frame = self.frame(&group.members, left, reader)?;
+            left -= frame.decoded_length;
+            group.frames.push(frame);
+        }
+        match left {
+            0 => Ok(group),
+            left => Err(reader.malformed(format!("{left} bytes of a group come from no frame"))),
+        }
+    }
+
+    fn member(&mut self, reader: &mut Reader<'_>) -> Result<usize, DeltaError> {
+        let number = self.next_member.checked_add(reader.signed()?);
+        let place = number.and_then(|number| usize::try_from(number).ok());
+        let made = place.and_then(|place| self.made.get_mut(place));
+        let file = place.and_then(|place| self.built.get(place));
+        let (Some(number), Some(made), Some(file)) = (number, made, file) else {
+            return Err(reader.malformed("a group makes a file that is not to be built"));
+        };
+        if std::mem::replace(made, true) {
+            return Err(reader.malformed("a file is made twice"));
+        }
+        self.next_member = number + 1;
+        Ok(*file)
+    }
+
+    fn frame(
+        &mut self,
+        members: &[usize],
+        left: u64,
+        reader: &mut Reader<'_>,
+    ) -> Result<Frame, DeltaError> {
+        let id = reader.byte()?;
+        let method = Method::from_id(id).ok_or(DeltaError::UnsupportedMethod { id })?;
+        let references = self.references(members, reader)?;
+        let reference_bytes = references.iter().map(|span| span.length);
+        let reference_bytes = reference_bytes.fold(0, u64::saturating_add);
+        let limit = self.limits.max_reference_bytes;
+        DeltaError::check_limit("reference bytes of a frame", reference_bytes, limit)?;
+        let decoded_length = match reader.varint()? {
+            0 => left,
+            length => length,
+        };
+        if decoded_length == 0 || decoded_length > left {
+            return Err(reader.malformed(format!(
+                "a frame decodes to {decoded_length} bytes where {left} are wanted"
+            )));
+        }
+        let limit = self.limits.max_frame_bytes;
+        DeltaError::check_limit("decoded bytes of a frame", decoded_length, limit)?;
+        let encoded_length = reader.size()?;
+        if encoded_length > self.payload.len() {
+            let available = self.payload.len();
+            return Err(reader.malformed(format!(
+                "a frame has {encoded_length} bytes where {available} are left"
+            )));
+        }
+        let start = self.payload.start;
+        self.payload.start += encoded_length;
+        let frame = Frame {
+            method,
+            references,
+            decoded_length,
+            encoded: start..self.payload.start,
+        };
+        let limit = self.limits.max_memory_bytes;
+        DeltaError::check_limit("memory of a frame", frame.memory(self.limits), limit)?;
+        Ok(frame)
+    }
+
+    fn references(
+        &mut self,
+        members: &[usize],
+        reader: &mut Reader<'_>,
+    ) -> Result<Vec<Span>, DeltaError> {
+        match reader.varint()? {
+            NO_REFERENCE => Ok(Vec::new()),
+            COUNTERPARTS => {
+                self.count_spans(members.len() as u64)?;
+                Ok(counterparts(members, self.files, self.old))
+            }
+            more => {
+                let count = more - 1;
+                self.count_spans(count)?;
+                (0..count).map(|_| self.span(reader)).collect()
+            }
+        }
+    }
+
+    fn count_spans(&mut self, count: u64) -> Result<(), DeltaError> {
+        let limit = self.limits.max_frames;
+        let claimed = (limit - self.spans_left).saturating_add(count);
+        DeltaError::check_limit("references", claimed, limit)?;
+        self.spans_left = limit - claimed;
+        Ok(())
+    }
+
+    fn span(&mut self, reader: &mut Reader<'_>) -> Result<Span, DeltaError> {
+        let index = self.next_index.checked_add(reader.signed()?);
+        let place = index.and_then(|index| usize::try_from(index).ok());
+        let entry = place.and_then(|place| self.old.entries().get(place));
+        let (Some(signed), Some(index), Some(entry)) = (index, place, entry) else {
+            return Err(reader.malformed("a frame refers to no old file"));
+        };
+        self.next_index = signed + 1;
+        let offset = reader.varint()?;
+        let available = entry.length.saturating_sub(offset);
+        let length = match reader.varint()? {
+            0 => available,
+            length => length,
+        };
+        if length == 0 || length > available {
+            return Err(reader.malformed(format!(
+                "a frame refers to {length} bytes from {offset} of {}, which has {}",
+                entry.path, entry.length
+            )));
+        }
+        Ok(Span {
+            index,
+            offset,
+            length,
+        })
+    }
+}
+
+/// Returns, for each file of the plan, how many built files come before it.
+fn built_numbers(files: &[PlannedFile]) -> Vec<i64> {
+    let mut next = 0;
+    let number = |file: &PlannedFile| {
+        let number = next;
+        next += i64::from(file.origin == Origin::Built);
+        number
+    };
+    files.iter().map(number).collect()
+}
+
+/// Returns the whole old files under the members' own paths, the empty ones left out.
+fn counterparts(members: &[usize], files: &[PlannedFile], old: &Listing) -> Vec<Span> {
+    let counterpart = |member: &usize| {
+        let path = &files.get(*member)?.path;
+        let found = old.entries().binary_search_by(|entry| entry.path.cmp(path));
+        let index = found.ok()?;
+        let length = old.entries().get(index)?.length;
+        (length > 0).then_some(Span {
+            index,
+            offset: 0,
+            length,
+        })
+    };
+    members.iter().filter_map(counterpart).collect()
+}
+
+fn group_bytes(group: &Group, files: &[PlannedFile]) -> u64 {
+    let lengths = group.members.iter().filter_map(|member| files.get(*member));
+    lengths.map(|file| file.length).fold(0, u64::saturating_add)
+}
+
+fn is_built(files: &[PlannedFile], index: usize) -> bool {
+    files
+        .get(index)
+        .is_some_and(|file| file.origin == Origin::Built)
+}
+
+fn signed(index: usize) -> i64 {
+    i64::try_from(index).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,287 @@
+use std::cmp::Ordering;
+
+use super::plan::{Origin, PlannedFile};
+use crate::error::DeltaError;
+use crate::wire::{Reader, from_zigzag, put_varint, to_zigzag};
+use crate::{ContentPath, Limits, Listing, ListingError, find_collisions};
+
+// A record is one variable-length integer, `argument << 2 | kind`, and what its kind adds.
+const KEEP: u64 = 0;
+const DROP: u64 = 1;
+const EDIT: u64 = 2;
+const INSERT: u64 = 3;
+
+// The content of an inserted file: `argument << 2 | kind`.
+const CONTENT_OLD: u64 = 0;
+const CONTENT_SAME: u64 = 1;
+const CONTENT_BUILT: u64 = 2;
+
+/// Appends the records that make `files` of `old`: their number, then each.
+pub(super) fn write(out: &mut Vec<u8>, files: &[PlannedFile], old: &Listing) {
+    let mut writer = Writer::default();
+    let mut entries = old.entries().iter().enumerate().peekable();
+    for file in files {
+        while let Some((_, entry)) = entries.next_if(|(_, entry)| entry.path < file.path) {
+            writer.run(DROP, &entry.path);
+        }
+        match entries.next_if(|(_, entry)| entry.path == file.path) {
+            Some((index, entry)) if file.origin == Origin::Old(index) => {
+                writer.run(KEEP, &entry.path);
+            }
+            Some((_, entry)) if file.origin == Origin::Built => {
+                let grown = file.length.wrapping_sub(entry.length).cast_signed();
+                writer.record(to_zigzag(grown), EDIT);
+                writer.path = entry.path.as_str().to_owned();
+            }
+            Some((_, entry)) => {
+                writer.run(DROP, &entry.path);
+                writer.insert(file);
+            }
+            None => writer.insert(file),
+        }
+    }
+    for (_, entry) in entries {
+        writer.run(DROP, &entry.path);
+    }
+    writer.end_run();
+    put_varint(out, writer.records);
+    out.extend_from_slice(&writer.bytes);
+}
+
+#[derive(Default)]
+struct Writer {
+    bytes: Vec<u8>,
+    records: u64,
+    /// The kind of the run that is being counted, and how long it is by now.
+    run: Option<(u64, u64)>,
+    /// The last path that a record named.
+    path: String,
+}
+
+impl Writer {
+    fn run(&mut self, kind: u64, path: &ContentPath) {
+        let length = match self.run {
+            Some((running, length)) if running == kind => length,
+            _ => {
+                self.end_run();
+                0
+            }
+        };
+        self.run = Some((kind, length + 1));
+        self.path = path.as_str().to_owned();
+    }
+
+    fn end_run(&mut self) {
+        if let Some((kind, length)) = self.run.take() {
+            self.records += 1;
+            put_varint(&mut self.bytes, (length - 1) << 2 | kind);
+        }
+    }
+
+    fn record(&mut self, argument: u64, kind: u64) {
+        self.end_run();
+        self.records += 1;
+        put_varint(&mut self.bytes, argument << 2 | kind);
+    }
+
+    fn insert(&mut self, file: &PlannedFile) {
+        let path = file.path.as_str().as_bytes();
+        let shared = self.path.bytes().zip(path);
+        let shared = shared.take_while(|(a, b)| a == *b).count();
+        let suffix = path.get(shared..).unwrap_or_default();
+        self.record(shared as u64, INSERT);
+        put_varint(&mut self.bytes, suffix.len() as u64);
+        self.bytes.extend_from_slice(suffix);
+        let content = match file.origin {
+            Origin::Old(index) => (index as u64) << 2 | CONTENT_OLD,
+            Origin::SameAs(index) => (index as u64) << 2 | CONTENT_SAME,
+            Origin::Built => file.length << 2 | CONTENT_BUILT,
+        };
+        put_varint(&mut self.bytes, content);
+        self.path = file.path.as_str().to_owned();
+    }
+}
+
+/// Reads the records and returns the files that they make of `old`.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    old: &Listing,
+    limits: &Limits,
+) -> Result<Vec<PlannedFile>, DeltaError> {
+    let records = reader.varint()?;
+    // Each record takes an old file, makes a new one, or both.
+    let most = limits.max_files.saturating_add(old.entries().len() as u64);
+    DeltaError::check_limit("records", records, most)?;
+    let mut state = State {
+        old,
+        limits,
+        next_old: 0,
+        path: String::new(),
+        files: Vec::new(),
+        total: 0,
+        inserted: false,
+    };
+    for _ in 0..records {
+        state.record(reader)?;
+    }
+    let left = old.entries().len() - state.next_old;
+    if left > 0 {
+        return Err(reader.malformed(format!("the records leave out {left} old files")));
+    }
+    if state.inserted {
+        // Keeping, editing and dropping files of a tree cannot make paths collide.
+        let paths = state.files.iter().map(|file| &file.path);
+        if let Some(collision) = find_collisions(paths).into_iter().next() {
+            return Err(ListingError::Collision(collision).into());
+        }
+    }
+    Ok(state.files)
+}
+
+struct State<'a> {
+    old: &'a Listing,
+    limits: &'a Limits,
+    next_old: usize,
+    path: String,
+    files: Vec<PlannedFile>,
+    total: u64,
+    inserted: bool,
+}
+
+impl State<'_> {
+    fn record(&mut self, reader: &mut Reader<'_>) -> Result<(), DeltaError> {
+        let record = reader.varint()?;
+        let argument = record >> 2;
+        match record & 3 {
+            KEEP => self.keep(argument, reader),
+            DROP => self.skip(argument, reader),
+            EDIT => self.edit(from_zigzag(argument), reader),
+            _ => self.insert(argument, reader),
+        }
+    }
+
+    /// Returns the indices of the next `more + 1` old files, which the record takes.
+    fn take(
+        &mut self,
+        more: u64,
+        reader: &Reader<'_>,
+    ) -> Result<std::ops::Range<usize>, DeltaError> {
+        let left = self.old.entries().len() - self.next_old;
+        match usize::try_from(more) {
+            Ok(more) if more < left => {
+                let start = self.next_old;
+                self.next_old += more + 1;
+                Ok(start..self.next_old)
+            }
+            _ => Err(reader.malformed(format!(
+                "a record takes {more} old files and one where {left} are left"
+            ))),
+        }
+    }
+
+    fn keep(&mut self, more: u64, reader: &Reader<'_>) -> Result<(), DeltaError> {
+        for index in self.take(more, reader)? {
+            if let Some(entry) = self.old.entries().get(index) {
+                self.push(
+                    PlannedFile {
+                        path: entry.path.clone(),
+                        length: entry.length,
+                        origin: Origin::Old(index),
+                    },
+                    reader,
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, more: u64, reader: &Reader<'_>) -> Result<(), DeltaError> {
+        let last = self.take(more, reader)?.last();
+        if let Some(entry) = last.and_then(|index| self.old.entries().get(index)) {
+            self.path = entry.path.as_str().to_owned();
+        }
+        Ok(())
+    }
+
+    fn edit(&mut self, grown: i64, reader: &Reader<'_>) -> Result<(), DeltaError> {
+        let taken = self.take(0, reader)?;
+        let Some(entry) = self.old.entries().get(taken.start) else {
+            return Ok(());
+        };
+        let length = entry.length.checked_add_signed(grown);
+        let length = length.ok_or_else(|| {
+            let told = format!("a file of {} bytes grows by {grown}", entry.length);
+            reader.malformed(told)
+        })?;
+        let file = PlannedFile {
+            path: entry.path.clone(),
+            length,
+            origin: Origin::Built,
+        };
+        self.push(file, reader)
+    }
+
+    fn insert(&mut self, shared: u64, reader: &mut Reader<'_>) -> Result<(), DeltaError> {
+        let path = self.read_path(shared, reader)?;
+        let content = reader.varint()?;
+        let argument = content >> 2;
+        let index = usize::try_from(argument).ok();
+        let (length, origin) = match content & 3 {
+            CONTENT_OLD => {
+                let entry = index.and_then(|index| Some((index, self.old.entries().get(index)?)));
+                let (index, entry) = entry.ok_or_else(|| {
+                    reader.malformed(format!("{path} is a copy of no old file: {argument}"))
+                })?;
+                (entry.length, Origin::Old(index))
+            }
+            CONTENT_SAME => {
+                let file = index.and_then(|index| Some((index, self.files.get(index)?)));
+                let file = file.filter(|(_, file)| file.origin == Origin::Built);
+                let (index, file) = file.ok_or_else(|| {
+                    reader.malformed(format!("{path} is the same as no built file: {argument}"))
+                })?;
+                (file.length, Origin::SameAs(index))
+            }
+            CONTENT_BUILT => (argument, Origin::Built),
+            kind => return Err(reader.malformed(format!("content of unknown kind {kind}"))),
+        };
+        self.inserted = true;
+        let file = PlannedFile {
+            path,
+            length,
+            origin,
+        };
+        self.push(file, reader)
+    }
+
+    fn read_path(&self, shared: u64, reader: &mut Reader<'_>) -> Result<ContentPath, DeltaError> {
+        let shared_bytes = usize::try_from(shared).ok();
+        let shared_bytes = shared_bytes.and_then(|shared| self.path.as_bytes().get(..shared));
+        let shared_bytes = shared_bytes.ok_or_else(|| {
+            reader.malformed(format!("a path shares {shared} bytes with a shorter one"))
+        })?;
+        let suffix_length = reader.varint()?;
+        let longest = ContentPath::MAX_BYTES as u64;
+        DeltaError::check_limit("bytes of a path", suffix_length, longest)?;
+        let suffix = reader.slice(usize::try_from(suffix_length).unwrap_or(usize::MAX))?;
+        let bytes = [shared_bytes, suffix].concat();
+        let text = String::from_utf8(bytes).map_err(|_| reader.malformed("a path is not UTF-8"))?;
+        ContentPath::parse(&text).map_err(|error| reader.malformed(error.to_string()))
+    }
+
+    fn push(&mut self, file: PlannedFile, reader: &Reader<'_>) -> Result<(), DeltaError> {
+        let in_order = self.files.last().map(|last| last.path.cmp(&file.path));
+        if !matches!(in_order, None | Some(Ordering::Less)) {
+            return Err(reader.malformed(format!("{} is out of order", file.path)));
+        }
+        let count = self.files.len() as u64 + 1;
+        DeltaError::check_limit("files", count, self.limits.max_files)?;
+        let limit = self.limits.max_file_bytes;
+        DeltaError::check_limit("bytes of a file", file.length, limit)?;
+        self.total = self.total.saturating_add(file.length);
+        DeltaError::check_limit("bytes of the tree", self.total, self.limits.max_tree_bytes)?;
+        self.path = file.path.as_str().to_owned();
+        self.files.push(file);
+        Ok(())
+    }
+}

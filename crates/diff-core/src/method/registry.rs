@@ -1,0 +1,13 @@
+use super::bsdiff::Bsdiff;
+use super::store::Store;
+use super::zstd::Zstd;
+use super::{Codec, Method};
+
+/// Returns the encoder and decoder of `method`.
+pub(crate) fn codec(method: Method) -> &'static dyn Codec {
+    match method {
+        Method::Store => &Store,
+        Method::Zstd => &Zstd,
+        Method::Bsdiff => &Bsdiff,
+    }
+}
