@@ -121,9 +121,11 @@
 
 mod content;
 mod error;
+mod json;
 mod name;
 mod offer;
 mod reference;
+mod trust;
 mod utc;
 mod verified;
 mod version;
@@ -141,6 +143,15 @@ pub use offer::device_id::{DeviceId, DeviceIdError};
 pub use offer::rollout::{Decision, Rollout};
 pub use offer::share::{Share, ShareError};
 pub use reference::ContentReference;
+pub use trust::error::TrustError;
+pub use trust::key::{Ed25519Signer, KeyId, PublicKey, Signer, SignerError};
+pub use trust::limits::TrustLimits;
+pub use trust::role::{
+    DelegatedRole, Delegations, KeyTable, MetaFile, RoleBody, RoleKeys, Root, SPEC_VERSION,
+    Snapshot, TargetEntry, Targets, Timestamp,
+};
+pub use trust::signed::sign;
+pub use trust::trusted::{Lookup, MetadataRequest, Refreshed, TargetFile, TrustedSet};
 pub use utc::{UtcTime, UtcTimeError};
 pub use verified::Verified;
 pub use version::ContentVersion;

@@ -4,6 +4,7 @@ use diff_core::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::content::chunk_map::ChunkMap;
+use crate::json::MAX_INTEGER;
 use crate::offer::json;
 use crate::{ContentReference, Document, FormatError, Label, PackName, UtcTime, Verified};
 
@@ -195,9 +196,9 @@ pub struct CatalogueRelease {
 
 impl CatalogueRelease {
     fn check(&self) -> Result<(), FormatError> {
-        at_most("files of a release", self.files, json::MAX_INTEGER)?;
-        at_most("bytes of a tree", self.tree_bytes, json::MAX_INTEGER)?;
-        at_most("the sequence number", self.sequence, json::MAX_INTEGER)?;
+        at_most("files of a release", self.files, MAX_INTEGER)?;
+        at_most("bytes of a tree", self.tree_bytes, MAX_INTEGER)?;
+        at_most("the sequence number", self.sequence, MAX_INTEGER)?;
         at_most(
             "archives of a release",
             self.archives.len() as u64,
@@ -249,7 +250,7 @@ impl CatalogueDelta {
         manifests: &BTreeSet<Digest>,
     ) -> Result<(), FormatError> {
         let place = || format!("the delta {} to {}", self.content.digest, to.label);
-        at_most("bytes to build", self.built_bytes, json::MAX_INTEGER)?;
+        at_most("bytes to build", self.built_bytes, MAX_INTEGER)?;
         if let Some(from) = self.from
             && (from == to.manifest.digest || !manifests.contains(&from))
         {
@@ -493,8 +494,8 @@ mod tests {
 
     #[test]
     fn numbers_that_json_readers_round_are_refused() {
-        for number in [json::MAX_INTEGER + 1, u64::MAX] {
-            let told = json::MAX_INTEGER.to_string();
+        for number in [MAX_INTEGER + 1, u64::MAX] {
+            let told = MAX_INTEGER.to_string();
             assert_refused(|c| c.releases[0].tree_bytes = number, &told);
             assert_refused(|c| c.releases[0].files = number, &told);
             assert_refused(|c| c.releases[1].sequence = number, &told);

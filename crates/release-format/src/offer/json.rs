@@ -1,27 +1,17 @@
 //! How catalogues and rollouts are read from JSON and written to it.
 
-use std::collections::BTreeSet;
-use std::fmt;
-
-use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor,
-};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::json;
 use crate::{Document, FormatError};
 
 /// The one schema that is read and written. Fields may join within it, so unknown ones are passed
 /// over; one that changes what the others mean takes the next number.
 pub(crate) const SCHEMA: u64 = 1;
 
-/// The greatest integer that every reader of JSON keeps exactly.
-pub(crate) const MAX_INTEGER: u64 = (1 << 53) - 1;
-
 /// Returns the value that `bytes` hold, if they are JSON that has one meaning alone: no key twice in
 /// an object, no number but whole ones that every reader keeps exactly, little nesting.
-///
-/// The first pass keeps nothing but the keys of the objects that are open, so what is refused has not
-/// been built.
 pub(crate) fn read<T: DeserializeOwned>(
     document: Document,
     bytes: &[u8],
@@ -37,11 +27,7 @@ pub(crate) fn read<T: DeserializeOwned>(
         });
     }
     let malformed = |error| not_as_expected(document, &error);
-    let mut strict = serde_json::Deserializer::from_slice(bytes);
-    Strict { depth: 0 }
-        .deserialize(&mut strict)
-        .and_then(|()| strict.end())
-        .map_err(malformed)?;
+    json::strict(bytes).map_err(malformed)?;
     let Schema { schema } = serde_json::from_slice(bytes).map_err(malformed)?;
     if schema != SCHEMA {
         return Err(FormatError::UnsupportedVersion {
@@ -73,96 +59,6 @@ fn not_as_expected(document: Document, error: &serde_json::Error) -> FormatError
     let found: String = found.chars().take(300).collect();
     FormatError::malformed(document, place, "the JSON of its schema", found)
 }
-
-/// Passes over one value and refuses what two readers may read differently.
-struct Strict {
-    depth: u32,
-}
-
-impl Strict {
-    fn deeper<E: Error>(&self) -> Result<Strict, E> {
-        if self.depth < MAX_DEPTH {
-            Ok(Strict {
-                depth: self.depth + 1,
-            })
-        } else {
-            Err(E::custom(format!("more than {MAX_DEPTH} levels")))
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON with one meaning alone")
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E: Error>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
-        if number <= MAX_INTEGER {
-            Ok(())
-        } else {
-            Err(E::custom(format!(
-                "the number {number} above {MAX_INTEGER}"
-            )))
-        }
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
-        if number.unsigned_abs() <= MAX_INTEGER {
-            Ok(())
-        } else {
-            Err(E::custom(format!(
-                "the number {number} below -{MAX_INTEGER}"
-            )))
-        }
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<(), E> {
-        Err(E::custom(format!(
-            "the number {number}, which is not whole"
-        )))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element_seed(self.deeper()?)?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
-        let mut keys = BTreeSet::new();
-        while let Some(key) = object.next_key::<String>()? {
-            object.next_value_seed(self.deeper()?)?;
-            if let Some(repeated) = keys.replace(key) {
-                return Err(A::Error::custom(format!("the key {repeated:?} twice")));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Twice what our documents need.
-const MAX_DEPTH: u32 = 16;
 
 #[cfg(test)]
 mod tests {

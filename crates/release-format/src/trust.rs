@@ -1,0 +1,10 @@
+//! Who may say what: The Update Framework's roles and client workflow, over bytes and a given time.
+
+pub(crate) mod canonical;
+pub(crate) mod error;
+pub(crate) mod key;
+pub(crate) mod limits;
+pub(crate) mod pattern;
+pub(crate) mod role;
+pub(crate) mod signed;
+pub(crate) mod trusted;

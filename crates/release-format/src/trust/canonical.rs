@@ -1,0 +1,81 @@
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// Returns the bytes of `value` that are signed: the canonical JSON of the OLPC project.
+///
+/// Keys in the order of their bytes, no space between tokens, whole numbers, and texts in which
+/// nothing but `"` and `\` is escaped. Control characters stand as they are, which is why this is not
+/// quite JSON.
+pub(crate) fn canonical(value: &Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    append(value, &mut bytes);
+    bytes
+}
+
+fn append(value: &Value, bytes: &mut Vec<u8>) {
+    match value {
+        Value::Null => bytes.extend_from_slice(b"null"),
+        Value::Bool(true) => bytes.extend_from_slice(b"true"),
+        Value::Bool(false) => bytes.extend_from_slice(b"false"),
+        Value::Number(number) => bytes.extend_from_slice(number.to_string().as_bytes()),
+        Value::String(text) => append_text(text, bytes),
+        Value::Array(values) => {
+            bytes.push(b'[');
+            for (index, value) in values.iter().enumerate() {
+                if index > 0 {
+                    bytes.push(b',');
+                }
+                append(value, bytes);
+            }
+            bytes.push(b']');
+        }
+        Value::Object(members) => {
+            // Sorted here, not left to the map: a host's build may let it keep another order.
+            let members: BTreeMap<_, _> = members.iter().collect();
+            bytes.push(b'{');
+            for (index, (key, value)) in members.into_iter().enumerate() {
+                if index > 0 {
+                    bytes.push(b',');
+                }
+                append_text(key, bytes);
+                bytes.push(b':');
+                append(value, bytes);
+            }
+            bytes.push(b'}');
+        }
+    }
+}
+
+fn append_text(text: &str, bytes: &mut Vec<u8>) {
+    bytes.push(b'"');
+    for byte in text.bytes() {
+        if matches!(byte, b'"' | b'\\') {
+            bytes.push(b'\\');
+        }
+        bytes.push(byte);
+    }
+    bytes.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn canonical_of(json: &str) -> String {
+        String::from_utf8(canonical(&serde_json::from_str(json).unwrap())).unwrap()
+    }
+
+    #[test]
+    fn keys_are_sorted_and_spaces_dropped() {
+        assert_eq!(
+            canonical_of(r#"{ "b" : [1, -2] , "a":{"z":null,"y":true} }"#),
+            r#"{"a":{"y":true,"z":null},"b":[1,-2]}"#
+        );
+    }
+
+    #[test]
+    fn only_quotes_and_backslashes_are_escaped() {
+        assert_eq!(canonical_of(r#""a\"\\\n\u00e9\/""#), "\"a\\\"\\\\\né/\"");
+    }
+}

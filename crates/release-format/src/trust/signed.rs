@@ -1,0 +1,170 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::canonical::canonical;
+use super::error::TrustError;
+use super::key::{KeyId, PublicKey, Signer, SignerError};
+use super::role::RoleBody;
+use crate::json;
+
+/// The keys of one role, and how many of them have to sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Keys {
+    pub(crate) keys: BTreeMap<KeyId, PublicKey>,
+    pub(crate) threshold: u64,
+}
+
+/// A signed file: what is signed as it stands there, unknown fields too, and the signatures.
+#[derive(Debug, Clone)]
+pub(crate) struct Signed {
+    message: Vec<u8>,
+    signatures: Vec<(KeyId, Vec<u8>)>,
+}
+
+impl Signed {
+    /// Returns the role's body and what is needed to verify it; nothing of it is believed yet.
+    pub(crate) fn parse<T: RoleBody + DeserializeOwned>(
+        role: &str,
+        bytes: &[u8],
+        limit: u64,
+    ) -> Result<(T, Signed), TrustError> {
+        let length = bytes.len() as u64;
+        if length > limit {
+            return Err(TrustError::TooLong {
+                role: role.to_owned(),
+                length,
+                limit,
+            });
+        }
+        let malformed = |found: String| {
+            TrustError::malformed(role, "the file", "signed metadata in JSON", found)
+        };
+        json::strict(bytes).map_err(|failed| malformed(failed.to_string()))?;
+        let file: Value =
+            serde_json::from_slice(bytes).map_err(|failed| malformed(failed.to_string()))?;
+        let Some(body) = file.get("signed") else {
+            return Err(malformed("no member \"signed\"".to_owned()));
+        };
+        let signed = Signed {
+            message: canonical(body),
+            signatures: signatures(role, file.get("signatures"))?,
+        };
+        kind(role, T::KIND, body)?;
+        let body = T::deserialize(body).map_err(|failed| malformed(failed.to_string()))?;
+        body.check(role)?;
+        Ok((body, signed))
+    }
+
+    /// Counts the distinct keys of the role whose signatures are valid: the one place where a
+    /// threshold is judged.
+    ///
+    /// It counts key material, so that one key under two ids counts once.
+    pub(crate) fn verify(
+        &self,
+        role: &str,
+        delegator: &str,
+        keys: &Keys,
+    ) -> Result<(), TrustError> {
+        let mut signers = BTreeSet::new();
+        for (id, signature) in &self.signatures {
+            if let Some(key) = keys.keys.get(id)
+                && key.verifies(&self.message, signature)
+            {
+                signers.extend(key.material());
+            }
+        }
+        let (valid, threshold) = (signers.len(), keys.threshold);
+        // A threshold of none would be met by nobody.
+        if threshold >= 1 && valid as u64 >= threshold {
+            return Ok(());
+        }
+        Err(TrustError::Signatures {
+            role: role.to_owned(),
+            delegator: delegator.to_owned(),
+            valid,
+            threshold,
+        })
+    }
+}
+
+fn kind(role: &str, expected: &str, body: &Value) -> Result<(), TrustError> {
+    let found = body
+        .get("_type")
+        .and_then(Value::as_str)
+        .unwrap_or("nothing");
+    if found != expected {
+        return Err(TrustError::malformed(role, "_type", expected, found));
+    }
+    let version = body
+        .get("spec_version")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let mut parts = version.split('.');
+    let is_one = parts.next() == Some("1");
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let rest: Vec<_> = parts.collect();
+    if !is_one || !(1..=2).contains(&rest.len()) || !rest.into_iter().all(is_number) {
+        let found = version.chars().take(80).collect();
+        return Err(TrustError::SpecVersion {
+            role: role.to_owned(),
+            found,
+        });
+    }
+    Ok(())
+}
+
+fn signatures(role: &str, list: Option<&Value>) -> Result<Vec<(KeyId, Vec<u8>)>, TrustError> {
+    let malformed = |found: &str| {
+        TrustError::malformed(role, "signatures", "a list of one signature a key", found)
+    };
+    let list = list
+        .and_then(Value::as_array)
+        .ok_or_else(|| malformed("no list"))?;
+    let mut signatures = Vec::new();
+    let mut seen = BTreeSet::new();
+    for entry in list {
+        let id = entry
+            .get("keyid")
+            .cloned()
+            .and_then(|id| serde_json::from_value(id).ok());
+        let id: KeyId = id.ok_or_else(|| malformed("a signature without a keyid"))?;
+        let Some(signature) = entry.get("sig").and_then(Value::as_str) else {
+            return Err(malformed("a signature without a sig"));
+        };
+        if !seen.insert(id.clone()) {
+            return Err(malformed("two signatures of one keyid"));
+        }
+        // What is no hexadecimal text is no valid signature; the others may still reach the
+        // threshold.
+        if let Ok(signature) = hex::decode(signature) {
+            signatures.push((id, signature));
+        }
+    }
+    Ok(signatures)
+}
+
+/// Returns the signed file of `body`: canonical JSON, the signatures in the order of their key ids.
+///
+/// # Errors
+/// [`SignerError`] when a key cannot be used.
+pub fn sign<T: RoleBody>(body: &T, signers: &[&dyn Signer]) -> Result<Vec<u8>, SignerError> {
+    let value = body.to_json();
+    let message = canonical(&value);
+    let mut signatures = BTreeMap::new();
+    for signer in signers {
+        let unknown = || SignerError {
+            reason: "the key's scheme is unknown".to_owned(),
+        };
+        let id = signer.public_key().id().ok_or_else(unknown)?;
+        signatures.insert(id, hex::encode(signer.sign(&message)?));
+    }
+    let signatures: Vec<Value> = signatures
+        .into_iter()
+        .map(|(id, signature)| serde_json::json!({ "keyid": id, "sig": signature }))
+        .collect();
+    Ok(canonical(
+        &serde_json::json!({ "signatures": signatures, "signed": value }),
+    ))
+}
