@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use diff_core::Cancelled;
+use diff_core::{Cancelled, DeltaError};
 use release_format::{FormatError, Label, PackName};
 
 use crate::library::disk::{DiskError, Operation};
@@ -43,6 +43,9 @@ pub enum UpdateError {
     /// A published document that is not what trusted metadata says.
     #[error("what was published is refused: {0}")]
     Format(#[from] FormatError),
+    /// A delta that does not make what trusted metadata says.
+    #[error("the delta is refused: {0}")]
+    Delta(#[source] DeltaError),
     /// The release failed its trial and the pack went back; the other release is active now.
     #[error("{pack}: release {label} failed its trial and was reverted: {reason}")]
     TrialFailed {
@@ -165,7 +168,8 @@ impl UpdateError {
             | UpdateError::DiskFull(_) => ErrorKind::Space,
             UpdateError::Busy { .. } => ErrorKind::Busy,
             UpdateError::Format(FormatError::UnsupportedVersion { .. }) => ErrorKind::Unsupported,
-            UpdateError::Format(_) => ErrorKind::Refused,
+            UpdateError::Delta(error) if is_unknown(error) => ErrorKind::Unsupported,
+            UpdateError::Format(_) | UpdateError::Delta(_) => ErrorKind::Refused,
             UpdateError::TrialFailed { .. } => ErrorKind::TrialFailed,
             UpdateError::Damaged { .. } => ErrorKind::Damage,
             UpdateError::NewerFormat { .. } | UpdateError::NoMethod { .. } => {
@@ -194,6 +198,8 @@ impl UpdateError {
             UpdateError::Busy { .. } => "busy",
             UpdateError::Format(FormatError::UnsupportedVersion { .. }) => "newer-document",
             UpdateError::Format(_) => "wrong-document",
+            UpdateError::Delta(error) if is_unknown(error) => "newer-delta",
+            UpdateError::Delta(_) => "wrong-delta",
             UpdateError::TrialFailed { .. } => "trial-failed",
             UpdateError::Damaged { .. } => "damaged",
             UpdateError::NewerFormat { .. } => "newer-library",
@@ -226,7 +232,8 @@ impl UpdateError {
             UpdateError::Format(FormatError::UnsupportedVersion { .. })
             | UpdateError::NewerFormat { .. }
             | UpdateError::NoMethod { .. } => "Install a newer Satchel.",
-            UpdateError::Format(_) => {
+            UpdateError::Delta(error) if is_unknown(error) => "Install a newer Satchel.",
+            UpdateError::Format(_) | UpdateError::Delta(_) => {
                 "Try another mirror; if it happens again, tell whoever publishes the pack."
             }
             UpdateError::TrialFailed { .. } => {
@@ -263,6 +270,41 @@ impl From<DiskError> for UpdateError {
             UpdateError::Disk(failed)
         }
     }
+}
+
+/// What a delta failed with is no longer about the delta where the disk or the caller was the cause.
+impl From<DeltaError> for UpdateError {
+    fn from(failed: DeltaError) -> UpdateError {
+        match failed {
+            DeltaError::Output { path, source } => {
+                UpdateError::io(Operation::Write, path.as_str(), source)
+            }
+            DeltaError::Old { path, source } => {
+                UpdateError::io(Operation::Read, path.as_str(), source)
+            }
+            DeltaError::DamagedOld {
+                path,
+                expected,
+                found,
+            } => UpdateError::Damaged {
+                at: path.as_str().into(),
+                expected: expected.to_string(),
+                found: found.to_string(),
+            },
+            DeltaError::Cancelled(_) => UpdateError::Cancelled,
+            refused => UpdateError::Delta(refused),
+        }
+    }
+}
+
+/// Whether a newer Satchel would know what to do with the delta.
+fn is_unknown(error: &DeltaError) -> bool {
+    matches!(
+        error,
+        DeltaError::UnsupportedVersion { .. }
+            | DeltaError::UnsupportedFlags { .. }
+            | DeltaError::UnsupportedMethod { .. }
+    )
 }
 
 impl From<Cancelled> for UpdateError {
@@ -314,6 +356,37 @@ mod tests {
                 through.to_string().contains("cannot write to lesson"),
                 "{through}"
             );
+        }
+    }
+
+    #[test]
+    fn what_a_delta_failed_with_is_told_from_the_delta_itself() {
+        let path = || diff_core::ContentPath::parse("unit/lesson.html").unwrap();
+        let full = DiskError::new(Operation::Sync, "x", io::ErrorKind::StorageFull.into());
+        for (error, kind) in [
+            (
+                DeltaError::Output {
+                    path: path(),
+                    source: full.into(),
+                },
+                ErrorKind::Space,
+            ),
+            (
+                DeltaError::DamagedOld {
+                    path: path(),
+                    expected: diff_core::Digest::of(b"old"),
+                    found: diff_core::Digest::of(b"odd"),
+                },
+                ErrorKind::Damage,
+            ),
+            (
+                DeltaError::UnsupportedMethod { id: 200 },
+                ErrorKind::Unsupported,
+            ),
+            (DeltaError::NotADelta { found: vec![] }, ErrorKind::Refused),
+            (DeltaError::Cancelled(Cancelled), ErrorKind::Other),
+        ] {
+            assert_eq!(UpdateError::from(error).kind(), kind);
         }
     }
 
