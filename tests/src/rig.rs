@@ -2,3 +2,5 @@
 
 /// Courses made from a seed, and what tells two apart.
 pub mod course;
+/// A disk that fails, or loses its power, at a chosen call.
+pub mod disk;

@@ -1,5 +1,3 @@
-//! A disk that fails, or loses its power, at a chosen call.
-
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
