@@ -4,3 +4,5 @@
 pub mod course;
 /// A disk that fails, or loses its power, at a chosen call.
 pub mod disk;
+pub mod forged_delta;
+pub mod forger;
