@@ -1,0 +1,76 @@
+//! Sizes and times of Satchel's deltas beside its peers', as a Markdown table.
+//!
+//! ```sh
+//! SATCHEL_CORPORA=~/corpora cargo run --release -p satchel-benches [PAIR...]
+//! ```
+//!
+//! `SATCHEL_CORPORA` names a folder of pairs, each `NAME/old` and `NAME/new`; all of them are run, or
+//! those that are named, after a small pair that the program makes itself. Every tool turns the same
+//! old tree into the same new one: Satchel tree by tree, the others on tars of the trees, those that
+//! are installed. What each makes is compared with the new tree before its figures count. Every
+//! measured command runs as a process of its own.
+
+mod measure;
+mod ours;
+mod pair;
+mod peer;
+mod table;
+
+use std::env;
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use pair::Pair;
+
+/// Nobody handles an error here but the one who reads it.
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments.as_slice() {
+        [ours::CREATE, level, old, new, delta] => {
+            ours::create(level, old.as_ref(), new.as_ref(), delta.as_ref())
+        }
+        [ours::APPLY, old, delta, new] => ours::apply(old.as_ref(), delta.as_ref(), new.as_ref()),
+        named => run(named),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => {
+            eprintln!("satchel-benches: {failed}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(named: &[&str]) -> Outcome<()> {
+    let work = tempfile::tempdir()?;
+    let mut pairs = vec![Pair::made(&work.path().join("made"))?];
+    if let Some(corpora) = env::var_os("SATCHEL_CORPORA") {
+        pairs.extend(Pair::all_in(&PathBuf::from(corpora))?);
+    }
+    pairs.retain(|pair| named.is_empty() || named.contains(&pair.name.as_str()));
+    let tools = peer::installed();
+    table::head(&tools);
+    for pair in &pairs {
+        let scratch = work.path().join(&pair.name);
+        let pair = pair.prepare(&scratch)?;
+        table::title(&pair);
+        for level in ours::LEVELS {
+            table::row(&ours::measure(level, &pair, &scratch));
+        }
+        for peer in &tools {
+            table::row(&peer.measure(&pair, &scratch));
+        }
+        table::row(&ours::measure_first_install(&pair, &scratch));
+        for peer in &tools {
+            if let Some(row) = peer.measure_whole(&pair, &scratch) {
+                table::row(&row);
+            }
+        }
+        std::fs::remove_dir_all(&scratch)?;
+    }
+    Ok(())
+}
