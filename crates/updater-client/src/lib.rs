@@ -4,7 +4,9 @@ mod clock;
 mod error;
 mod event;
 pub mod library;
+pub mod transport;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{ErrorKind, UpdateError};
 pub use event::{Event, Observer, Unobserved};
+pub use transport::{Body, FolderTransport, Transport, TransportError};
