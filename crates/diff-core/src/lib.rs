@@ -18,6 +18,7 @@ mod method;
 mod pairing;
 mod progress;
 mod prove;
+mod stats;
 mod tree;
 mod wire;
 
@@ -32,6 +33,7 @@ pub use mapped::{FileBytes, MappedFile};
 pub use method::{Level, Method};
 pub use progress::{CancelToken, Cancelled, Progress, Silent};
 pub use prove::prove;
+pub use stats::{BuiltFile, DeltaStats};
 pub use tree::{
     Collision, Contents, Entry, FolderContents, Listing, ListingError, Tree, find_collisions,
 };
