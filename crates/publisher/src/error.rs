@@ -1,8 +1,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use diff_core::{Cancelled, ContentPath, ListingError};
-use release_format::{FormatError, Label, PackName};
+use diff_core::{Cancelled, ContentPath, DiffError, Digest, ListingError};
+use release_format::{FormatError, Label, PackName, SignerError, TrustError};
 
 use crate::release::problem::Problem;
 
@@ -90,6 +90,16 @@ pub enum PublishError {
         /// What was expected and found.
         source: FormatError,
     },
+    /// An earlier release does not come back from the repository's archives.
+    #[error("{path} of an earlier release has the digest {expected}, its archives give {found}")]
+    Unrebuildable {
+        /// The file.
+        path: ContentPath,
+        /// The digest that its manifest gives.
+        expected: Digest,
+        /// The digest of what the archives hold.
+        found: Digest,
+    },
     /// The label names a release already; releases never change.
     #[error("{pack} has a release {label} already, the {sequence}th; choose another label")]
     LabelExists {
@@ -117,6 +127,56 @@ pub enum PublishError {
     /// What was made cannot be written as its format asks.
     #[error("the release cannot be written: {0}")]
     Format(#[source] FormatError),
+    /// The notes are longer than people read.
+    #[error("the notes in {path} are longer than {limit} bytes")]
+    NotesTooLong {
+        /// The file.
+        path: PathBuf,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// A delta could not be built, or does not give the new tree.
+    #[error("the delta from {from}: {source}")]
+    Delta {
+        /// The label of the older release, or `nothing`.
+        from: String,
+        /// What went wrong.
+        source: Box<DiffError>,
+    },
+    /// Metadata of the repository that a device would refuse.
+    #[error("{location}: {source}")]
+    Refused {
+        /// The file.
+        location: String,
+        /// The rule that it breaks.
+        source: TrustError,
+    },
+    /// A role needs more signatures than one publisher gives.
+    #[error("the role {role} needs {threshold} signatures, which one key folder does not give")]
+    Threshold {
+        /// The role.
+        role: String,
+        /// Signatures needed.
+        threshold: u64,
+    },
+    /// A key that the role does not have, so that devices would not count its signature.
+    #[error("{path} holds no key that the repository trusts for the role {role}")]
+    KeyNotTrusted {
+        /// The role.
+        role: String,
+        /// The key file.
+        path: PathBuf,
+    },
+    /// A key that could not sign.
+    #[error("{path}, the key of the role {role}: {source}")]
+    Unsigned {
+        /// The role.
+        role: String,
+        /// The key file.
+        path: PathBuf,
+        /// Why.
+        source: SignerError,
+    },
     /// A key is needed that is not there.
     #[error("the key of the role {role} is needed, and {path} is not there")]
     KeyMissing {
@@ -172,6 +232,18 @@ impl PublishError {
             operation,
             path: path.to_owned(),
             source,
+        }
+    }
+}
+
+impl PublishError {
+    pub(crate) fn diff(from: &str, source: DiffError) -> PublishError {
+        match source {
+            DiffError::Cancelled(cancelled) => cancelled.into(),
+            source => PublishError::Delta {
+                from: from.to_owned(),
+                source: Box::new(source),
+            },
         }
     }
 }

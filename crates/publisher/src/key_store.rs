@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
 use pkcs8::LineEnding;
+use release_format::{Ed25519Signer, PublicKey, Signer, SignerError};
 use zeroize::Zeroizing;
 
 use crate::PublishError;
@@ -172,10 +173,11 @@ impl fmt::Debug for KeyStore {
 }
 
 /// The private key of one role; wiped from memory when it is dropped.
+#[derive(Debug)]
 pub struct RoleKey {
     role: String,
     path: PathBuf,
-    key: SigningKey,
+    signer: Ed25519Signer,
 }
 
 impl RoleKey {
@@ -183,7 +185,7 @@ impl RoleKey {
         RoleKey {
             role: role.to_owned(),
             path,
-            key,
+            signer: Ed25519Signer::new(key),
         }
     }
 
@@ -192,23 +194,19 @@ impl RoleKey {
         &self.role
     }
 
-    /// Returns the 32 bytes of the public key.
-    pub fn public_bytes(&self) -> [u8; 32] {
-        self.key.verifying_key().to_bytes()
-    }
-
     /// Returns where the key came from.
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-impl fmt::Debug for RoleKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RoleKey")
-            .field("role", &self.role)
-            .field("path", &self.path)
-            .finish_non_exhaustive()
+impl Signer for RoleKey {
+    fn public_key(&self) -> &PublicKey {
+        self.signer.public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignerError> {
+        self.signer.sign(message)
     }
 }
 
@@ -260,7 +258,7 @@ mod tests {
         let (made, is_new) = store.load_or_generate("acme").unwrap();
         let (loaded, is_newer) = store.load_or_generate("acme").unwrap();
         assert_eq!((is_new, is_newer), (true, false));
-        assert_eq!(made.key.to_bytes(), loaded.key.to_bytes());
+        assert_eq!(made.public_key(), loaded.public_key());
         let again = store.generate("acme");
         assert!(matches!(again, Err(PublishError::KeyExists { .. })));
     }
@@ -302,7 +300,7 @@ mod tests {
         let text = fs::read_to_string(store.path_of("root")).unwrap();
         assert!(text.contains(ENCRYPTED_LABEL));
         let loaded = store.load("root").unwrap();
-        assert_eq!(made.key.to_bytes(), loaded.key.to_bytes());
+        assert_eq!(made.public_key(), loaded.public_key());
         let other = || KeyStore::folder(folder.path().join("keys"));
         let locked = other().load("root");
         assert!(matches!(locked, Err(PublishError::KeyLocked { .. })));

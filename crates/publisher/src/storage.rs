@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use diff_core::FileBytes;
+use release_format::{ContentReference, FormatError, Verified};
 
 use crate::PublishError;
 
@@ -58,6 +59,23 @@ pub trait Storage: Send + Sync {
 
     /// Returns what people call this place.
     fn address(&self) -> String;
+}
+
+impl dyn Storage + '_ {
+    /// Returns what `decode` makes of a file under `content/`, once its digest is the one expected.
+    pub(crate) fn content<T>(
+        &self,
+        reference: &ContentReference,
+        decode: impl FnOnce(&Verified<&[u8]>) -> Result<T, FormatError>,
+    ) -> Result<T, PublishError> {
+        let location = reference.location();
+        let Some(bytes) = self.get(&location)? else {
+            return Err(PublishError::Absent { location });
+        };
+        Verified::new(&*bytes, reference)
+            .and_then(|verified| decode(&verified))
+            .map_err(|source| PublishError::Damaged { location, source })
+    }
 }
 
 /// What is put into a storage.

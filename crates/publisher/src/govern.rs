@@ -1,0 +1,3 @@
+//! What operators and auditors do with a repository.
+
+pub(crate) mod audit;

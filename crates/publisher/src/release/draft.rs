@@ -1,0 +1,446 @@
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use diff_core::{CancelToken, Contents, Digest, FolderContents, Level, Limits, Listing, Tree};
+use release_format::{
+    Catalogue, CatalogueDelta, CatalogueRelease, ChunkMap, ContentReference, Label, Manifest,
+    PackName, ReleaseStatus, UtcTime,
+};
+
+use crate::PublishError;
+use crate::progress::{PublishProgress, Stage};
+use crate::release::chunking::{Chunker, KnownChunks};
+use crate::release::delta_build::{BuiltDelta, DeltaBuilder};
+use crate::release::delta_policy::{DeltaFrom, pays};
+use crate::release::earlier::EarlierTree;
+use crate::storage::{Source, Storage};
+
+/// A release before it is signed: every byte of it is made, and nothing refers to it yet.
+pub(crate) struct Draft {
+    /// Its line in the catalogue.
+    pub(crate) release: CatalogueRelease,
+    /// Its manifest.
+    pub(crate) manifest: Manifest,
+    /// The deltas that were built, kept or not.
+    pub(crate) deltas: Vec<DeltaReport>,
+    /// What people should hear of.
+    pub(crate) warnings: Vec<String>,
+    pieces: Vec<Piece>,
+}
+
+/// What one older release will download to get a new one by delta.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeltaReport {
+    /// The older release; none for a first install.
+    pub from: Option<Label>,
+    /// The length of the delta.
+    pub bytes: u64,
+    /// Bytes that applying it writes anew.
+    pub built_bytes: u64,
+    /// Whether it is published: a delta that is not shorter than the one from nothing is not.
+    pub is_published: bool,
+}
+
+/// One file of the release for `content/`.
+struct Piece {
+    reference: ContentReference,
+    place: PiecePlace,
+}
+
+enum PiecePlace {
+    Memory(Vec<u8>),
+    Scratch(PathBuf),
+}
+
+impl Draft {
+    /// Writes every file of the release into `storage`, each under its digest.
+    pub(crate) fn store(&self, storage: &dyn Storage) -> Result<(), PublishError> {
+        for piece in &self.pieces {
+            let source = match &piece.place {
+                PiecePlace::Memory(bytes) => Source::Bytes(bytes),
+                PiecePlace::Scratch(path) => Source::Scratch(path),
+            };
+            storage.put_if_absent(&piece.reference.location(), source)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the bytes of the archives that the release adds.
+    pub(crate) fn archive_bytes(&self) -> u64 {
+        let added = |archive: &&ContentReference| {
+            let mut pieces = self.pieces.iter();
+            pieces.any(|piece| piece.reference == **archive)
+        };
+        let archives = self.release.archives.iter();
+        archives.filter(added).map(|archive| archive.length).sum()
+    }
+}
+
+/// Makes a draft of a folder whose files are listed.
+pub(crate) struct Drafting<'a> {
+    /// The pack.
+    pub(crate) pack: &'a PackName,
+    /// What the release will be called.
+    pub(crate) label: &'a Label,
+    /// The pack's releases so far.
+    pub(crate) catalogue: Option<&'a Catalogue>,
+    /// The folder.
+    pub(crate) folder: &'a Path,
+    /// Its files.
+    pub(crate) listing: &'a Listing,
+    /// Which earlier releases it brings deltas from.
+    pub(crate) delta_from: &'a DeltaFrom,
+    /// How much time goes into deltas.
+    pub(crate) level: Level,
+    /// What learners and teachers should know of it.
+    pub(crate) notes: Option<&'a Path>,
+    /// When it is published.
+    pub(crate) now: UtcTime,
+    /// Where earlier releases lie.
+    pub(crate) storage: &'a dyn Storage,
+    /// Hears how far it has come.
+    pub(crate) listener: &'a dyn PublishProgress,
+    /// Stops the work.
+    pub(crate) cancel: &'a CancelToken,
+}
+
+impl Drafting<'_> {
+    /// Cuts, compresses and diffs.
+    pub(crate) fn make(&self) -> Result<Draft, PublishError> {
+        let earlier = self.delta_from.choose(self.pack, self.catalogue)?;
+        let notes = self.notes.map(read_notes).transpose()?;
+        let scratch = self.storage.scratch()?;
+        let contents = FolderContents::new(self.folder, self.listing);
+        let sequence = self.catalogue.map_or(1, Catalogue::next_sequence);
+        let manifest = Manifest::new(
+            self.pack.clone(),
+            self.label.clone(),
+            sequence,
+            self.listing.clone(),
+        );
+        let mut pieces = Vec::new();
+        let manifest_reference = in_memory(manifest.encode(), &mut pieces);
+        let chunk_map = self.chunk(&contents, &scratch, &mut pieces)?;
+        let notes = notes.map(|notes| in_memory(notes, &mut pieces));
+        let mut draft = Draft {
+            release: CatalogueRelease {
+                label: self.label.clone(),
+                sequence,
+                manifest: manifest_reference,
+                published: self.now,
+                tree_bytes: self.listing.total_bytes(),
+                files: self.listing.entries().len() as u64,
+                chunk_map: in_memory(chunk_map.encode(), &mut pieces),
+                archives: chunk_map.archives().to_vec(),
+                deltas: Vec::new(),
+                notes,
+                status: ReleaseStatus::Offered,
+            },
+            manifest,
+            deltas: Vec::new(),
+            warnings: Vec::new(),
+            pieces,
+        };
+        self.add_deltas(&mut draft, &contents, &earlier, &scratch)?;
+        Ok(draft)
+    }
+
+    fn chunk(
+        &self,
+        contents: &dyn Contents,
+        scratch: &Path,
+        pieces: &mut Vec<Piece>,
+    ) -> Result<ChunkMap, PublishError> {
+        let mut known = KnownChunks::default();
+        for release in self.catalogue.iter().flat_map(|c| &c.releases) {
+            known.add(&chunk_map_of(release, self.storage)?);
+        }
+        let stage = Stage::begin(self.listener, "archives", self.listing.total_bytes());
+        let chunker = Chunker {
+            scratch,
+            archive_bytes: ContentReference::MAX_LENGTH,
+            progress: &stage,
+            cancel: self.cancel,
+        };
+        let chunked = chunker.cut(self.listing, contents, known)?;
+        pieces.extend(chunked.archives.into_iter().map(|(reference, path)| Piece {
+            reference,
+            place: PiecePlace::Scratch(path),
+        }));
+        Ok(chunked.map)
+    }
+
+    fn add_deltas(
+        &self,
+        draft: &mut Draft,
+        contents: &dyn Contents,
+        earlier: &[&CatalogueRelease],
+        scratch: &Path,
+    ) -> Result<(), PublishError> {
+        let builder = DeltaBuilder {
+            new: Tree {
+                listing: self.listing,
+                contents,
+            },
+            level: self.level,
+            scratch,
+            listener: self.listener,
+            cancel: self.cancel,
+        };
+        let from_nothing = builder.build_from_nothing()?;
+        let limit = from_nothing.as_ref().map(|delta| delta.content.length);
+        match from_nothing {
+            Some(delta) => draft.add(None, delta, true),
+            None => draft.warnings.push(TOO_LONG_FROM_NOTHING.to_owned()),
+        }
+        let new_files: HashMap<Digest, PathBuf> = self
+            .listing
+            .entries()
+            .iter()
+            .map(|entry| (entry.digest, entry.path.under(self.folder)))
+            .collect();
+        for release in earlier {
+            let manifest = self.storage.content(&release.manifest, |bytes| {
+                Manifest::decode(bytes, &Limits::standard())
+            })?;
+            let tree = EarlierTree::rebuild(
+                &manifest,
+                &chunk_map_of(release, self.storage)?,
+                self.storage,
+                &new_files,
+                &scratch.join("earlier"),
+                self.cancel,
+            )?;
+            let old = Tree {
+                listing: tree.listing(),
+                contents: &tree,
+            };
+            match builder.build(old, release.label.as_str())? {
+                Some(delta) => {
+                    let is_kept = pays(delta.content.length, limit);
+                    draft.add(Some(release), delta, is_kept);
+                }
+                None => draft.warnings.push(format!(
+                    "the delta from {} would be over 1 GiB and is left out",
+                    release.label
+                )),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Draft {
+    fn add(&mut self, from: Option<&CatalogueRelease>, delta: BuiltDelta, is_published: bool) {
+        self.deltas.push(DeltaReport {
+            from: from.map(|release| release.label.clone()),
+            bytes: delta.content.length,
+            built_bytes: delta.built_bytes,
+            is_published,
+        });
+        if is_published {
+            self.release.deltas.push(CatalogueDelta {
+                from: from.map(|release| release.manifest.digest),
+                content: delta.content,
+                built_bytes: delta.built_bytes,
+                methods: delta.methods,
+            });
+            self.pieces.push(Piece {
+                reference: delta.content,
+                place: PiecePlace::Scratch(delta.file),
+            });
+        }
+    }
+}
+
+fn chunk_map_of(
+    release: &CatalogueRelease,
+    storage: &dyn Storage,
+) -> Result<ChunkMap, PublishError> {
+    storage.content(&release.chunk_map, |bytes| {
+        ChunkMap::decode(bytes, &Limits::standard())
+    })
+}
+
+fn in_memory(bytes: Vec<u8>, pieces: &mut Vec<Piece>) -> ContentReference {
+    let reference = ContentReference::of(&bytes);
+    pieces.push(Piece {
+        reference,
+        place: PiecePlace::Memory(bytes),
+    });
+    reference
+}
+
+fn read_notes(path: &Path) -> Result<Vec<u8>, PublishError> {
+    let failed = |error| PublishError::io("read", path, error);
+    let mut notes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(MAX_NOTES_BYTES + 1)
+        .read_to_end(&mut notes)
+        .map_err(failed)?;
+    if notes.len() as u64 > MAX_NOTES_BYTES {
+        return Err(PublishError::NotesTooLong {
+            path: path.to_owned(),
+            limit: MAX_NOTES_BYTES,
+        });
+    }
+    Ok(notes)
+}
+
+const TOO_LONG_FROM_NOTHING: &str =
+    "the delta from nothing would be over 1 GiB and is left out: first installs need the archives";
+/// Notes are read whole, by people.
+const MAX_NOTES_BYTES: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use diff_core::Silent;
+
+    use super::*;
+    use crate::progress::Quiet;
+    use crate::release::folder::ContentFolder;
+    use crate::storage::folder::FolderStorage;
+
+    fn write(folder: &Path, files: &[(&str, Vec<u8>)]) {
+        for (path, bytes) in files {
+            let path = folder.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, bytes).unwrap();
+        }
+    }
+
+    fn lesson(salt: u32, lines: u32) -> Vec<u8> {
+        let line = |n: u32| format!("{salt} {n} {}\n", n.wrapping_mul(2_654_435_761 ^ salt));
+        (0..lines).map(line).collect::<String>().into_bytes()
+    }
+
+    fn draft(
+        folder: &Path,
+        label: &str,
+        catalogue: Option<&Catalogue>,
+        storage: &dyn Storage,
+    ) -> Draft {
+        let cancel = CancelToken::new();
+        let scanned = ContentFolder::scan(folder).unwrap();
+        let listing = scanned.listing(&Limits::standard(), &Silent, &cancel);
+        let drafting = Drafting {
+            pack: &PackName::parse("acme/biology").unwrap(),
+            label: &Label::parse(label).unwrap(),
+            catalogue,
+            folder,
+            listing: &listing.unwrap(),
+            delta_from: &DeltaFrom::default(),
+            level: Level::Fast,
+            notes: None,
+            now: UtcTime::from_seconds(0),
+            storage,
+            listener: &Quiet,
+            cancel: &cancel,
+        };
+        let draft = drafting.make().unwrap();
+        draft.store(storage).unwrap();
+        draft
+    }
+
+    fn catalogue(drafts: &[&Draft]) -> Catalogue {
+        Catalogue {
+            pack: PackName::parse("acme/biology").unwrap(),
+            releases: drafts.iter().map(|draft| draft.release.clone()).collect(),
+        }
+    }
+
+    #[test]
+    fn earlier_release_comes_back_from_its_archives() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = FolderStorage::new(folder.path().join("repository"));
+        let old = folder.path().join("old");
+        let files = [
+            ("a.html", lesson(1, 3000)),
+            ("b/kept.html", lesson(2, 200)),
+            ("c/copy.html", lesson(1, 3000)),
+            ("d/empty", Vec::new()),
+        ];
+        write(&old, &files);
+        let first = draft(&old, "1.0", None, &storage);
+        let new_files = HashMap::from([(Digest::of(&files[1].1), old.join("b/kept.html"))]);
+        let storage: &dyn Storage = &storage;
+        let map = chunk_map_of(&first.release, storage).unwrap();
+        let rebuilt = folder.path().join("rebuilt");
+        let cancel = CancelToken::new();
+        let tree = EarlierTree::rebuild(
+            &first.manifest,
+            &map,
+            storage,
+            &new_files,
+            &rebuilt,
+            &cancel,
+        )
+        .unwrap();
+        for (index, (_, bytes)) in files.iter().enumerate() {
+            assert_eq!(*tree.read(index).unwrap(), **bytes);
+        }
+        // One for the two that are equal, one for the empty file.
+        assert_eq!(std::fs::read_dir(&rebuilt).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn second_release_stores_and_sends_only_what_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = FolderStorage::new(folder.path().join("repository"));
+        let course = folder.path().join("course");
+        write(
+            &course,
+            &[("a.html", lesson(1, 9000)), ("b.html", lesson(2, 9000))],
+        );
+        let first = draft(&course, "1.0", None, &storage);
+        assert_eq!(first.deltas.len(), 1);
+        let mut changed = lesson(1, 9000);
+        changed.extend_from_slice(b"one sentence more");
+        write(&course, &[("a.html", changed)]);
+        let second = draft(&course, "1.1", Some(&catalogue(&[&first])), &storage);
+        assert_eq!((second.release.sequence, second.deltas.len()), (2, 2));
+        let [nothing, delta] = &second.deltas[..] else {
+            panic!("expected two deltas, found {:?}", second.deltas);
+        };
+        assert!(nothing.from.is_none() && delta.is_published);
+        assert!(delta.bytes < nothing.bytes / 20, "{delta:?} {nothing:?}");
+        assert!(second.archive_bytes() < first.archive_bytes() / 2);
+        assert_eq!(second.release.archives.len(), 2);
+    }
+
+    #[test]
+    fn delta_that_does_not_pay_is_reported_and_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = FolderStorage::new(folder.path().join("repository"));
+        let course = folder.path().join("course");
+        write(&course, &[("a.html", lesson(1, 900))]);
+        let first = draft(&course, "1.0", None, &storage);
+        write(&course, &[("a.html", b"<p>nothing in common</p>".to_vec())]);
+        let second = draft(&course, "2.0", Some(&catalogue(&[&first])), &storage);
+        let report = &second.deltas[1];
+        assert_eq!(report.is_published, report.bytes < second.deltas[0].bytes);
+        let kept = usize::from(report.is_published);
+        assert_eq!(second.release.deltas.len(), 1 + kept);
+    }
+
+    #[test]
+    fn release_that_only_renames_and_drops_can_be_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = FolderStorage::new(folder.path().join("repository"));
+        let course = folder.path().join("course");
+        write(
+            &course,
+            &[("a.html", lesson(1, 900)), ("b.html", lesson(2, 900))],
+        );
+        let first = draft(&course, "1.0", None, &storage);
+        std::fs::remove_file(course.join("b.html")).unwrap();
+        std::fs::rename(course.join("a.html"), course.join("c.html")).unwrap();
+        let second = draft(&course, "1.1", Some(&catalogue(&[&first])), &storage);
+        let delta = &second.deltas[1];
+        assert!(delta.bytes < 300 && delta.built_bytes == 0, "{delta:?}");
+        catalogue(&[&first, &second]).encode().unwrap();
+    }
+}

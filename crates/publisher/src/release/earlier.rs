@@ -1,0 +1,194 @@
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use diff_core::{
+    CancelToken, Contents, Digest, DigestWriter, Entry, FileBytes, Listing, MappedFile,
+};
+use rayon::prelude::*;
+use release_format::{ChunkMap, ChunkPlace, ContentReference, Manifest};
+
+use crate::PublishError;
+use crate::storage::Storage;
+
+/// The files of an earlier release, to be the old side of a delta.
+///
+/// What the new release still has is read from its folder; only the rest is rebuilt from the
+/// archives, into files named by their digest, so that several earlier releases share them.
+pub(crate) struct EarlierTree<'a> {
+    listing: Listing,
+    new_files: &'a HashMap<Digest, PathBuf>,
+    rebuilt: PathBuf,
+}
+
+impl<'a> EarlierTree<'a> {
+    /// Rebuilds in the folder `rebuilt` those files of a release that are not among `new_files`.
+    ///
+    /// # Errors
+    /// [`PublishError::Damaged`] and [`PublishError::Absent`] when the repository cannot give back
+    /// what it took.
+    pub(crate) fn rebuild(
+        manifest: &Manifest,
+        map: &ChunkMap,
+        storage: &dyn Storage,
+        new_files: &'a HashMap<Digest, PathBuf>,
+        rebuilt: &Path,
+        cancel: &CancelToken,
+    ) -> Result<EarlierTree<'a>, PublishError> {
+        std::fs::create_dir_all(rebuilt)
+            .map_err(|error| PublishError::io("create", rebuilt, error))?;
+        let tree = EarlierTree {
+            listing: manifest.listing().clone(),
+            new_files,
+            rebuilt: rebuilt.to_owned(),
+        };
+        let missing = tree.missing();
+        let archives = ChunkSource::open(map, &missing, storage)?;
+        missing.par_iter().try_for_each(|(start, entry)| {
+            cancel.check()?;
+            archives.write(*start, entry, &tree.place(&entry.digest))
+        })?;
+        Ok(tree)
+    }
+
+    /// Returns the files of the release.
+    pub(crate) fn listing(&self) -> &Listing {
+        &self.listing
+    }
+
+    /// Returns each content that is nowhere yet, behind its place in the byte stream.
+    fn missing(&self) -> Vec<(u64, &Entry)> {
+        let mut seen = HashSet::new();
+        let mut start = 0_u64;
+        let mut missing = Vec::new();
+        for entry in self.listing.entries() {
+            let is_new = !self.new_files.contains_key(&entry.digest)
+                && !self.place(&entry.digest).is_file()
+                && seen.insert(entry.digest);
+            if is_new {
+                missing.push((start, entry));
+            }
+            start = start.saturating_add(entry.length);
+        }
+        missing
+    }
+
+    fn place(&self, digest: &Digest) -> PathBuf {
+        self.rebuilt.join(digest.to_string())
+    }
+}
+
+impl Contents for EarlierTree<'_> {
+    fn read(&self, index: usize) -> io::Result<FileBytes> {
+        let entry = self.listing.entries().get(index).ok_or_else(|| {
+            let told = format!("no file has the index {index}");
+            io::Error::new(io::ErrorKind::InvalidInput, told)
+        })?;
+        let rebuilt;
+        let path = match self.new_files.get(&entry.digest) {
+            Some(path) => path,
+            None => {
+                rebuilt = self.place(&entry.digest);
+                &rebuilt
+            }
+        };
+        MappedFile::open(path).map(FileBytes::Mapped)
+    }
+}
+
+/// The archives of a release, as far as some of its files lie in them.
+pub(crate) struct ChunkSource<'a> {
+    map: &'a ChunkMap,
+    open: HashMap<ContentReference, FileBytes>,
+}
+
+impl<'a> ChunkSource<'a> {
+    /// Opens the archives of `map` that the files in `wanted` lie in.
+    pub(crate) fn open(
+        map: &'a ChunkMap,
+        wanted: &[(u64, &Entry)],
+        storage: &dyn Storage,
+    ) -> Result<ChunkSource<'a>, PublishError> {
+        let mut open = HashMap::new();
+        for (start, entry) in wanted {
+            for (_, place) in map.spanning(*start..start.saturating_add(entry.length)) {
+                let Some(archive) = map.archive_of(place) else {
+                    continue;
+                };
+                if !open.contains_key(archive) {
+                    let location = archive.location();
+                    let bytes = storage
+                        .get(&location)?
+                        .ok_or(PublishError::Absent { location })?;
+                    open.insert(*archive, bytes);
+                }
+            }
+        }
+        Ok(ChunkSource { map, open })
+    }
+
+    fn write(&self, start: u64, entry: &Entry, place: &Path) -> Result<(), PublishError> {
+        let failed = |error| PublishError::io("write", place, error);
+        // Under its final name only once whole: a later release takes it for granted.
+        let aside = place.with_extension("part");
+        let mut out = BufWriter::new(File::create(&aside).map_err(failed)?);
+        let found = self.copy(start, entry, &mut out)?;
+        out.flush().map_err(failed)?;
+        if found != entry.digest {
+            return Err(PublishError::Unrebuildable {
+                path: entry.path.clone(),
+                expected: entry.digest,
+                found,
+            });
+        }
+        drop(out);
+        std::fs::rename(&aside, place).map_err(failed)
+    }
+
+    /// Copies the file that begins at `start` of the byte stream, and returns the digest of what its
+    /// chunks hold.
+    ///
+    /// # Errors
+    /// [`PublishError::Damaged`] when a chunk is not what the map says.
+    pub(crate) fn copy(
+        &self,
+        start: u64,
+        entry: &Entry,
+        out: &mut dyn Write,
+    ) -> Result<Digest, PublishError> {
+        let mut out = DigestWriter::new(out);
+        let end = start.saturating_add(entry.length);
+        for (at, chunk) in self.map.spanning(start..end) {
+            let bytes = self.decode(chunk)?;
+            let from = usize::try_from(start.saturating_sub(at)).unwrap_or(usize::MAX);
+            let to = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+            let wanted = bytes.get(from..to.min(bytes.len())).unwrap_or_default();
+            out.write_all(wanted).map_err(|error| {
+                PublishError::io("rebuild", Path::new(entry.path.as_str()), error)
+            })?;
+        }
+        Ok(out.digest())
+    }
+
+    fn decode(&self, place: &ChunkPlace) -> Result<Vec<u8>, PublishError> {
+        let archive = self.map.archive_of(place);
+        let range = place.range();
+        let bytes = archive
+            .and_then(|archive| self.open.get(archive))
+            .zip(
+                usize::try_from(range.start)
+                    .ok()
+                    .zip(usize::try_from(range.end).ok()),
+            )
+            .and_then(|(bytes, (start, end))| bytes.get(start..end))
+            .unwrap_or_default();
+        place
+            .chunk
+            .decode(bytes)
+            .map_err(|source| PublishError::Damaged {
+                location: archive.map(ContentReference::location).unwrap_or_default(),
+                source,
+            })
+    }
+}

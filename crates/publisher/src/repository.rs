@@ -1,0 +1,466 @@
+//! The repository: content first, `timestamp.json` last.
+
+use std::path::{Path, PathBuf};
+
+use diff_core::{CancelToken, Digest, Level, Limits};
+use release_format::{
+    Catalogue, ChannelName, ContentVersion, FormatError, Label, Manifest, PackName, Rollout, Share,
+    UtcTime, Verified,
+};
+
+use crate::PublishError;
+use crate::key_store::KeyStore;
+use crate::progress::{PublishProgress, Stage};
+use crate::release::delta_policy::DeltaFrom;
+use crate::release::draft::{DeltaReport, Draft, Drafting};
+use crate::release::folder::ContentFolder;
+use crate::release::problem::Problem;
+use crate::repository::roles::{Roles, TargetChange};
+use crate::storage::folder::FolderStorage;
+use crate::storage::{Source, Storage};
+
+pub(crate) mod roles;
+
+/// A repository that releases are published into.
+///
+/// ```no_run
+/// use diff_core::CancelToken;
+/// use publisher::{KeyStore, PublishOptions, Quiet, Repository};
+/// use release_format::{Label, PackName, UtcTime};
+///
+/// let keys = KeyStore::folder("repository.keys");
+/// let now = UtcTime::parse("2026-11-21T00:00:00Z")?;
+/// Repository::init("repository", &keys, now)?;
+///
+/// let repository = Repository::open("repository")?;
+/// let pack = PackName::parse("acme/biology-101")?;
+/// let options = PublishOptions::new(pack, Label::parse("1.4.0")?, now);
+/// let published =
+///     repository.publish("course".as_ref(), &keys, &options, &Quiet, &CancelToken::new())?;
+/// println!("{}", published.content_version);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Repository {
+    storage: Box<dyn Storage>,
+    /// Where the repository lies, when that is a folder of this machine.
+    folder: Option<PathBuf>,
+}
+
+/// What [`Repository::init`] made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Initialised {
+    /// The location of the root that devices pin.
+    pub root_location: String,
+    /// The signed root itself.
+    pub root: Vec<u8>,
+    /// Its BLAKE3 digest, to be compared by other means than the network.
+    pub root_digest: Digest,
+    /// The roles whose keys were made; the others had one.
+    pub generated_keys: Vec<String>,
+}
+
+/// What is published, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PublishOptions {
+    /// The pack.
+    pub pack: PackName,
+    /// What the release is called.
+    pub label: Label,
+    /// The channel that offers it.
+    pub channel: ChannelName,
+    /// The share of the channel's devices that it is offered to.
+    pub share: Share,
+    /// Which earlier releases it brings deltas from.
+    pub delta_from: DeltaFrom,
+    /// A file that learners and teachers should read.
+    pub notes: Option<PathBuf>,
+    /// The time to sign; nothing else reads a clock.
+    pub now: UtcTime,
+    /// How much time goes into deltas.
+    pub level: Level,
+}
+
+impl PublishOptions {
+    /// Returns the options for a release that the channel `stable` offers to everyone.
+    pub fn new(pack: PackName, label: Label, now: UtcTime) -> PublishOptions {
+        PublishOptions {
+            pack,
+            label,
+            channel: ChannelName::default(),
+            share: Share::FULL,
+            delta_from: DeltaFrom::default(),
+            notes: None,
+            now,
+            level: Level::Default,
+        }
+    }
+}
+
+/// What [`Repository::publish`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Published {
+    /// Whether there is a new release.
+    pub outcome: Outcome,
+    /// What an LMS stores beside a learner's attempt.
+    pub content_version: ContentVersion,
+    /// The number of the release.
+    pub sequence: u64,
+    /// The digest of its manifest.
+    pub manifest: Digest,
+    /// Bytes of its files.
+    pub tree_bytes: u64,
+    /// How many files it has.
+    pub files: u64,
+    /// What each older release will download, the one from nothing first.
+    pub deltas: Vec<DeltaReport>,
+    /// Bytes of the archives that it adds.
+    pub archive_bytes: u64,
+    /// Whether the tenant is new, and was delegated to.
+    pub delegated: bool,
+    /// The roles whose keys were made.
+    pub generated_keys: Vec<String>,
+    /// Problems of the folder that do not stop a release.
+    pub problems: Vec<Problem>,
+    /// What else people should hear of.
+    pub warnings: Vec<String>,
+}
+
+/// Whether there is a new release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// There is.
+    New,
+    /// The folder is what the latest release holds already, and nothing was written.
+    Unchanged,
+}
+
+impl Repository {
+    /// Makes a new repository in the folder at `path`, with a root of one key, and the keys that
+    /// `keys` lacks.
+    ///
+    /// # Errors
+    /// [`PublishError::RepositoryExists`] when there is one.
+    pub fn init(
+        path: impl Into<PathBuf>,
+        keys: &KeyStore,
+        now: UtcTime,
+    ) -> Result<Initialised, PublishError> {
+        let path = path.into();
+        let storage = FolderStorage::new(&path);
+        refuse_inside(&path, keys.path())?;
+        Repository::init_in(&storage, keys, now)
+    }
+
+    /// Makes a new repository in any storage; see [`Repository::init`].
+    ///
+    /// # Errors
+    /// [`PublishError::RepositoryExists`] when there is one.
+    pub fn init_in(
+        storage: &dyn Storage,
+        keys: &KeyStore,
+        now: UtcTime,
+    ) -> Result<Initialised, PublishError> {
+        let _lock = storage.lock()?;
+        if storage.get(roles::TIMESTAMP_LOCATION)?.is_some() {
+            return Err(PublishError::RepositoryExists {
+                repository: storage.address(),
+            });
+        }
+        let (files, generated_keys) = Roles::first(keys, now)?;
+        let root = files
+            .file(roles::FIRST_ROOT_LOCATION)
+            .expect("the first metadata has a root")
+            .to_vec();
+        files.store(storage)?;
+        Ok(Initialised {
+            root_location: roles::FIRST_ROOT_LOCATION.to_owned(),
+            root_digest: Digest::of(&root),
+            root,
+            generated_keys,
+        })
+    }
+
+    /// Opens the repository in the folder at `path`.
+    ///
+    /// # Errors
+    /// [`PublishError::NotARepository`] when there is none.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Repository, PublishError> {
+        let path = path.into();
+        let storage = FolderStorage::new(&path);
+        let mut repository = Repository::open_in(Box::new(storage))?;
+        repository.folder = Some(path);
+        Ok(repository)
+    }
+
+    /// Opens the repository in any storage.
+    ///
+    /// # Errors
+    /// [`PublishError::NotARepository`] when there is none.
+    pub fn open_in(storage: Box<dyn Storage>) -> Result<Repository, PublishError> {
+        for location in [roles::FIRST_ROOT_LOCATION, roles::TIMESTAMP_LOCATION] {
+            if storage.get(location)?.is_none() {
+                return Err(PublishError::NotARepository {
+                    repository: storage.address(),
+                    missing: location.to_owned(),
+                });
+            }
+        }
+        Ok(Repository {
+            storage,
+            folder: None,
+        })
+    }
+
+    /// Returns where the repository lies.
+    pub fn storage(&self) -> &dyn Storage {
+        &*self.storage
+    }
+
+    /// Returns the names of the packs, in their order.
+    ///
+    /// # Errors
+    /// [`PublishError`] when the repository's metadata cannot be read.
+    pub fn packs(&self) -> Result<Vec<PackName>, PublishError> {
+        Ok(Roles::load(&*self.storage)?.packs())
+    }
+
+    /// Returns the releases of a pack.
+    ///
+    /// # Errors
+    /// [`PublishError::UnknownPack`] when it has none.
+    pub fn catalogue(&self, pack: &PackName) -> Result<Catalogue, PublishError> {
+        self.catalogue_of(&Roles::load(&*self.storage)?, pack)?
+            .ok_or_else(|| PublishError::UnknownPack { pack: pack.clone() })
+    }
+
+    /// Returns what the channels of a pack offer, in the order of their names.
+    ///
+    /// # Errors
+    /// [`PublishError`] when the repository cannot be read.
+    pub fn rollouts(&self, pack: &PackName) -> Result<Vec<Rollout>, PublishError> {
+        let roles = Roles::load(&*self.storage)?;
+        roles
+            .channels(pack)
+            .iter()
+            .map(|channel| {
+                let target = pack.rollout_target(channel);
+                let decode =
+                    |bytes: &Verified<&[u8]>| Rollout::decode(bytes)?.expect_channel(pack, channel);
+                roles
+                    .read(&*self.storage, &target, decode)?
+                    .ok_or(PublishError::Absent { location: target })
+            })
+            .collect()
+    }
+
+    /// Returns the manifest of a release.
+    ///
+    /// # Errors
+    /// [`PublishError::UnknownLabel`] when there is no such release.
+    pub fn manifest(&self, pack: &PackName, label: &Label) -> Result<Manifest, PublishError> {
+        let catalogue = self.catalogue(pack)?;
+        let release = catalogue
+            .labelled(label)
+            .ok_or_else(|| PublishError::UnknownLabel {
+                pack: pack.clone(),
+                label: label.clone(),
+            })?;
+        self.storage.content(&release.manifest, |bytes| {
+            Manifest::decode(bytes, &Limits::standard())
+        })
+    }
+
+    /// Publishes `folder` as the next release of a pack.
+    ///
+    /// Content is written first, then targets, then metadata, `timestamp.json` last, each durable before
+    /// the next: an interrupted publish leaves the repository as it was, and files that nothing refers
+    /// to.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing is published then.
+    pub fn publish(
+        &self,
+        folder: &Path,
+        keys: &KeyStore,
+        options: &PublishOptions,
+        progress: &dyn PublishProgress,
+        cancel: &CancelToken,
+    ) -> Result<Published, PublishError> {
+        refuse_inside(folder, keys.path())?;
+        if let Some(repository) = &self.folder {
+            refuse_inside(folder, repository)?;
+        }
+        let _lock = self.storage.lock()?;
+        let roles = Roles::load(&*self.storage)?;
+        let catalogue = self.catalogue_of(&roles, &options.pack)?;
+        refuse_known_label(catalogue.as_ref(), options)?;
+
+        let scanned = ContentFolder::scan(folder)?;
+        let stage = Stage::begin(progress, "digests", scanned.report().bytes);
+        let listing = scanned.listing(&Limits::standard(), &stage, cancel)?;
+        let problems = scanned.report().problems.clone();
+        if let Some(latest) = catalogue.as_ref().and_then(Catalogue::latest) {
+            let manifest = self.storage.content(&latest.manifest, |bytes| {
+                Manifest::decode(bytes, &Limits::standard())
+            })?;
+            if *manifest.listing() == listing {
+                return Ok(unchanged(&manifest, problems));
+            }
+        }
+        // Before the long work: a missing key should not cost it.
+        let signing = roles.signing(&options.pack, keys)?;
+
+        let drafting = Drafting {
+            pack: &options.pack,
+            label: &options.label,
+            catalogue: catalogue.as_ref(),
+            folder,
+            listing: &listing,
+            delta_from: &options.delta_from,
+            level: options.level,
+            notes: options.notes.as_deref(),
+            now: options.now,
+            storage: &*self.storage,
+            listener: progress,
+            cancel,
+        };
+        let draft = drafting.make()?;
+        let targets = targets(catalogue, &draft, options).map_err(PublishError::Format)?;
+        let files = roles.changed(
+            &*self.storage,
+            &signing,
+            &options.pack,
+            &targets,
+            options.now,
+        )?;
+        cancel.check()?;
+
+        draft.store(&*self.storage)?;
+        self.storage.sync()?;
+        for target in &targets {
+            let source = Source::Bytes(&target.bytes);
+            self.storage.put_if_absent(&target.location(), source)?;
+        }
+        self.storage.sync()?;
+        files.store(&*self.storage)?;
+
+        Ok(Published {
+            outcome: Outcome::New,
+            content_version: draft.manifest.content_version(),
+            sequence: draft.release.sequence,
+            manifest: draft.manifest.digest(),
+            tree_bytes: draft.release.tree_bytes,
+            files: draft.release.files,
+            archive_bytes: draft.archive_bytes(),
+            deltas: draft.deltas,
+            delegated: signing.delegates(),
+            generated_keys: signing.generated_keys(),
+            problems,
+            warnings: draft.warnings,
+        })
+    }
+
+    fn catalogue_of(
+        &self,
+        roles: &Roles,
+        pack: &PackName,
+    ) -> Result<Option<Catalogue>, PublishError> {
+        roles.read(&*self.storage, &pack.catalogue_target(), |bytes| {
+            Catalogue::decode(bytes)?.expect_pack(pack)
+        })
+    }
+}
+
+fn refuse_known_label(
+    catalogue: Option<&Catalogue>,
+    options: &PublishOptions,
+) -> Result<(), PublishError> {
+    match catalogue.and_then(|catalogue| catalogue.labelled(&options.label)) {
+        None => Ok(()),
+        Some(release) => Err(PublishError::LabelExists {
+            pack: options.pack.clone(),
+            label: options.label.clone(),
+            sequence: release.sequence,
+        }),
+    }
+}
+
+/// Refuses a content folder that holds what must not be published.
+fn refuse_inside(folder: &Path, inside: &Path) -> Result<(), PublishError> {
+    // What is not there yet lies nowhere.
+    let (Ok(outer), Ok(inner)) = (folder.canonicalize(), inside.canonicalize()) else {
+        return Ok(());
+    };
+    if inner.starts_with(&outer) {
+        return Err(PublishError::FolderHolds {
+            folder: folder.to_owned(),
+            inside: inside.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+fn unchanged(manifest: &Manifest, problems: Vec<Problem>) -> Published {
+    Published {
+        outcome: Outcome::Unchanged,
+        content_version: manifest.content_version(),
+        sequence: manifest.sequence(),
+        manifest: manifest.digest(),
+        tree_bytes: manifest.listing().total_bytes(),
+        files: manifest.listing().entries().len() as u64,
+        deltas: Vec::new(),
+        archive_bytes: 0,
+        delegated: false,
+        generated_keys: Vec::new(),
+        problems,
+        warnings: Vec::new(),
+    }
+}
+
+/// Returns the catalogue with the new release, and the rollout that offers it.
+fn targets(
+    catalogue: Option<Catalogue>,
+    draft: &Draft,
+    options: &PublishOptions,
+) -> Result<[TargetChange; 2], FormatError> {
+    let pack = &options.pack;
+    let manifest = draft.manifest.digest();
+    let mut catalogue = catalogue.unwrap_or_else(|| Catalogue {
+        pack: pack.clone(),
+        releases: Vec::new(),
+    });
+    catalogue.releases.push(draft.release.clone());
+    let rollout = Rollout {
+        pack: pack.clone(),
+        channel: options.channel.clone(),
+        release: manifest,
+        label: options.label.clone(),
+        share: options.share,
+        salt: salt(pack, &options.channel, &manifest),
+        halted: false,
+    };
+    Ok([
+        TargetChange {
+            role: pack.content_role(),
+            path: pack.catalogue_target(),
+            bytes: catalogue.encode()?,
+        },
+        TargetChange {
+            role: pack.operations_role(),
+            path: pack.rollout_target(&options.channel),
+            bytes: rollout.encode()?,
+        },
+    ])
+}
+
+/// Each release of each channel deals the devices anew, and the same one always the same way.
+fn salt(pack: &PackName, channel: &ChannelName, manifest: &Digest) -> String {
+    let digest = Digest::of(format!("{pack}|{channel}|{manifest}").as_bytes());
+    digest.to_string().chars().take(SALT_DIGITS).collect()
+}
+
+/// Sixteen bytes.
+const SALT_DIGITS: usize = 32;

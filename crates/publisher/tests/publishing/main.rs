@@ -1,0 +1,10 @@
+//! What publishing promises, over small courses in temporary folders.
+
+// All of it is tests, the rig too.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod audit;
+mod interrupted;
+mod release;
+mod rig;
+mod tenant;

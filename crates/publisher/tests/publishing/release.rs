@@ -1,0 +1,192 @@
+//! Rules of a release.
+
+use std::fs;
+
+use diff_core::CancelToken;
+use publisher::{DeltaFrom, KeyStore, Outcome, PublishError, Quiet, Repository};
+use release_format::{Label, Share};
+
+use crate::rig::{Rig, course, lesson, now, options, pack, snapshot};
+
+#[test]
+fn course_is_published_and_an_auditor_accepts_it() {
+    let rig = Rig::new();
+    rig.write(&course());
+    let published = rig.publish("1.0").unwrap();
+    assert_eq!(published.outcome, Outcome::New);
+    assert_eq!((published.sequence, published.files), (1, 5));
+    assert!(published.delegated);
+    assert_eq!(published.deltas.len(), 1);
+    let report = rig.audit();
+    assert!(report.is_sound(), "{:?}", report.problems);
+    assert_eq!(rig.repository().packs().unwrap(), [pack()]);
+}
+
+#[test]
+fn next_release_brings_deltas_and_a_rollout() {
+    let rig = Rig::with_release();
+    rig.write(&[("index.html", lesson(1, 201))]);
+    let mut options = options("1.1");
+    options.share = Share::parse("5%").unwrap();
+    let published = rig.publish_with(&options).unwrap();
+    let [nothing, delta] = &published.deltas[..] else {
+        panic!("expected two deltas, found {:?}", published.deltas);
+    };
+    assert_eq!(delta.from, Some(Label::parse("1.0").unwrap()));
+    assert!(
+        delta.is_published && delta.bytes < nothing.bytes / 20,
+        "{delta:?}"
+    );
+    assert!(!published.delegated);
+    assert_eq!(rig.labels(), ["1.0", "1.1"]);
+    let rollouts = rig.repository().rollouts(&pack()).unwrap();
+    let [rollout] = &rollouts[..] else {
+        panic!("expected one rollout, found {rollouts:?}");
+    };
+    assert_eq!(rollout.release, published.manifest);
+    assert_eq!(rollout.share, Share::parse("5%").unwrap());
+    let report = rig.audit();
+    assert!(report.is_sound(), "{:?}", report.problems);
+}
+
+#[test]
+fn label_is_never_given_twice() {
+    let rig = Rig::with_release();
+    let before = snapshot(&rig.repository_path());
+    rig.write(&[("index.html", b"other".to_vec())]);
+    match rig.publish("1.0") {
+        Err(PublishError::LabelExists {
+            label, sequence, ..
+        }) => {
+            assert_eq!((label.as_str(), sequence), ("1.0", 1));
+        }
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+    assert_eq!(snapshot(&rig.repository_path()), before);
+}
+
+#[test]
+fn identical_content_changes_nothing() {
+    let rig = Rig::with_release();
+    let before = snapshot(&rig.repository_path());
+    let published = rig.publish("1.1").unwrap();
+    assert_eq!(published.outcome, Outcome::Unchanged);
+    assert_eq!(published.content_version.label.as_str(), "1.0");
+    assert_eq!(snapshot(&rig.repository_path()), before);
+}
+
+#[test]
+fn same_input_gives_the_same_bytes() {
+    let rig = Rig::with_release();
+    rig.write(&[("index.html", lesson(1, 210)), ("new.html", lesson(9, 3))]);
+    rig.publish("1.1").unwrap();
+
+    let twin = Rig::new();
+    fs::remove_dir_all(twin.repository_path()).unwrap();
+    let keys = KeyStore::folder(rig.path().join("keys"));
+    Repository::init(twin.repository_path(), &keys, now()).unwrap();
+    for (label, files) in [
+        ("1.0", course()),
+        (
+            "1.1",
+            vec![("index.html", lesson(1, 210)), ("new.html", lesson(9, 3))],
+        ),
+    ] {
+        twin.write(&files);
+        let (course, cancel) = (twin.course_path(), CancelToken::new());
+        twin.repository()
+            .publish(&course, &keys, &options(label), &Quiet, &cancel)
+            .unwrap();
+    }
+    assert_eq!(
+        snapshot(&twin.repository_path()),
+        snapshot(&rig.repository_path())
+    );
+}
+
+#[test]
+fn deltas_come_from_the_last_four_releases_unless_told() {
+    let rig = Rig::with_release();
+    for n in 1..=5 {
+        rig.write(&[("index.html", lesson(1, 200 + n))]);
+        rig.publish(&format!("1.{n}")).unwrap();
+    }
+    rig.write(&[("index.html", lesson(1, 250))]);
+    let published = rig.publish("2.0").unwrap();
+    let from: Vec<_> = published.deltas.iter().map(|delta| &delta.from).collect();
+    let label = |text| Some(Label::parse(text).unwrap());
+    let expected = [None, label("1.5"), label("1.4"), label("1.3"), label("1.2")];
+    assert_eq!(from, expected.iter().collect::<Vec<_>>());
+
+    rig.write(&[("index.html", lesson(1, 260))]);
+    let mut options = options("2.1");
+    options.delta_from = DeltaFrom::Labels(vec![Label::parse("1.0").unwrap()]);
+    let published = rig.publish_with(&options).unwrap();
+    assert_eq!(published.deltas.len(), 2);
+    assert_eq!(published.deltas[1].from, label("1.0"));
+    let report = rig.audit();
+    assert!(report.is_sound(), "{:?}", report.problems);
+}
+
+#[test]
+fn notes_lie_beside_the_release() {
+    let rig = Rig::new();
+    rig.write(&course());
+    let notes = rig.path().join("notes.md");
+    fs::write(&notes, "Unit 2 is new.").unwrap();
+    let mut options = options("1.0");
+    options.notes = Some(notes);
+    rig.publish_with(&options).unwrap();
+    let catalogue = rig.repository().catalogue(&pack()).unwrap();
+    let location = catalogue.releases[0].notes.unwrap().location();
+    let bytes = rig.repository().storage().get(&location).unwrap().unwrap();
+    assert_eq!(*bytes, *b"Unit 2 is new.");
+    assert!(rig.audit().is_sound());
+}
+
+#[test]
+fn folder_that_cannot_be_installed_everywhere_is_refused() {
+    let rig = Rig::with_release();
+    let before = snapshot(&rig.repository_path());
+    rig.write(&[("aux", Vec::new()), ("Index.html", Vec::new())]);
+    match rig.publish("1.1") {
+        Err(PublishError::Unportable { problems }) => assert_eq!(problems.len(), 2),
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+    assert_eq!(snapshot(&rig.repository_path()), before);
+}
+
+#[test]
+fn folder_that_holds_the_keys_is_refused() {
+    let rig = Rig::with_release();
+    let keys = KeyStore::folder(rig.path().join("keys"));
+    let cancel = CancelToken::new();
+    let refused = rig
+        .repository()
+        .publish(rig.path(), &keys, &options("1.1"), &Quiet, &cancel);
+    assert!(matches!(refused, Err(PublishError::FolderHolds { .. })));
+}
+
+#[test]
+fn cancelled_publish_changes_nothing() {
+    let rig = Rig::with_release();
+    rig.write(&[("index.html", b"other".to_vec())]);
+    let before = snapshot(&rig.repository_path());
+    let cancel = CancelToken::new();
+    cancel.cancel();
+    let (course, keys) = (rig.course_path(), rig.keys());
+    let stopped = rig
+        .repository()
+        .publish(&course, &keys, &options("1.1"), &Quiet, &cancel);
+    assert!(matches!(stopped, Err(PublishError::Cancelled)));
+    assert_eq!(snapshot(&rig.repository_path()), before);
+}
+
+#[test]
+fn repository_is_made_once_and_opened_only_where_it_is() {
+    let rig = Rig::new();
+    let again = Repository::init(rig.repository_path(), &rig.keys(), now());
+    assert!(matches!(again, Err(PublishError::RepositoryExists { .. })));
+    let absent = Repository::open(rig.path().join("elsewhere"));
+    assert!(matches!(absent, Err(PublishError::NotARepository { .. })));
+}
