@@ -1,9 +1,10 @@
 use std::path::PathBuf;
 
 use diff_core::{Cancelled, DeltaError};
-use release_format::{FormatError, Label, PackName};
+use release_format::{FormatError, Label, PackName, TrustError};
 
 use crate::library::disk::{DiskError, Operation};
+use crate::transport::TransportError;
 
 /// Why the client could not do what it was asked, sorted by what the caller can do about it.
 ///
@@ -11,6 +12,9 @@ use crate::library::disk::{DiskError, Operation};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
+    /// What was asked for did not arrive.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
     /// The plan does not fit the disk; nothing was fetched.
     #[error("{needed} bytes are needed at {}, {available} are free", at.display())]
     FreeSpace {
@@ -40,6 +44,9 @@ pub enum UpdateError {
         /// The lock.
         lock: PathBuf,
     },
+    /// Metadata that is not trusted: forged, old, expired or damaged on its way.
+    #[error("what the repository says is not trusted: {0}")]
+    Trust(#[from] TrustError),
     /// A published document that is not what trusted metadata says.
     #[error("what was published is refused: {0}")]
     Format(#[from] FormatError),
@@ -163,11 +170,20 @@ impl UpdateError {
     /// Returns what kind of answer the error calls for: a program's exit code.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            UpdateError::Transport(
+                TransportError::TooLong { .. } | TransportError::PastEnd { .. },
+            ) => ErrorKind::Refused,
+            UpdateError::Transport(
+                TransportError::Address { .. } | TransportError::Location(_),
+            ) => ErrorKind::Other,
+            UpdateError::Transport(_) => ErrorKind::Unreachable,
             UpdateError::FreeSpace { .. }
             | UpdateError::OverBudget { .. }
             | UpdateError::DiskFull(_) => ErrorKind::Space,
             UpdateError::Busy { .. } => ErrorKind::Busy,
-            UpdateError::Format(FormatError::UnsupportedVersion { .. }) => ErrorKind::Unsupported,
+            UpdateError::Trust(TrustError::SpecVersion { .. })
+            | UpdateError::Format(FormatError::UnsupportedVersion { .. }) => ErrorKind::Unsupported,
+            UpdateError::Trust(_) => ErrorKind::Refused,
             UpdateError::Delta(error) if is_unknown(error) => ErrorKind::Unsupported,
             UpdateError::Format(_) | UpdateError::Delta(_) => ErrorKind::Refused,
             UpdateError::TrialFailed { .. } => ErrorKind::TrialFailed,
@@ -192,10 +208,15 @@ impl UpdateError {
     /// Returns a name of the error that stays the same across versions and languages.
     pub fn code(&self) -> &'static str {
         match self {
+            UpdateError::Transport(failed) => failed.code(),
             UpdateError::FreeSpace { .. } => "not-enough-space",
             UpdateError::OverBudget { .. } => "over-budget",
             UpdateError::DiskFull(_) => "disk-full",
             UpdateError::Busy { .. } => "busy",
+            UpdateError::Trust(TrustError::SpecVersion { .. }) => "newer-metadata",
+            UpdateError::Trust(TrustError::Expired { .. }) => "expired",
+            UpdateError::Trust(TrustError::Rollback { .. }) => "rollback",
+            UpdateError::Trust(_) => "not-trusted",
             UpdateError::Format(FormatError::UnsupportedVersion { .. }) => "newer-document",
             UpdateError::Format(_) => "wrong-document",
             UpdateError::Delta(error) if is_unknown(error) => "newer-delta",
@@ -222,6 +243,7 @@ impl UpdateError {
     /// Returns what the caller can do about it, in one sentence.
     pub fn remedy(&self) -> &'static str {
         match self {
+            UpdateError::Transport(failed) => failed.remedy(),
             UpdateError::FreeSpace { .. } | UpdateError::DiskFull(_) => {
                 "Free space on the disk, then try again."
             }
@@ -229,10 +251,17 @@ impl UpdateError {
                 "Try again with a larger budget, or where bytes cost nothing."
             }
             UpdateError::Busy { .. } => "Try again when the other updater is done.",
-            UpdateError::Format(FormatError::UnsupportedVersion { .. })
+            UpdateError::Trust(TrustError::Expired { .. }) => {
+                "Check the device's clock, and try a mirror that is up to date."
+            }
+            UpdateError::Trust(TrustError::SpecVersion { .. })
+            | UpdateError::Format(FormatError::UnsupportedVersion { .. })
             | UpdateError::NewerFormat { .. }
             | UpdateError::NoMethod { .. } => "Install a newer Satchel.",
             UpdateError::Delta(error) if is_unknown(error) => "Install a newer Satchel.",
+            UpdateError::Trust(_) => {
+                "Use another mirror; if it happens there too, tell whoever publishes the pack."
+            }
             UpdateError::Format(_) | UpdateError::Delta(_) => {
                 "Try another mirror; if it happens again, tell whoever publishes the pack."
             }

@@ -114,10 +114,7 @@ impl LibraryRecord {
             device: self.device,
             repositories: self.repositories.clone(),
         };
-        let mut text = serde_json::to_string_pretty(&document)
-            .expect("a document of texts and numbers is always JSON");
-        text.push('\n');
-        text.into_bytes()
+        record::write_json(&document).into_bytes()
     }
 
     /// Returns the record whose file has these bytes.

@@ -12,7 +12,9 @@ use super::disk::{Disk, DiskError, EntryKind};
 /// ```text
 /// library/
 ///   library.json                           which device this is, and where it gets its packs
-///   trust/                                 the trusted metadata
+///   trust/                                 timestamp.json, snapshot.json, targets.json, time-floor
+///   trust/roots/<version>.root.json        every root since the one that the device was enrolled with
+///   trust/delegated/<role>.json            the roles that targets delegates to
 ///   packs/<tenant>/<pack>/state            the commit point, with state.previous and state.lock
 ///   packs/<tenant>/<pack>/releases/<id>/   manifest and tree/; id: 16 hex digits of the manifest digest
 ///   staging/<id>/                          a release that is being built
@@ -51,6 +53,32 @@ impl LibraryLayout {
     /// Returns the folder of the trusted metadata.
     pub fn trust(&self) -> PathBuf {
         self.root.join("trust")
+    }
+
+    /// Returns the folder of every root that was ever trusted here.
+    pub fn roots(&self) -> PathBuf {
+        self.trust().join("roots")
+    }
+
+    /// Returns the root of a version.
+    pub fn root_of_trust(&self, version: u64) -> PathBuf {
+        self.roots().join(format!("{version}.root.json"))
+    }
+
+    /// Returns the file of a role of the top, by the name of its file.
+    pub fn top_role(&self, name: &str) -> PathBuf {
+        self.trust().join(name)
+    }
+
+    /// Returns the file of a role that is delegated to, by the name of its file: apart from the rest,
+    /// so that no such name takes the place of another file.
+    pub fn delegated_role(&self, name: &str) -> PathBuf {
+        self.delegated_roles().join(name)
+    }
+
+    /// Returns the folder of the roles that are delegated to.
+    pub fn delegated_roles(&self) -> PathBuf {
+        self.trust().join("delegated")
     }
 
     /// Returns the file of the moment that it is at least.
@@ -153,7 +181,6 @@ impl LibraryLayout {
         let existing = outside.into_iter().find(|folder| folder.is_dir());
         disk.create_dirs(existing.unwrap_or(&self.root), &self.root)?;
         for folder in [
-            self.trust(),
             self.packs(),
             self.staging(),
             self.downloads(),
@@ -162,7 +189,8 @@ impl LibraryLayout {
         ] {
             disk.create_dir(&folder)?;
         }
-        disk.sync_dir(&self.root)
+        disk.create_dirs(&self.root, &self.roots())?;
+        disk.create_dirs(&self.root, &self.delegated_roles())
     }
 
     /// Returns the packs that have a folder, in the order of their names, installed or not.

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use diff_core::Digest;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::error::UpdateError;
 
@@ -78,6 +79,51 @@ pub(crate) fn read_json<T: DeserializeOwned>(
     serde_json::from_slice(json)
         .map_err(|e| RecordError::damaged(format!("a record of format {format}"), e))
 }
+
+/// Returns the JSON of a record as people can read it.
+pub(crate) fn write_json(document: &impl Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(document)
+        .expect("a document of texts and numbers is always JSON");
+    text.push('\n');
+    text
+}
+
+/// Returns the bytes of `text` and of a last line with its digest.
+pub(crate) fn digested(mut text: String) -> Vec<u8> {
+    let digest = Digest::of(text.as_bytes());
+    text.push_str(&format!("{DIGEST_MARK}{digest}\n"));
+    text.into_bytes()
+}
+
+/// Returns the text of a file whose last line has the digest of all lines before it.
+pub(crate) fn undigested(bytes: &[u8]) -> Result<&[u8], RecordError> {
+    let no_line = || RecordError::damaged("a last line with a digest", "none");
+    let start = bytes
+        .len()
+        .checked_sub(DIGEST_LINE_BYTES)
+        .ok_or_else(no_line)?;
+    let (json, line) = bytes.split_at_checked(start).ok_or_else(no_line)?;
+    let line = std::str::from_utf8(line).map_err(|_| no_line())?;
+    let written = line
+        .strip_prefix(DIGEST_MARK)
+        .and_then(|rest| rest.strip_suffix('\n'));
+    let expected: Digest = written
+        .ok_or_else(no_line)?
+        .parse()
+        .map_err(|_| no_line())?;
+    let found = Digest::of(json);
+    if found != expected {
+        return Err(RecordError::damaged(
+            format!("the digest {expected}"),
+            found,
+        ));
+    }
+    Ok(json)
+}
+
+const DIGEST_MARK: &str = "digest ";
+/// Bytes of the line that [`digested`] appends.
+pub(crate) const DIGEST_LINE_BYTES: usize = DIGEST_MARK.len() + 2 * Digest::LENGTH + 1;
 
 /// All that every version of every record has.
 #[derive(Deserialize)]

@@ -21,12 +21,7 @@ impl StateRecord {
             refused: self.refused.clone(),
             highest_sequence: self.highest_sequence,
         };
-        let mut text = serde_json::to_string_pretty(&document)
-            .expect("a document of texts and numbers is always JSON");
-        text.push('\n');
-        let digest = Digest::of(text.as_bytes());
-        text.push_str(&format!("{DIGEST_MARK}{digest}\n"));
-        text.into_bytes()
+        record::digested(record::write_json(&document))
     }
 
     /// Returns the record whose file has these bytes.
@@ -39,7 +34,7 @@ impl StateRecord {
             let expected = format!("at most {} bytes", StateRecord::MAX_BYTES);
             return Err(RecordError::damaged(expected, "more"));
         }
-        let json = undigested(bytes)?;
+        let json = record::undigested(bytes)?;
         let document: Document = record::read_json(json, FORMAT)?;
         document.into_record()
     }
@@ -123,40 +118,12 @@ impl Document {
     }
 }
 
-/// Returns the JSON of a file whose last line has the digest of all lines before it.
-fn undigested(bytes: &[u8]) -> Result<&[u8], RecordError> {
-    let no_line = || RecordError::damaged("a last line with a digest", "none");
-    let start = bytes
-        .len()
-        .checked_sub(DIGEST_LINE_BYTES)
-        .ok_or_else(no_line)?;
-    let (json, line) = bytes.split_at_checked(start).ok_or_else(no_line)?;
-    let line = std::str::from_utf8(line).map_err(|_| no_line())?;
-    let written = line
-        .strip_prefix(DIGEST_MARK)
-        .and_then(|rest| rest.strip_suffix('\n'));
-    let expected: Digest = written
-        .ok_or_else(no_line)?
-        .parse()
-        .map_err(|_| no_line())?;
-    let found = Digest::of(json);
-    if found != expected {
-        return Err(RecordError::damaged(
-            format!("the digest {expected}"),
-            found,
-        ));
-    }
-    Ok(json)
-}
-
-const DIGEST_MARK: &str = "digest ";
-const DIGEST_LINE_BYTES: usize = DIGEST_MARK.len() + 2 * Digest::LENGTH + 1;
-
 #[cfg(test)]
 mod tests {
     use release_format::Label;
 
     use super::*;
+    use crate::library::record::DIGEST_LINE_BYTES;
 
     fn record() -> StateRecord {
         let release = |label: &str, sequence| InstalledRelease {
