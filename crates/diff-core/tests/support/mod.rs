@@ -1,6 +1,8 @@
 //! Trees in memory, and the two halves of a round trip.
 #![allow(dead_code)]
 
+pub(crate) mod forge;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

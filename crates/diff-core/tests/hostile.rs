@@ -1,0 +1,612 @@
+//! What is wrong with a delta, or with the tree that it is applied to, is told and costs nothing.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::io::{self, Write};
+
+use diff_core::{
+    Applier, ContentPath, Delta, DeltaError, Differ, Digest, Entry, Limits, Listing, ListingError,
+    PlannedFile, Sink,
+};
+use proptest::prelude::*;
+
+use support::forge::{Forge, edit, insert_built, insert_old, insert_same, keep, skip, varint};
+use support::{MemorySink, MemoryTree, apply, diff, diff_with, noise};
+
+fn old() -> MemoryTree {
+    MemoryTree::new(&[("a", "one"), ("b", "two and more"), ("c", "three")])
+}
+
+/// Returns why the delta, which has no frames but what it says, is refused over [`old`].
+fn refused(delta: &[u8]) -> DeltaError {
+    refused_within(delta, &Limits::standard())
+}
+
+fn refused_within(delta: &[u8], limits: &Limits) -> DeltaError {
+    let planned = Delta::parse(delta, limits).and_then(|delta| delta.plan(&old().listing));
+    planned.expect_err("the delta is refused")
+}
+
+fn limit(error: DeltaError) -> (&'static str, u64) {
+    match error {
+        DeltaError::Limit { what, claimed, .. } => (what, claimed),
+        other => panic!("expected a limit, found {other}"),
+    }
+}
+
+#[test]
+fn foreign_bytes_newer_versions_and_unknown_flags_are_told_apart() {
+    assert!(matches!(refused(b""), DeltaError::NotADelta { .. }));
+    assert!(matches!(refused(b"BSDIFF40"), DeltaError::NotADelta { .. }));
+    let mut delta = diff(&old(), &old()).0;
+    delta[4] = 2;
+    let error = refused(&delta);
+    assert!(matches!(
+        error,
+        DeltaError::UnsupportedVersion { found: 2, .. }
+    ));
+    delta[4] = 1;
+    delta[5] = 2;
+    assert!(matches!(
+        refused(&delta),
+        DeltaError::UnsupportedFlags { found: 2, .. }
+    ));
+}
+
+#[test]
+fn another_old_tree_is_refused_at_once() {
+    let delta = diff(&old(), &MemoryTree::new(&[("a", "new")])).0;
+    let other = MemoryTree::new(&[("a", "one"), ("b", "two")]);
+    let error = apply(&other, &delta).expect_err("the tree is another");
+    assert!(matches!(error, DeltaError::WrongOld { .. }));
+}
+
+#[test]
+fn a_plan_of_another_old_tree_is_refused() {
+    let bytes = diff(&old(), &MemoryTree::new(&[("a", "new")])).0;
+    let delta = Delta::parse(&bytes, &Limits::standard()).unwrap();
+    let plan = delta.plan(&old().listing).unwrap();
+    let other = MemoryTree::new(&[("a", "one"), ("b", "two")]);
+    let error = Applier::new(&delta, &plan, other.tree()).apply(&MemorySink::default());
+    assert!(matches!(error, Err(DeltaError::WrongOld { .. })));
+}
+
+#[test]
+fn a_damaged_old_file_is_named_before_it_is_used() {
+    let text = "cells come from cells ".repeat(40);
+    let before = MemoryTree::new(&[("a", text.as_str()), ("b", "two")]);
+    let delta = diff(
+        &before,
+        &MemoryTree::new(&[("a", text + "alone"), ("b", "two".into())]),
+    )
+    .0;
+    for damage in [
+        |file: &mut Vec<u8>| file[5] ^= 1,
+        |file: &mut Vec<u8>| file.truncate(9),
+    ] {
+        let mut damaged = before.clone();
+        damage(&mut damaged.files[0]);
+        let error = apply(&damaged, &delta).expect_err("the file is damaged");
+        match error {
+            DeltaError::DamagedOld {
+                path,
+                expected,
+                found,
+            } => {
+                assert_eq!(path.as_str(), "a");
+                assert_eq!(expected, before.listing.entries()[0].digest);
+                assert_eq!(found, Digest::of(&damaged.files[0]));
+            }
+            other => panic!("expected damage, found {other}"),
+        }
+    }
+}
+
+#[test]
+fn plans_above_their_limit_are_refused_before_they_are_decoded() {
+    let mut delta = diff(&old(), &old()).0;
+    let lengths = delta.len() - 8;
+    delta[lengths..lengths + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert_eq!(limit(refused(&delta)), ("plan bytes", u32::MAX.into()));
+    delta[lengths..lengths + 4].copy_from_slice(&(60_u32 << 20).to_le_bytes());
+    assert!(matches!(refused(&delta), DeltaError::Malformed { .. }));
+}
+
+#[test]
+fn ten_million_entries_are_refused_before_memory_is_spent() {
+    let claimed = Forge::over(&old()).records_claimed(10_000_000).delta();
+    assert_eq!(limit(refused(&claimed)), ("records", 10_000_000));
+
+    let mut limits = Limits::standard();
+    limits.max_files = 5;
+    let mut forge = Forge::over(&old()).record(keep(3));
+    for number in 0..3 {
+        forge = forge.record(insert_built(0, &format!("d{number}"), 0));
+    }
+    assert_eq!(limit(refused_within(&forge.delta(), &limits)), ("files", 6));
+}
+
+#[test]
+fn files_and_trees_above_their_limits_are_refused() {
+    let long = |length| {
+        Forge::over(&old())
+            .record(keep(3))
+            .record(insert_built(0, "d", length))
+    };
+    assert_eq!(
+        limit(refused(&long(1 << 41).delta())),
+        ("bytes of a file", 1 << 41)
+    );
+    let mut limits = Limits::standard();
+    limits.max_tree_bytes = 100;
+    let error = refused_within(&long(90).delta(), &limits);
+    assert_eq!(limit(error), ("bytes of the tree", 110));
+    let grown = Forge::over(&old()).record(edit(-4)).record(keep(2));
+    assert!(matches!(
+        refused(&grown.delta()),
+        DeltaError::Malformed { .. }
+    ));
+}
+
+#[test]
+fn frames_above_their_limits_are_refused() {
+    let length = 65 << 20;
+    let built = || {
+        Forge::over(&old())
+            .record(keep(3))
+            .record(insert_built(0, "d", length))
+    };
+    let bomb = built().group(&[0], 1).frame(1, &[], length, b"short");
+    assert_eq!(
+        limit(refused(&bomb.delta())),
+        ("decoded bytes of a frame", length)
+    );
+
+    let frames = built().group(&[0], 5_000_000);
+    assert_eq!(limit(refused(&frames.delta())), ("frames", 5_000_000));
+
+    let mut limits = Limits::standard();
+    limits.max_reference_bytes = 11;
+    let reference = built().group(&[0], 1).frame(1, &[(1, 0, 0)], 5, b"short");
+    let error = refused_within(&reference.delta(), &limits);
+    assert_eq!(limit(error), ("reference bytes of a frame", 12));
+
+    let mut limits = Limits::standard();
+    limits.max_memory_bytes = 1 << 20;
+    let window = built().group(&[0], 1).frame(1, &[], 2 << 20, b"short");
+    let (what, claimed) = limit(refused_within(&window.delta(), &limits));
+    assert_eq!((what, claimed > 2 << 20), ("memory of a frame", true));
+
+    let mut limits = Limits::standard();
+    limits.max_frames = 2;
+    let spans = [(0, 0, 1), (0, 0, 1), (0, 0, 1)];
+    let references = built().group(&[0], 1).frame(1, &spans, 5, b"short");
+    let error = refused_within(&references.delta(), &limits);
+    assert_eq!(limit(error), ("references", 3));
+}
+
+#[test]
+fn references_stay_inside_the_old_tree() {
+    let built = || {
+        Forge::over(&old())
+            .record(keep(3))
+            .record(insert_built(0, "d", 5))
+    };
+    for span in [
+        (3, 0, 1),
+        (-1, 0, 1),
+        (i64::MAX, 0, 1),
+        (0, 0, 4),
+        (0, 3, 0),
+        (0, 4, 1),
+        (0, u64::MAX, u64::MAX),
+    ] {
+        let delta = built()
+            .group(&[0], 1)
+            .frame(1, &[span], 5, b"short")
+            .delta();
+        assert!(
+            matches!(refused(&delta), DeltaError::Malformed { .. }),
+            "{span:?}"
+        );
+    }
+}
+
+#[test]
+fn records_that_break_a_rule_are_refused() {
+    let forge = || Forge::over(&old());
+    for (name, forge) in [
+        ("an old file is left out", forge().record(keep(2))),
+        ("more old files than there are", forge().record(keep(4))),
+        (
+            "more dropped than there are",
+            forge().record(skip(u64::MAX >> 3)),
+        ),
+        (
+            "out of order",
+            forge().record(keep(3)).record(insert_old(0, "aa", 0)),
+        ),
+        (
+            "the same path twice",
+            forge().record(keep(3)).record(insert_old(1, "", 0)),
+        ),
+        (
+            "a copy of no old file",
+            forge().record(keep(3)).record(insert_old(0, "d", 3)),
+        ),
+        (
+            "the same as itself",
+            forge().record(keep(3)).record(insert_same(0, "d", 3)),
+        ),
+        (
+            "the same as a kept file",
+            forge().record(keep(3)).record(insert_same(0, "d", 0)),
+        ),
+        (
+            "a shared prefix too long",
+            forge().record(keep(3)).record(insert_old(2, "d", 0)),
+        ),
+        (
+            "a climbing path",
+            forge()
+                .record(keep(3))
+                .record(insert_old(0, "d/../../x", 0)),
+        ),
+        (
+            "a reserved name",
+            forge().record(keep(3)).record(insert_old(0, "nul.txt", 0)),
+        ),
+        (
+            "an empty path",
+            forge().record(insert_old(0, "", 0)).record(keep(3)),
+        ),
+        (
+            "content of unknown kind",
+            forge().record(keep(3)).record(vec![3, 1, b'd', 3]),
+        ),
+        (
+            "no UTF-8",
+            forge().record(keep(3)).record(vec![3, 1, 0xff, 0]),
+        ),
+    ] {
+        let error = refused(&forge.delta());
+        assert!(
+            matches!(error, DeltaError::Malformed { .. }),
+            "{name}: {error}"
+        );
+    }
+    let long = forge()
+        .record(keep(3))
+        .record(insert_old(0, &"x".repeat(2000), 0));
+    assert_eq!(limit(refused(&long.delta())), ("bytes of a path", 2000));
+}
+
+#[test]
+fn paths_that_collide_on_some_platform_are_refused() {
+    for path in ["C", "c/below", "B/x"] {
+        let forge = Forge::over(&old());
+        let forge = if path < "a" {
+            forge.record(insert_old(0, path, 0)).record(keep(3))
+        } else {
+            forge.record(keep(3)).record(insert_old(0, path, 0))
+        };
+        let error = refused(&forge.delta());
+        let is_collision = matches!(error, DeltaError::Listing(ListingError::Collision(_)));
+        assert!(is_collision, "{path}: {error}");
+    }
+}
+
+#[test]
+fn groups_that_break_a_rule_are_refused() {
+    let built = || {
+        Forge::over(&old())
+            .record(keep(3))
+            .record(insert_built(0, "d", 5))
+    };
+    for (name, forge) in [
+        ("no group", built()),
+        ("no member", built().group(&[], 0)),
+        ("no such member", built().group(&[1], 0)),
+        ("a member below none", built().group(&[-1], 0)),
+        ("no frame", built().group(&[0], 0)),
+        (
+            "too few bytes",
+            built().group(&[0], 1).frame(0, &[], 4, b"four"),
+        ),
+        (
+            "too many bytes",
+            built().group(&[0], 1).frame(0, &[], 6, b"sixsix"),
+        ),
+        (
+            "leftover frames",
+            built()
+                .group(&[0], 1)
+                .frame(0, &[], 5, b"five5")
+                .payload(b"x"),
+        ),
+        (
+            "a frame of nothing",
+            built()
+                .group(&[0], 2)
+                .frame(0, &[], 5, b"five5")
+                .frame(0, &[], 0, b""),
+        ),
+        (
+            "more encoded bytes than there are",
+            built().group(&[0], 1).frame_claiming(0, 5, 1000),
+        ),
+        (
+            "endless encoded bytes",
+            built().group(&[0], 1).frame_claiming(0, 5, u64::MAX),
+        ),
+    ] {
+        let error = refused(&forge.delta());
+        assert!(
+            matches!(error, DeltaError::Malformed { .. }),
+            "{name}: {error}"
+        );
+    }
+    let unknown = built().group(&[0], 1).frame(9, &[], 5, b"short");
+    assert!(matches!(
+        refused(&unknown.delta()),
+        DeltaError::UnsupportedMethod { id: 9 }
+    ));
+    let groups = built().groups_claimed(2);
+    assert_eq!(limit(refused(&groups.delta())), ("groups", 2));
+    let twice = Forge::over(&old())
+        .record(keep(3))
+        .record(insert_built(0, "d", 0))
+        .record(insert_built(0, "e", 0))
+        .group(&[0, -1], 0);
+    assert!(matches!(
+        refused(&twice.delta()),
+        DeltaError::Malformed { .. }
+    ));
+}
+
+#[test]
+fn forged_deltas_that_break_no_rule_are_applied() {
+    let delta = Forge::over(&old())
+        .record(edit(2))
+        .record(skip(1))
+        .record(keep(1))
+        .record(insert_same(0, "d", 0))
+        .record(insert_built(1, "e", 3))
+        .record(insert_old(1, "f", 2))
+        .group(&[1, -2], 2)
+        .frame(0, &[], 2, b"ne")
+        .frame(0, &[], 0, b"wfirst")
+        .delta();
+    let made = apply(&old(), &delta).unwrap();
+    let new = MemoryTree::new(&[
+        ("a", "first"),
+        ("c", "three"),
+        ("d", "first"),
+        ("de", "new"),
+        ("df", "three"),
+    ]);
+    assert_eq!(made.listing, new.listing);
+    assert!(made.files == new.files);
+}
+
+#[test]
+fn frames_that_do_not_decode_are_errors_with_their_place() {
+    let mut varints = Vec::new();
+    varint(&mut varints, u64::MAX);
+    for (method, bytes) in [
+        (0, &b"four"[..]),
+        (0, b"sixsix"),
+        (1, b""),
+        (1, b"not zstd"),
+        (2, b""),
+        (2, b"\0\0"),
+        (2, b"\x7f\x7fBZh9"),
+        (2, b"\x04\x00BZh9"),
+        (2, &varints),
+    ] {
+        let delta = Forge::over(&old())
+            .record(keep(3))
+            .record(insert_built(0, "d", 5))
+            .group(&[0], 1)
+            .frame(method, &[(0, 0, 0)], 0, bytes)
+            .delta();
+        let error = apply(&old(), &delta).expect_err("the frame is refused");
+        let is_placed = matches!(
+            error,
+            DeltaError::Malformed {
+                place: "frame",
+                offset: 6,
+                ..
+            }
+        );
+        assert!(is_placed, "{method} {bytes:?}: {error}");
+    }
+}
+
+/// A small tree pair whose delta has every kind of record, and the delta, which carries its digest.
+fn small() -> (MemoryTree, MemoryTree, Vec<u8>) {
+    let text = "cells come from cells ".repeat(12);
+    let table: Vec<u8> = (0..1500_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
+    let mut edited = table.clone();
+    (0..edited.len())
+        .step_by(97)
+        .for_each(|at| edited[at] ^= 0x33);
+    let old = MemoryTree::new(&[
+        ("data.db", table),
+        ("gone", b"gone".to_vec()),
+        ("kept", noise(30, 4)),
+        ("text", text.clone().into_bytes()),
+    ]);
+    let new = MemoryTree::new(&[
+        ("data.db", edited),
+        ("kept", noise(30, 4)),
+        ("kept too", noise(30, 4)),
+        ("new", noise(40, 5)),
+        ("new too", noise(40, 5)),
+        ("text", (text + "alone").into_bytes()),
+    ]);
+    let differ = Differ::new(old.tree(), new.tree()).carry_digest(true);
+    let delta = diff_with(differ).unwrap().0;
+    (old, new, delta)
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    let (old, _, delta) = small();
+    for length in 0..delta.len() {
+        assert!(
+            apply(&old, &delta[..length]).is_err(),
+            "{length} bytes are taken for a delta"
+        );
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_an_error_or_harmless() {
+    let (old, new, delta) = small();
+    let mut harmless = 0;
+    for bit in 0..delta.len() * 8 {
+        let mut flipped = delta.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(made) = apply(&old, &flipped) {
+            assert_eq!(made.listing, new.listing, "bit {bit}");
+            harmless += 1;
+        }
+    }
+    assert!(harmless < delta.len(), "{harmless} flips go unnoticed");
+}
+
+#[test]
+fn a_promised_tree_that_does_not_come_is_told() {
+    let (old, _, mut delta) = small();
+    let at = delta.len() - 8 - 1;
+    delta[at] ^= 1;
+    let error = apply(&old, &delta).expect_err("the tree is another");
+    assert!(matches!(error, DeltaError::WrongTree { .. }), "{error}");
+}
+
+#[test]
+fn each_file_is_compared_with_what_is_expected() {
+    let (old, new, bytes) = small();
+    let delta = Delta::parse(&bytes, &Limits::standard()).unwrap();
+    let plan = delta.plan(&old.listing).unwrap();
+    let applied = |expected: &Listing| {
+        let applier = Applier::new(&delta, &plan, old.tree());
+        applier.expecting(expected).apply(&MemorySink::default())
+    };
+    assert_eq!(applied(&new.listing).unwrap(), new.listing);
+
+    let with = |change: &dyn Fn(&mut Vec<Entry>)| {
+        let mut entries = new.listing.entries().to_vec();
+        change(&mut entries);
+        applied(&Listing::new(entries, &Limits::standard()).unwrap()).expect_err("it differs")
+    };
+    for index in 0..new.files.len() {
+        let error = with(&|entries| entries[index].digest = Digest::of(b"another"));
+        match error {
+            DeltaError::WrongDigest { path, .. } => {
+                let entry = &new.listing.entries()[index];
+                // Of two paths with the same new content, the one that is made is compared first.
+                assert!(path == entry.path, "{path}");
+            }
+            other => panic!("expected a digest, found {other}"),
+        }
+        let error = with(&|entries| entries[index].length += 1);
+        assert!(
+            matches!(error, DeltaError::UnexpectedFile { .. }),
+            "{error}"
+        );
+        let error = with(&|entries| drop(entries.remove(index)));
+        assert!(
+            matches!(
+                error,
+                DeltaError::UnexpectedFile {
+                    expected: None,
+                    found: Some(_),
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+    let error = with(&|entries| {
+        entries.push(Entry {
+            path: ContentPath::parse("z").unwrap(),
+            length: 0,
+            digest: Digest::of(b""),
+        });
+    });
+    assert!(
+        matches!(
+            error,
+            DeltaError::UnexpectedFile {
+                expected: Some(0),
+                found: None,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+struct FullDisk;
+
+impl Write for FullDisk {
+    fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for FullDisk {
+    fn create(&self, _index: usize, _file: &PlannedFile) -> io::Result<Box<dyn Write + Send>> {
+        Ok(Box::new(FullDisk))
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_with_the_file() {
+    let (old, _, bytes) = small();
+    let delta = Delta::parse(&bytes, &Limits::standard()).unwrap();
+    let plan = delta.plan(&old.listing).unwrap();
+    let error = Applier::new(&delta, &plan, old.tree()).apply(&FullDisk);
+    match error {
+        Err(DeltaError::Output { source, .. }) => {
+            assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+        }
+        other => panic!("expected an error of the disk, found {other:?}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn any_bytes_as_plan_and_frames_are_an_error_or_a_tree(
+        plan in proptest::collection::vec(any::<u8>(), 0..60),
+        frames in proptest::collection::vec(any::<u8>(), 0..60),
+    ) {
+        let delta = Forge::over(&old()).payload(&frames).raw_plan(&plan);
+        let _ = apply(&old(), &delta);
+    }
+
+    #[test]
+    fn any_damage_to_a_delta_is_an_error_or_harmless(
+        edits in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..6),
+    ) {
+        let (old, new, mut delta) = small();
+        for (at, byte) in edits {
+            let at = at % delta.len();
+            delta[at] = byte;
+        }
+        if let Ok(made) = apply(&old, &delta) {
+            // The digest that the delta carries may be damaged away, with its flag, alone.
+            prop_assert!(made.listing == new.listing || delta[5] == 0);
+        }
+    }
+}
