@@ -1,6 +1,6 @@
 //! What is wrong with a delta, or with the tree that it is applied to, is told and costs nothing.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
 mod support;
 
