@@ -35,10 +35,11 @@ pub enum PublishError {
         /// The file.
         path: ContentPath,
     },
-    /// The content folder holds what must not be published: the repository or the keys.
-    #[error("the folder {folder} holds {inside}, which is no content")]
+    /// A folder that is published, content or repository, holds what must not be: the keys, or the
+    /// repository.
+    #[error("the folder {folder} holds {inside}, which must not be published")]
     FolderHolds {
-        /// The content folder.
+        /// The folder.
         folder: PathBuf,
         /// What lies in it.
         inside: PathBuf,

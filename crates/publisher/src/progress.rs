@@ -5,6 +5,9 @@ use diff_core::Progress;
 /// Hears how far publishing has come; called from any thread.
 pub trait PublishProgress: Sync {
     /// Of the `total` bytes of `stage`, `done` are done; a stage begins with none of them.
+    ///
+    /// The stages are, in this order: `digests`, `archives`, then for each older release and for
+    /// `nothing` a `delta from ...` and a `proof of the delta from ...`.
     fn progressed(&self, stage: &str, done: u64, total: u64);
 }
 

@@ -15,11 +15,13 @@ use crate::release::delta_policy::DeltaFrom;
 use crate::release::draft::{DeltaReport, Draft, Drafting};
 use crate::release::folder::ContentFolder;
 use crate::release::problem::Problem;
-use crate::repository::roles::{Roles, TargetChange};
+use crate::repository::roles::Roles;
+use crate::repository::signing::TargetChange;
 use crate::storage::folder::FolderStorage;
 use crate::storage::{Source, Storage};
 
 pub(crate) mod roles;
+mod signing;
 
 /// A repository that releases are published into.
 ///
@@ -246,12 +248,10 @@ impl Repository {
             .channels(pack)
             .iter()
             .map(|channel| {
-                let target = pack.rollout_target(channel);
-                let decode =
-                    |bytes: &Verified<&[u8]>| Rollout::decode(bytes)?.expect_channel(pack, channel);
-                roles
-                    .read(&*self.storage, &target, decode)?
-                    .ok_or(PublishError::Absent { location: target })
+                self.rollout_of(&roles, pack, channel)?
+                    .ok_or_else(|| PublishError::Absent {
+                        location: pack.rollout_target(channel),
+                    })
             })
             .collect()
     }
@@ -307,7 +307,8 @@ impl Repository {
                 Manifest::decode(bytes, &Limits::standard())
             })?;
             if *manifest.listing() == listing {
-                return Ok(unchanged(&manifest, problems));
+                let warnings = self.unoffered(&roles, options, &manifest)?;
+                return Ok(unchanged(&manifest, problems, warnings));
             }
         }
         // Before the long work: a missing key should not cost it.
@@ -363,6 +364,36 @@ impl Repository {
         })
     }
 
+    /// Returns a warning when the channel does not offer what the folder holds: nothing is written, so
+    /// nothing will.
+    fn unoffered(
+        &self,
+        roles: &Roles,
+        options: &PublishOptions,
+        latest: &Manifest,
+    ) -> Result<Vec<String>, PublishError> {
+        let (pack, channel) = (&options.pack, &options.channel);
+        let offered = self.rollout_of(roles, pack, channel)?;
+        if offered.is_some_and(|rollout| rollout.release == latest.digest()) {
+            return Ok(Vec::new());
+        }
+        let label = latest.label();
+        Ok(vec![format!(
+            "{label} holds the same content, and the channel {channel} does not offer it"
+        )])
+    }
+
+    fn rollout_of(
+        &self,
+        roles: &Roles,
+        pack: &PackName,
+        channel: &ChannelName,
+    ) -> Result<Option<Rollout>, PublishError> {
+        let decode =
+            |bytes: &Verified<&[u8]>| Rollout::decode(bytes)?.expect_channel(pack, channel);
+        roles.read(&*self.storage, &pack.rollout_target(channel), decode)
+    }
+
     fn catalogue_of(
         &self,
         roles: &Roles,
@@ -388,13 +419,12 @@ fn refuse_known_label(
     }
 }
 
-/// Refuses a content folder that holds what must not be published.
+/// Refuses a folder that is published and holds what must not be.
 fn refuse_inside(folder: &Path, inside: &Path) -> Result<(), PublishError> {
-    // What is not there yet lies nowhere.
-    let (Ok(outer), Ok(inner)) = (folder.canonicalize(), inside.canonicalize()) else {
-        return Ok(());
-    };
-    if inner.starts_with(&outer) {
+    // What is not there yet has no other name than the one given.
+    let resolved = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
+    let resolve = |path| resolved(path).map_err(|error| PublishError::io("find", path, error));
+    if resolve(inside)?.starts_with(resolve(folder)?) {
         return Err(PublishError::FolderHolds {
             folder: folder.to_owned(),
             inside: inside.to_owned(),
@@ -403,7 +433,7 @@ fn refuse_inside(folder: &Path, inside: &Path) -> Result<(), PublishError> {
     Ok(())
 }
 
-fn unchanged(manifest: &Manifest, problems: Vec<Problem>) -> Published {
+fn unchanged(manifest: &Manifest, problems: Vec<Problem>, warnings: Vec<String>) -> Published {
     Published {
         outcome: Outcome::Unchanged,
         content_version: manifest.content_version(),
@@ -416,7 +446,7 @@ fn unchanged(manifest: &Manifest, problems: Vec<Problem>) -> Published {
         delegated: false,
         generated_keys: Vec::new(),
         problems,
-        warnings: Vec::new(),
+        warnings,
     }
 }
 

@@ -418,12 +418,20 @@ mod tests {
         let course = folder.path().join("course");
         write(&course, &[("a.html", lesson(1, 900))]);
         let first = draft(&course, "1.0", None, &storage);
-        write(&course, &[("a.html", b"<p>nothing in common</p>".to_vec())]);
+        std::fs::remove_file(course.join("a.html")).unwrap();
+        write(&course, &[("z.txt", b"nothing in common".to_vec())]);
         let second = draft(&course, "2.0", Some(&catalogue(&[&first])), &storage);
-        let report = &second.deltas[1];
-        assert_eq!(report.is_published, report.bytes < second.deltas[0].bytes);
-        let kept = usize::from(report.is_published);
-        assert_eq!(second.release.deltas.len(), 1 + kept);
+        let [nothing, delta] = &second.deltas[..] else {
+            panic!("expected two deltas, found {:?}", second.deltas);
+        };
+        assert!(
+            delta.bytes >= nothing.bytes && !delta.is_published,
+            "{delta:?}"
+        );
+        let [kept] = &second.release.deltas[..] else {
+            panic!("expected one delta, found {:?}", second.release.deltas);
+        };
+        assert_eq!(kept.from, None);
     }
 
     #[test]

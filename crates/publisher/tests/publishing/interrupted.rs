@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use diff_core::{CancelToken, FileBytes};
@@ -13,7 +12,7 @@ use crate::rig::{Rig, course, lesson, now, options};
 /// A storage whose publisher dies behind so many puts.
 struct Dying {
     storage: FolderStorage,
-    left: Arc<AtomicUsize>,
+    left: AtomicUsize,
 }
 
 impl Dying {
@@ -69,10 +68,9 @@ impl Storage for Dying {
 }
 
 fn publish_until(rig: &Rig, steps: usize) -> Result<(), PublishError> {
-    let left = Arc::new(AtomicUsize::new(steps));
     let storage = Dying {
         storage: FolderStorage::new(rig.repository_path()),
-        left,
+        left: AtomicUsize::new(steps),
     };
     let repository = Repository::open_in(Box::new(storage)).unwrap();
     let (course, keys) = (rig.course_path(), rig.keys());
@@ -140,7 +138,7 @@ fn interrupted_init_can_be_repeated() {
     for steps in 0.. {
         let storage = Dying {
             storage: FolderStorage::new(&path),
-            left: Arc::new(AtomicUsize::new(steps)),
+            left: AtomicUsize::new(steps),
         };
         match Repository::init_in(&storage, &rig.keys(), now()) {
             Ok(_) | Err(PublishError::RepositoryExists { .. }) => break,

@@ -4,7 +4,7 @@ use std::fs;
 
 use diff_core::CancelToken;
 use publisher::{DeltaFrom, KeyStore, Outcome, PublishError, Quiet, Repository};
-use release_format::{Label, Share};
+use release_format::{ChannelName, Label, Share};
 
 use crate::rig::{Rig, course, lesson, now, options, pack, snapshot};
 
@@ -72,6 +72,19 @@ fn identical_content_changes_nothing() {
     let published = rig.publish("1.1").unwrap();
     assert_eq!(published.outcome, Outcome::Unchanged);
     assert_eq!(published.content_version.label.as_str(), "1.0");
+    assert_eq!(snapshot(&rig.repository_path()), before);
+}
+
+#[test]
+fn channel_that_does_not_offer_unchanged_content_is_warned_of() {
+    let rig = Rig::with_release();
+    let before = snapshot(&rig.repository_path());
+    assert!(rig.publish("1.1").unwrap().warnings.is_empty());
+    let mut options = options("1.1");
+    options.channel = ChannelName::parse("beta").unwrap();
+    let published = rig.publish_with(&options).unwrap();
+    assert_eq!(published.outcome, Outcome::Unchanged);
+    assert_eq!(published.warnings.len(), 1);
     assert_eq!(snapshot(&rig.repository_path()), before);
 }
 
@@ -165,6 +178,16 @@ fn folder_that_holds_the_keys_is_refused() {
         .repository()
         .publish(rig.path(), &keys, &options("1.1"), &Quiet, &cancel);
     assert!(matches!(refused, Err(PublishError::FolderHolds { .. })));
+}
+
+#[test]
+fn keys_are_not_made_inside_the_repository() {
+    let folder = tempfile::tempdir().unwrap();
+    let repository = folder.path().join("repository");
+    let keys = KeyStore::folder(repository.join("keys"));
+    let refused = Repository::init(&repository, &keys, now());
+    assert!(matches!(refused, Err(PublishError::FolderHolds { .. })));
+    assert!(!repository.exists());
 }
 
 #[test]
