@@ -146,12 +146,13 @@ pub use reference::ContentReference;
 pub use trust::error::TrustError;
 pub use trust::key::{Ed25519Signer, KeyId, PublicKey, Signer, SignerError};
 pub use trust::limits::TrustLimits;
-pub use trust::role::{
-    DelegatedRole, Delegations, KeyTable, MetaFile, RoleBody, RoleKeys, Root, SPEC_VERSION,
-    Snapshot, TargetEntry, Targets, Timestamp,
-};
+pub use trust::meta_file::MetaFile;
+pub use trust::request::MetadataRequest;
+pub use trust::role::{KeyTable, RoleBody, RoleKeys, Root, SPEC_VERSION, Snapshot, Timestamp};
+pub use trust::search::{Lookup, TargetFile};
 pub use trust::signed::sign;
-pub use trust::trusted::{Lookup, MetadataRequest, Refreshed, TargetFile, TrustedSet};
+pub use trust::targets::{DelegatedRole, Delegations, TargetEntry, Targets};
+pub use trust::trusted::{Refreshed, TrustedSet};
 pub use utc::{UtcTime, UtcTimeError};
 pub use verified::Verified;
 pub use version::ContentVersion;

@@ -1,0 +1,87 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256, Sha512};
+
+use super::error::TrustError;
+
+/// What one file of metadata says of another: its version, and its length and digests if it likes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetaFile {
+    /// The version of the file.
+    pub version: u64,
+    /// How many bytes it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<u64>,
+    /// Its digests by the names of their algorithms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hashes: Option<BTreeMap<String, String>>,
+}
+
+impl MetaFile {
+    /// Returns what is to be said of `file`, the bytes of version `version`.
+    pub fn of(version: u64, file: &[u8]) -> MetaFile {
+        MetaFile {
+            version,
+            length: Some(file.len() as u64),
+            hashes: Some(BTreeMap::from([("sha256".to_owned(), sha256(file))])),
+        }
+    }
+
+    pub(crate) fn compare(&self, role: &str, bytes: &[u8]) -> Result<(), TrustError> {
+        if let Some(expected) = self.length
+            && expected != bytes.len() as u64
+        {
+            let (role, found) = (role.to_owned(), bytes.len() as u64);
+            return Err(TrustError::WrongLength {
+                role,
+                expected,
+                found,
+            });
+        }
+        match &self.hashes {
+            Some(hashes) => compare_digests(role, hashes, bytes),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Compares every digest whose algorithm is known, of which there has to be one.
+pub(crate) fn compare_digests(
+    name: &str,
+    hashes: &BTreeMap<String, String>,
+    bytes: &[u8],
+) -> Result<(), TrustError> {
+    let mut compared = false;
+    for (algorithm, expected) in hashes {
+        let (algorithm, found) = match algorithm.as_str() {
+            "sha256" => ("sha256", sha256(bytes)),
+            "sha512" => ("sha512", hex::encode(Sha512::digest(bytes))),
+            _ => continue,
+        };
+        if *expected != found {
+            let (role, expected) = (name.to_owned(), expected.chars().take(128).collect());
+            return Err(TrustError::WrongDigest {
+                role,
+                algorithm,
+                expected,
+                found,
+            });
+        }
+        compared = true;
+    }
+    if compared {
+        return Ok(());
+    }
+    let found = format!("{:?}", hashes.keys());
+    Err(TrustError::malformed(
+        name,
+        "hashes",
+        "sha256 or sha512",
+        found,
+    ))
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
