@@ -6,6 +6,8 @@
 //! that broke off as such.
 
 mod folder;
+#[cfg(feature = "http")]
+mod http;
 
 use std::fmt;
 use std::io::{self, Read};
@@ -15,6 +17,8 @@ use std::time::Duration;
 use diff_core::{ContentPath, PathError};
 
 pub use folder::FolderTransport;
+#[cfg(feature = "http")]
+pub use http::{HttpTransport, HttpTransportBuilder};
 
 /// Brings published files from one mirror of a repository.
 ///
@@ -210,6 +214,12 @@ pub enum TransportError {
     /// The location is none within a repository.
     #[error("no location in a repository: {0}")]
     Location(#[from] PathError),
+    /// The extra roots of HTTPS cannot be used.
+    #[error("the extra roots are no certificates in PEM: {reason}")]
+    Roots {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The mirror's address cannot be used.
     #[error("{address:?} is no address of a mirror: {reason}")]
     Address {
@@ -253,6 +263,7 @@ impl TransportError {
                 | TransportError::PastEnd { .. }
                 | TransportError::TooLong { .. }
                 | TransportError::Location(_)
+                | TransportError::Roots { .. }
                 | TransportError::Address { .. }
         )
     }
@@ -289,6 +300,7 @@ impl TransportError {
             TransportError::Encoded { .. } => "encoded",
             TransportError::TooLong { .. } => "too-long",
             TransportError::Location(_) => "wrong-location",
+            TransportError::Roots { .. } => "wrong-roots",
             TransportError::Address { .. } => "wrong-address",
         }
     }
@@ -324,6 +336,7 @@ impl TransportError {
                 "Try another mirror; if it happens again, tell whoever runs this one."
             }
             TransportError::Location(_) => "Tell whoever publishes the repository.",
+            TransportError::Roots { .. } => "Give the roots as certificates in PEM.",
             TransportError::Address { .. } => "Check the mirror's address.",
         }
     }
