@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use diff_core::FileBytes;
 use release_format::{
     ChannelName, DelegatedRole, Delegations, FormatError, Lookup, MetadataRequest, PackName,
     TargetFile, TrustError, TrustLimits, TrustedSet, UtcTime, Verified,
@@ -115,10 +116,10 @@ impl Roles {
             .map_err(refused(&request.location))
     }
 
-    fn get(&mut self, storage: &dyn Storage, location: &str) -> Result<Vec<u8>, PublishError> {
+    fn get(&mut self, storage: &dyn Storage, location: &str) -> Result<FileBytes, PublishError> {
         let bytes = storage.get(location)?.ok_or_else(|| absent(location))?;
         self.locations.push(location.to_owned());
-        Ok(bytes.to_vec())
+        Ok(bytes)
     }
 
     /// Returns where the files lie that the roles are in.
