@@ -86,6 +86,7 @@
 //!     share: Share::FULL,
 //!     salt: "acme/biology-101@1.4.0".to_owned(),
 //!     halted: false,
+//!     otherwise: None,
 //! };
 //!
 //! // The device: which release, then its manifest, then one chunk by its range.

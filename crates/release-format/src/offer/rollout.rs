@@ -22,6 +22,7 @@ use crate::{ChannelName, Document, FormatError, Label, PackName, Verified};
 /// #     share: Share::FULL,
 /// #     salt: "1.4.0".to_owned(),
 /// #     halted: false,
+/// #     otherwise: None,
 /// # };
 /// let device = DeviceId::parse("00112233445566778899aabbccddeeff")?;
 /// rollout.share = Share::parse("100%")?;
@@ -48,6 +49,9 @@ pub struct Rollout {
     pub salt: String,
     /// Whether it is offered to nobody who does not have it yet.
     pub halted: bool,
+    /// The manifest of the release that is offered to whoever is not offered that one; without it
+    /// they stay on what they have.
+    pub otherwise: Option<Digest>,
 }
 
 impl Rollout {
@@ -71,6 +75,7 @@ impl Rollout {
             share: wire.share,
             salt: wire.salt,
             halted: wire.halted,
+            otherwise: wire.otherwise,
         };
         rollout.check()?;
         Ok(rollout)
@@ -91,6 +96,7 @@ impl Rollout {
             share: self.share,
             salt: self.salt.clone(),
             halted: self.halted,
+            otherwise: self.otherwise,
         }))
     }
 
@@ -179,6 +185,8 @@ struct WireRollout {
     share: Share,
     salt: String,
     halted: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    otherwise: Option<Digest>,
 }
 
 fn malformed(
@@ -208,6 +216,7 @@ mod tests {
             share: Share::parse(share).unwrap(),
             salt: "acme/biology-101@1.4.0".to_owned(),
             halted: false,
+            otherwise: None,
         }
     }
 

@@ -141,6 +141,17 @@ impl TrustedSet {
         Ok(())
     }
 
+    /// Returns the timestamp: the one file whose name never changes (5.4.1).
+    pub fn timestamp_request(&self) -> MetadataRequest {
+        MetadataRequest {
+            role: "timestamp".to_owned(),
+            delegator: "root".to_owned(),
+            version: self.timestamp().map_or(1, |timestamp| timestamp.version),
+            location: "metadata/timestamp.json".to_owned(),
+            limit: self.limits.timestamp_bytes,
+        }
+    }
+
     /// Trusts a timestamp.
     ///
     /// # Errors
