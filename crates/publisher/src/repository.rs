@@ -329,7 +329,8 @@ impl Repository {
             cancel,
         };
         let draft = drafting.make()?;
-        let targets = targets(catalogue, &draft, options).map_err(PublishError::Format)?;
+        let before = self.rollout_of(&roles, &options.pack, &options.channel)?;
+        let targets = targets(catalogue, before, &draft, options).map_err(PublishError::Format)?;
         let files = roles.changed(
             &*self.storage,
             &signing,
@@ -453,6 +454,7 @@ fn unchanged(manifest: &Manifest, problems: Vec<Problem>, warnings: Vec<String>)
 /// Returns the catalogue with the new release, and the rollout that offers it.
 fn targets(
     catalogue: Option<Catalogue>,
+    before: Option<Rollout>,
     draft: &Draft,
     options: &PublishOptions,
 ) -> Result<[TargetChange; 2], FormatError> {
@@ -471,6 +473,7 @@ fn targets(
         share: options.share,
         salt: salt(pack, &options.channel, &manifest),
         halted: false,
+        otherwise: before.and_then(|before| offered_to_all(&before)),
     };
     Ok([
         TargetChange {
@@ -484,6 +487,15 @@ fn targets(
             bytes: rollout.encode()?,
         },
     ])
+}
+
+/// Returns the release that every device of a channel may have.
+fn offered_to_all(rollout: &Rollout) -> Option<Digest> {
+    if rollout.share == Share::FULL && !rollout.halted {
+        Some(rollout.release)
+    } else {
+        rollout.otherwise
+    }
 }
 
 /// Each release of each channel deals the devices anew, and the same one always the same way.

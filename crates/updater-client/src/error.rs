@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use diff_core::{Cancelled, DeltaError};
-use release_format::{FormatError, Label, PackName, TrustError};
+use release_format::{ChannelName, FormatError, Label, PackName, TrustError};
 
 use crate::library::disk::{DiskError, Operation};
 use crate::transport::TransportError;
@@ -36,6 +36,16 @@ pub enum UpdateError {
     /// The disk ran full on the way.
     #[error("the disk is full: {0}")]
     DiskFull(#[source] DiskError),
+    /// A delta makes another release than the one that was asked for.
+    #[error("release {label}: expected {expected}, the delta makes {found}")]
+    WrongRelease {
+        /// The release.
+        label: Label,
+        /// What the catalogue says of it.
+        expected: String,
+        /// What the delta would make.
+        found: String,
+    },
     /// Another updater has the library.
     #[error("{} is held by {}", lock.display(), holder.map_or("another updater".to_owned(), |id| format!("process {id}")))]
     Busy {
@@ -117,6 +127,14 @@ pub enum UpdateError {
         /// The pack.
         pack: PackName,
     },
+    /// The pack has no such channel.
+    #[error("the repository has no channel {channel} of {pack}")]
+    UnknownChannel {
+        /// The pack.
+        pack: PackName,
+        /// The channel.
+        channel: ChannelName,
+    },
     /// The pack is not installed.
     #[error("{pack} is not installed")]
     NotInstalled {
@@ -183,7 +201,7 @@ impl UpdateError {
             UpdateError::Busy { .. } => ErrorKind::Busy,
             UpdateError::Trust(TrustError::SpecVersion { .. })
             | UpdateError::Format(FormatError::UnsupportedVersion { .. }) => ErrorKind::Unsupported,
-            UpdateError::Trust(_) => ErrorKind::Refused,
+            UpdateError::Trust(_) | UpdateError::WrongRelease { .. } => ErrorKind::Refused,
             UpdateError::Delta(error) if is_unknown(error) => ErrorKind::Unsupported,
             UpdateError::Format(_) | UpdateError::Delta(_) => ErrorKind::Refused,
             UpdateError::TrialFailed { .. } => ErrorKind::TrialFailed,
@@ -195,6 +213,7 @@ impl UpdateError {
             | UpdateError::AlreadyALibrary { .. }
             | UpdateError::WrongAddress { .. }
             | UpdateError::UnknownPack { .. }
+            | UpdateError::UnknownChannel { .. }
             | UpdateError::NotInstalled { .. }
             | UpdateError::AlreadyActive { .. }
             | UpdateError::ReleaseRefused { .. }
@@ -212,6 +231,7 @@ impl UpdateError {
             UpdateError::FreeSpace { .. } => "not-enough-space",
             UpdateError::OverBudget { .. } => "over-budget",
             UpdateError::DiskFull(_) => "disk-full",
+            UpdateError::WrongRelease { .. } => "wrong-release",
             UpdateError::Busy { .. } => "busy",
             UpdateError::Trust(TrustError::SpecVersion { .. }) => "newer-metadata",
             UpdateError::Trust(TrustError::Expired { .. }) => "expired",
@@ -229,6 +249,7 @@ impl UpdateError {
             UpdateError::AlreadyALibrary { .. } => "already-a-library",
             UpdateError::WrongAddress { .. } => "wrong-address",
             UpdateError::UnknownPack { .. } => "unknown-pack",
+            UpdateError::UnknownChannel { .. } => "unknown-channel",
             UpdateError::NotInstalled { .. } => "not-installed",
             UpdateError::AlreadyActive { .. } => "already-active",
             UpdateError::ReleaseRefused { .. } => "release-refused",
@@ -259,7 +280,7 @@ impl UpdateError {
             | UpdateError::NewerFormat { .. }
             | UpdateError::NoMethod { .. } => "Install a newer Satchel.",
             UpdateError::Delta(error) if is_unknown(error) => "Install a newer Satchel.",
-            UpdateError::Trust(_) => {
+            UpdateError::Trust(_) | UpdateError::WrongRelease { .. } => {
                 "Use another mirror; if it happens there too, tell whoever publishes the pack."
             }
             UpdateError::Format(_) | UpdateError::Delta(_) => {
@@ -272,7 +293,7 @@ impl UpdateError {
             UpdateError::NotALibrary { .. } => "Enrol the device, or give the library's folder.",
             UpdateError::AlreadyALibrary { .. } => "Use the library, or choose another folder.",
             UpdateError::WrongAddress { .. } => "Check the addresses and enrol again.",
-            UpdateError::UnknownPack { .. } => {
+            UpdateError::UnknownPack { .. } | UpdateError::UnknownChannel { .. } => {
                 "Check the pack's name and the repository's address."
             }
             UpdateError::NotInstalled { .. } => "Install the pack by an update.",

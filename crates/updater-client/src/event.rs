@@ -23,6 +23,13 @@ pub enum Event {
         /// Bytes of the whole.
         total: u64,
     },
+    /// A way to the release turned out unusable, and the next one is taken.
+    RouteAbandoned {
+        /// The pack.
+        pack: PackName,
+        /// What was wrong with it.
+        reason: String,
+    },
     /// The release is rebuilt beside the others.
     Staging {
         /// Bytes rebuilt.

@@ -1,14 +1,75 @@
-//! The device's side of Satchel.
+//! The device's side of Satchel: it keeps course packs up to date, and never loses a lesson.
+//!
+//! A host links this crate and calls a handful of blocking functions. A release arrives as the
+//! cheapest delta from what the device has, is rebuilt beside the release that learners use, and
+//! becomes the active one by a single small write. Until the host confirms that the course opens well
+//! it is on trial; anything that fails leaves, or brings back, what was there before.
+//!
+//! # Updates in ten lines
+//!
+//! ```no_run
+//! use updater_client::{CancelToken, PackName, UpdateError, UpdateOptions, Updater};
+//!
+//! fn start_course(library: &str, pack: &PackName) -> Result<std::path::PathBuf, UpdateError> {
+//!     let updater = Updater::open(library)?;
+//!     if let Err(failed) = updater.update(pack, &UpdateOptions::default(), &CancelToken::new()) {
+//!         eprintln!("{failed}\n{}", failed.remedy()); // Offline: yesterday's course still opens.
+//!     }
+//!     let course = updater.open_pack(pack)?;
+//!     if let (true, Some(trial)) = (opens_well(&course.tree), updater.trial(pack)?) {
+//!         trial.confirm()?;
+//!     }
+//!     Ok(course.tree)
+//! }
+//! # fn opens_well(_: &std::path::Path) -> bool { true }
+//! ```
+//!
+//! # The road
+//!
+//! ```text
+//! check ──> plan ──> fetch ──> stage ──> activate ──> confirm
+//!   │                  │         │          │  trial     │
+//!   │ trusted metadata │ resumes │ verifies │            └─ or fail, revert: the fallback
+//!   └ rollout, refusals└ bounded └ aside    └ one record
+//! ```
+//!
+//! | call | does | asks the network |
+//! |---|---|---|
+//! | [`enroll`] | makes a library that trusts one root | no |
+//! | [`Updater::check`] | says what is offered, and what it costs | metadata |
+//! | [`Updater::update`] | brings a pack to the release that it is offered, on trial | yes |
+//! | [`Updater::open_pack`] | hands out the active tree, and counts the opening of a trial | no |
+//! | [`Updater::confirm`], [`Updater::fail`] | end a trial | no |
+//! | [`Updater::revert`] | goes back to the fallback | no |
+//! | [`Updater::verify`] | compares every byte with the manifest | no |
+//!
+//! # Limits
+//!
+//! What a mirror sends is bounded before it is read: metadata by
+//! [`TrustLimits`](release_format::TrustLimits), trees and deltas by [`Limits`](diff_core::Limits),
+//! content by the length that signed metadata gives. Applying a delta keeps within 64 MiB of private
+//! memory, however large the pack.
 
 mod clock;
+mod config;
 mod error;
 mod event;
 pub mod library;
+mod step;
 pub mod transport;
+mod updater;
 
 pub use clock::{Clock, SystemClock};
+pub use config::{UpdaterBuilder, enroll, transport_to};
+pub use diff_core::CancelToken;
 pub use error::{ErrorKind, UpdateError};
 pub use event::{Event, Observer, Unobserved};
+pub use release_format::{ChannelName, ContentVersion, Label, PackName};
+pub use step::check::{Offer, Withheld};
+pub use step::fetch::Traffic;
+pub use step::plan::{Plan, Route};
+pub use step::verify::{Damage, Fault, VerifyReport};
 pub use transport::{Body, FolderTransport, Transport, TransportError};
 #[cfg(feature = "http")]
 pub use transport::{HttpTransport, HttpTransportBuilder};
+pub use updater::{Check, OpenRelease, Outcome, Status, Trial, UpdateOptions, Updated, Updater};

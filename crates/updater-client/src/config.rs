@@ -1,0 +1,170 @@
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use diff_core::Limits;
+use release_format::{ChannelName, TrustLimits};
+
+use crate::clock::{Clock, SystemClock};
+use crate::event::{Observer, Unobserved};
+use crate::library::disk::{Disk, RealDisk};
+use crate::library::identity::LibraryRecord;
+use crate::library::layout::LibraryLayout;
+use crate::library::lock::LibraryLock;
+use crate::library::trust_store::TrustStore;
+use crate::transport::{FolderTransport, Transport, TransportError};
+use crate::{UpdateError, Updater};
+
+/// Builds an [`Updater`]: the library is required, everything else has a default.
+///
+/// ```no_run
+/// # fn main() -> Result<(), updater_client::UpdateError> {
+/// let updater = updater_client::Updater::builder("library").build()?;
+/// # Ok(()) }
+/// ```
+pub struct UpdaterBuilder {
+    pub(crate) library: PathBuf,
+    pub(crate) repository: Option<Arc<dyn Transport>>,
+    pub(crate) channel: ChannelName,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) limits: Limits,
+}
+
+impl UpdaterBuilder {
+    pub(crate) fn new(library: PathBuf) -> UpdaterBuilder {
+        UpdaterBuilder {
+            library,
+            repository: None,
+            channel: ChannelName::default(),
+            observer: Arc::new(Unobserved),
+            clock: Arc::new(SystemClock),
+            disk: Arc::new(RealDisk::new()),
+            limits: Limits::standard(),
+        }
+    }
+
+    /// Fetches from `transport` rather than from the addresses that the library was enrolled with:
+    /// a stick, a share, or a transport of the host's own.
+    pub fn repository(mut self, transport: Arc<dyn Transport>) -> UpdaterBuilder {
+        self.repository = Some(transport);
+        self
+    }
+
+    /// Follows `channel` rather than `stable`.
+    pub fn channel(mut self, channel: ChannelName) -> UpdaterBuilder {
+        self.channel = channel;
+        self
+    }
+
+    /// Tells `observer` of progress and of every change of state, on the thread that does the work.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> UpdaterBuilder {
+        self.observer = observer;
+        self
+    }
+
+    /// Takes the time from `clock` rather than from the system.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> UpdaterBuilder {
+        self.clock = clock;
+        self
+    }
+
+    /// Changes the library through `disk`: for tests that cut the power.
+    pub fn disk(mut self, disk: Arc<dyn Disk>) -> UpdaterBuilder {
+        self.disk = disk;
+        self
+    }
+
+    /// Refuses what passes `limits` rather than the standard ones.
+    pub fn limits(mut self, limits: Limits) -> UpdaterBuilder {
+        self.limits = limits;
+        self
+    }
+
+    /// Returns the updater.
+    ///
+    /// # Errors
+    /// [`UpdateError`] when the folder is no library, or one of a newer Satchel.
+    pub fn build(self) -> Result<Updater, UpdateError> {
+        let layout = LibraryLayout::new(&self.library);
+        let record = LibraryRecord::load(&*self.disk, &layout)?;
+        Ok(Updater::new(layout, record, self))
+    }
+
+    /// Makes the folder a library: of a device of its own, which trusts `root` and fetches from
+    /// `repositories`, URLs or folders.
+    ///
+    /// # Errors
+    /// [`UpdateError::AlreadyALibrary`]; [`UpdateError::Trust`] when `root` is no root that has
+    /// signed itself.
+    pub fn enroll(self, root: &[u8], repositories: Vec<String>) -> Result<Updater, UpdateError> {
+        let layout = LibraryLayout::new(&self.library);
+        let disk = &*self.disk;
+        layout.create(disk)?;
+        let _lock = LibraryLock::acquire(disk, &layout)?;
+        match LibraryRecord::load(disk, &layout) {
+            Err(UpdateError::NotALibrary { .. }) => {}
+            Ok(_) => {
+                return Err(UpdateError::AlreadyALibrary {
+                    at: layout.root().to_owned(),
+                });
+            }
+            Err(failed) => return Err(failed),
+        }
+        TrustStore::new(disk, &layout, TrustLimits::standard()).pin(root)?;
+        // Last: the folder is a library once it has its record, and what an enrolment that was cut
+        // off left is written over by the next.
+        LibraryRecord::enroll(repositories)?.store(disk, &layout)?;
+        self.build()
+    }
+
+    /// Returns the mirror to fetch from: the one given here, else the first address of the library.
+    pub(crate) fn transport(
+        &self,
+        record: &LibraryRecord,
+    ) -> Result<Arc<dyn Transport>, UpdateError> {
+        match (&self.repository, record.repositories().first()) {
+            (Some(transport), _) => Ok(Arc::clone(transport)),
+            (None, Some(address)) => transport_to(address),
+            (None, None) => Err(TransportError::Unreachable {
+                address: "the repository".to_owned(),
+                reason: "the library was enrolled without an address".to_owned(),
+            }
+            .into()),
+        }
+    }
+}
+
+/// Returns the transport to an address: a URL of HTTP or HTTPS, else a folder.
+///
+/// # Errors
+/// [`TransportError::Unreachable`] for a URL of another kind, or where the crate was built without
+/// the feature `http`.
+pub fn transport_to(address: &str) -> Result<Arc<dyn Transport>, UpdateError> {
+    let unreachable = |reason: &str| TransportError::Unreachable {
+        address: address.to_owned(),
+        reason: reason.to_owned(),
+    };
+    match address.split_once("://") {
+        #[cfg(feature = "http")]
+        Some(("http" | "https", _)) => Ok(Arc::new(crate::transport::HttpTransport::new(address)?)),
+        #[cfg(not(feature = "http"))]
+        Some(("http" | "https", _)) => {
+            Err(unreachable("this program was built without HTTP").into())
+        }
+        Some(_) => Err(unreachable("expected http://, https:// or a folder").into()),
+        None => Ok(Arc::new(FolderTransport::new(address))),
+    }
+}
+
+/// Makes the folder `library` a library that trusts `root` and fetches from `repositories`.
+///
+/// # Errors
+/// As [`UpdaterBuilder::enroll`].
+pub fn enroll(
+    library: impl Into<PathBuf>,
+    root: &[u8],
+    repositories: Vec<String>,
+) -> Result<Updater, UpdateError> {
+    Updater::builder(library).enroll(root, repositories)
+}

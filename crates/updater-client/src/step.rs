@@ -1,0 +1,11 @@
+//! The steps of an update, each a value or a deed of its own; [`Updater`](crate::Updater) alone
+//! knows their order.
+
+pub(crate) mod activate;
+pub(crate) mod check;
+pub(crate) mod fetch;
+pub(crate) mod plan;
+pub(crate) mod recover;
+pub(crate) mod refresh;
+pub(crate) mod stage;
+pub(crate) mod verify;

@@ -1,0 +1,241 @@
+use std::io::Read;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use diff_core::{CancelToken, MappedFile};
+use release_format::{ContentReference, FormatError, Verified};
+
+use crate::UpdateError;
+use crate::event::{Event, Observer};
+use crate::library::disk::{Disk, Operation};
+use crate::library::layout::LibraryLayout;
+use crate::transport::{Body, Transport, TransportError};
+
+/// Fetches documents whole and content resumably, bounded by what trusted metadata allows.
+pub(crate) struct Fetcher<'a> {
+    transport: &'a dyn Transport,
+    disk: &'a dyn Disk,
+    layout: &'a LibraryLayout,
+    observer: &'a dyn Observer,
+    cancel: &'a CancelToken,
+    requests: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// What went over the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Requests sent, those for absent files among them.
+    pub requests: u64,
+    /// Bytes of bodies received.
+    pub bytes: u64,
+}
+
+/// How often in a row a line may drop without yielding a byte before fetching gives up.
+const FRUITLESS_ATTEMPTS: u32 = 2;
+const BUFFER_BYTES: usize = 64 << 10;
+
+impl<'a> Fetcher<'a> {
+    pub(crate) fn new(
+        transport: &'a dyn Transport,
+        disk: &'a dyn Disk,
+        layout: &'a LibraryLayout,
+        observer: &'a dyn Observer,
+        cancel: &'a CancelToken,
+    ) -> Fetcher<'a> {
+        let (requests, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        Fetcher {
+            transport,
+            disk,
+            layout,
+            observer,
+            cancel,
+            requests,
+            bytes,
+        }
+    }
+
+    /// Returns what this fetcher has sent and received so far.
+    pub(crate) fn traffic(&self) -> Traffic {
+        Traffic {
+            requests: self.requests.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Returns a small file whole: metadata, or a document that a trusted target names.
+    ///
+    /// Reads at most one byte more than `limit`, so that an endless body is found out.
+    pub(crate) fn document(&self, location: &str, limit: u64) -> Result<Vec<u8>, UpdateError> {
+        let mut attempts = 0;
+        loop {
+            self.cancel.check()?;
+            attempts += 1;
+            match self.read_document(location, limit) {
+                Err(failed) if failed.is_retryable() && attempts < FRUITLESS_ATTEMPTS => {}
+                outcome => return Ok(outcome?),
+            }
+        }
+    }
+
+    fn read_document(&self, location: &str, limit: u64) -> Result<Vec<u8>, TransportError> {
+        let body = self.open(location, 0)?;
+        let mut bytes = Vec::new();
+        let outcome = body
+            .reader
+            .take(limit.saturating_add(1))
+            .read_to_end(&mut bytes);
+        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        outcome.map_err(|source| TransportError::from_body(location, source))?;
+        if bytes.len() as u64 > limit {
+            return Err(TransportError::TooLong {
+                location: location.to_owned(),
+                limit,
+            });
+        }
+        // No document begins so; a network that wants a login first answers everything so.
+        if bytes.trim_ascii_start().starts_with(b"<") {
+            let page = self.transport.address();
+            return Err(TransportError::CaptivePortal {
+                location: location.to_owned(),
+                page,
+            });
+        }
+        Ok(bytes)
+    }
+
+    fn open(&self, location: &str, from: u64) -> Result<Body, TransportError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.transport.open(location, from)
+    }
+
+    /// Returns `content` from the library's downloads, fetching what is missing of it.
+    ///
+    /// What arrived is kept when the line drops, the fetch is cancelled or the power fails, and the
+    /// next call goes on behind its last byte. Bytes whose digest is wrong are dropped.
+    pub(crate) fn content(
+        &self,
+        content: &ContentReference,
+    ) -> Result<Verified<MappedFile>, UpdateError> {
+        let path = self.layout.partial(&content.digest);
+        let resumed = self.complete(content, &path)?;
+        match self.verify(content, &path)? {
+            Ok(verified) => Ok(verified),
+            // What an earlier attempt left may have rotted or come from a mirror that lied: once
+            // more, from the start.
+            Err(_) if resumed => {
+                self.complete(content, &path)?;
+                Ok(self.verify(content, &path)??)
+            }
+            Err(wrong) => Err(wrong.into()),
+        }
+    }
+
+    /// Compares the download at `path` with `content`, and drops it when it is something else.
+    fn verify(
+        &self,
+        content: &ContentReference,
+        path: &Path,
+    ) -> Result<Result<Verified<MappedFile>, FormatError>, UpdateError> {
+        let mapped =
+            MappedFile::open(path).map_err(|e| UpdateError::io(Operation::Read, path, e))?;
+        match Verified::new(mapped, content) {
+            Ok(verified) => Ok(Ok(verified)),
+            Err(wrong) => {
+                self.disk.remove_file(path)?;
+                Ok(Err(wrong))
+            }
+        }
+    }
+
+    /// Appends to the download at `path` until it is as long as `content`; tells whether an earlier
+    /// attempt had begun it.
+    fn complete(&self, content: &ContentReference, path: &Path) -> Result<bool, UpdateError> {
+        let location = content.location();
+        let mut received = self.begun(content, path)?;
+        let resumed = received > 0;
+        let mut fruitless = 0;
+        while received < content.length {
+            self.cancel.check()?;
+            let before = received;
+            let outcome = self.append(content, &location, path, &mut received);
+            fruitless = if received > before { 0 } else { fruitless + 1 };
+            match outcome {
+                Err(UpdateError::Transport(failed))
+                    if failed.is_retryable() && fruitless < FRUITLESS_ATTEMPTS => {}
+                outcome => outcome?,
+            }
+        }
+        Ok(resumed)
+    }
+
+    /// Returns how many bytes an earlier attempt left; more than `content` has are no beginning of it.
+    fn begun(&self, content: &ContentReference, path: &Path) -> Result<u64, UpdateError> {
+        let length = self.disk.length(path)?.unwrap_or(0);
+        if length > content.length {
+            self.disk.remove_file(path)?;
+            return Ok(0);
+        }
+        Ok(length)
+    }
+
+    /// Fetches from byte `received` on until the body ends, the content is whole, or something fails.
+    fn append(
+        &self,
+        content: &ContentReference,
+        location: &str,
+        path: &Path,
+        received: &mut u64,
+    ) -> Result<(), UpdateError> {
+        let mut body = self.open(location, *received)?;
+        if let Some(found) = body.total
+            && found != content.length
+        {
+            return Err(FormatError::WrongLength {
+                expected: content.length,
+                found,
+            }
+            .into());
+        }
+        // A server that ignores the range starts over: the part at hand is read past.
+        let mut skip =
+            received
+                .checked_sub(body.starts_at)
+                .ok_or_else(|| TransportError::WrongRange {
+                    location: location.to_owned(),
+                    asked: *received,
+                    found: format!("bytes from {} on", body.starts_at),
+                })?;
+        let mut file = self.disk.append(path)?;
+        let mut buffer = vec![0; BUFFER_BYTES];
+        while *received < content.length {
+            self.cancel.check()?;
+            let count = body
+                .reader
+                .read(&mut buffer)
+                .map_err(|source| TransportError::from_body(location, source))?;
+            let mut piece = buffer.get(..count).unwrap_or_default();
+            if piece.is_empty() {
+                return Err(TransportError::Interrupted {
+                    location: location.to_owned(),
+                    received: *received,
+                    expected: Some(content.length),
+                }
+                .into());
+            }
+            self.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
+            piece = piece.get(skipped..).unwrap_or_default();
+            skip -= skipped as u64;
+            let wanted = usize::try_from(content.length - *received).unwrap_or(usize::MAX);
+            piece = piece.get(..wanted.min(piece.len())).unwrap_or_default();
+            file.write_all(piece)?;
+            *received += piece.len() as u64;
+            self.observer.event(&Event::Fetching {
+                received: *received,
+                total: content.length,
+            });
+        }
+        Ok(())
+    }
+}

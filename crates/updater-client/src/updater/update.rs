@@ -1,0 +1,320 @@
+use std::iter;
+
+use diff_core::{CancelToken, Digest, Method};
+use release_format::{CatalogueRelease, PackName, TrustLimits};
+
+use super::Updater;
+use crate::error::{ErrorKind, UpdateError};
+use crate::event::Event;
+use crate::library::lock::LibraryLock;
+use crate::library::state::{InstalledRelease, StateRecord};
+use crate::library::time_floor::TimeFloor;
+use crate::library::trust_store::TrustStore;
+use crate::step::check::{self, Offer, Withheld};
+use crate::step::fetch::{Fetcher, Traffic};
+use crate::step::plan::{self, Holdings, NoRoute, Plan, Route};
+use crate::step::stage::{OldRelease, Stager};
+use crate::step::{activate, recover, refresh};
+use crate::transport::Transport;
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// The release that is active.
+    pub installed: Option<InstalledRelease>,
+    /// What the repository offers.
+    pub offer: Offer,
+    /// The way to the release that is offered; `None` where none is, or where it is staged already.
+    pub plan: Option<Plan>,
+    /// Bytes that must be free to go that way.
+    pub needed_bytes: u64,
+    /// Bytes that are free.
+    pub available_bytes: u64,
+    /// What asking cost.
+    pub traffic: Traffic,
+}
+
+/// What bounds an update.
+#[derive(Debug, Clone, Default)]
+pub struct UpdateOptions {
+    /// The most bytes of content that may be fetched; `None` for as many as it takes.
+    pub budget_bytes: Option<u64>,
+    /// Whether to stop before the switch: the release is rebuilt and durable, and the next update
+    /// switches to it without fetching anything.
+    pub stage_only: bool,
+}
+
+/// How an update ended, and what it moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Updated {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// All requests and bytes, metadata included.
+    pub traffic: Traffic,
+    /// The way that was taken; `None` when nothing had to be fetched.
+    pub route: Option<Route>,
+}
+
+/// How an update ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The device has the newest release that it is offered.
+    Current,
+    /// There is a newer release, and this device is not to have it.
+    Withheld(Withheld),
+    /// The release lies beside the active one, which stays.
+    Staged(InstalledRelease),
+    /// The release is active, on trial until [`Updater::trial`] is confirmed.
+    Activated(InstalledRelease),
+}
+
+impl Updater {
+    /// Asks the repository what it offers for `pack`, and plans the way there; fetches no content.
+    ///
+    /// # Errors
+    /// [`UpdateError`], by what the caller can do.
+    pub fn check(&self, pack: &PackName, cancel: &CancelToken) -> Result<Check, UpdateError> {
+        let _lock = LibraryLock::acquire(self.disk(), &self.layout)?;
+        recover::recover(self.disk(), &self.layout, pack, self.observer())?;
+        let transport = self.config.transport(&self.record)?;
+        let fetcher = self.fetcher(&*transport, cancel);
+        let (record, offer) = self.ask(pack, &fetcher)?;
+        let plan = match &offer {
+            Offer::Release(release) if !self.is_staged(pack, release)? => {
+                Some(self.plan(release, &record)?)
+            }
+            _ => None,
+        };
+        Ok(Check {
+            installed: record.active().cloned(),
+            needed_bytes: plan.as_ref().map_or(0, |plan| plan.route.needed_bytes()),
+            available_bytes: self.disk().available_bytes(self.layout.root())?,
+            traffic: fetcher.traffic(),
+            offer,
+            plan,
+        })
+    }
+
+    /// Brings `pack` to the release that it is offered, and switches to it on trial.
+    ///
+    /// Until the switch the active release is not touched, and any failure leaves it active. What
+    /// was fetched is kept, so the next call goes on where this one stopped.
+    ///
+    /// # Errors
+    /// [`UpdateError`], by what the caller can do.
+    pub fn update(
+        &self,
+        pack: &PackName,
+        options: &UpdateOptions,
+        cancel: &CancelToken,
+    ) -> Result<Updated, UpdateError> {
+        let _lock = LibraryLock::acquire(self.disk(), &self.layout)?;
+        recover::recover(self.disk(), &self.layout, pack, self.observer())?;
+        let transport = self.config.transport(&self.record)?;
+        let fetcher = self.fetcher(&*transport, cancel);
+        let (record, offer) = self.ask(pack, &fetcher)?;
+        let release = match offer {
+            Offer::Release(release) => release,
+            Offer::Current => return Ok(Updated::without_transfer(Outcome::Current, &fetcher)),
+            Offer::Withheld(why) => {
+                return Ok(Updated::without_transfer(Outcome::Withheld(why), &fetcher));
+            }
+        };
+        recover::drop_unneeded(self.disk(), &self.layout, &record, &release.manifest.digest)?;
+        let route = if self.is_staged(pack, &release)? {
+            None
+        } else {
+            let plan = self.plan(&release, &record)?;
+            Some(self.install(pack, &release, plan, &record, options, (&fetcher, cancel))?)
+        };
+        let installed = installed(&release);
+        let outcome = if options.stage_only {
+            Outcome::Staged(installed)
+        } else {
+            cancel.check()?;
+            activate::activate(self.store(pack), installed.clone(), self.observer())?;
+            Outcome::Activated(installed)
+        };
+        if let Some(route) = &route {
+            // Of no use any more; should it stay, recovery removes it.
+            let _ = self
+                .disk()
+                .remove_file(&self.layout.partial(&route.delta.digest));
+        }
+        Ok(Updated {
+            outcome,
+            traffic: fetcher.traffic(),
+            route,
+        })
+    }
+
+    /// Refreshes the trusted metadata and decides what it means for this device.
+    fn ask(
+        &self,
+        pack: &PackName,
+        fetcher: &Fetcher<'_>,
+    ) -> Result<(StateRecord, Offer), UpdateError> {
+        self.observer()
+            .event(&Event::Checking { pack: pack.clone() });
+        let mut store = TrustStore::new(self.disk(), &self.layout, TrustLimits::standard());
+        let mut trusted = store.load()?;
+        refresh::roots(&mut trusted, fetcher, &mut store)?;
+        store.recall(&mut trusted)?;
+        // Read once, so that everything in one update is judged by one time.
+        let now = TimeFloor::load(self.disk(), &self.layout)?.effective(&*self.config.clock);
+        refresh::refresh(&mut trusted, fetcher, now, &mut store)?;
+        let names = (pack, &self.config.channel);
+        let (catalogue, rollout) =
+            refresh::documents(&mut trusted, names, fetcher, now, &mut store)?;
+        let record = self.store(pack).load()?.record;
+        let offer = check::offer(&catalogue, &rollout, self.record.device(), &record);
+        Ok((record, offer))
+    }
+
+    fn plan(&self, release: &CatalogueRelease, record: &StateRecord) -> Result<Plan, UpdateError> {
+        let installed: Vec<_> = [record.active(), record.fallback()]
+            .into_iter()
+            .flatten()
+            .collect();
+        let releases: Vec<_> = installed.iter().map(|release| release.manifest).collect();
+        let methods: Vec<_> = Method::ALL.iter().map(|method| method.name()).collect();
+        let partial_bytes = |digest: &_| {
+            let length = self.disk().length(&self.layout.partial(digest));
+            length.ok().flatten().unwrap_or(0)
+        };
+        let holdings = Holdings {
+            releases: &releases,
+            methods: &methods,
+            partial_bytes: &partial_bytes,
+        };
+        plan::plan(release, &holdings).map_err(|none| UpdateError::NoMethod {
+            pack: record.pack().clone(),
+            label: release.label.clone(),
+            methods: match none {
+                NoRoute::Methods(methods) => methods,
+                NoRoute::NoDelta => vec!["a delta that starts from what is installed".to_owned()],
+            },
+        })
+    }
+
+    /// Fetches and stages `release`; returns the route that did it.
+    ///
+    /// Damage in an installed release that the cheapest route starts from sends the update along the
+    /// next one, within the budget; what the repository got wrong is an error.
+    fn install(
+        &self,
+        pack: &PackName,
+        release: &CatalogueRelease,
+        plan: Plan,
+        record: &StateRecord,
+        options: &UpdateOptions,
+        tools: (&Fetcher<'_>, &CancelToken),
+    ) -> Result<Route, UpdateError> {
+        let (fetcher, cancel) = tools;
+        let mut routes = iter::once(plan.route).chain(plan.alternatives).peekable();
+        let mut budget = options.budget_bytes;
+        while let Some(route) = routes.next() {
+            self.afford(&route, budget)?;
+            budget = budget.map(|bytes| bytes.saturating_sub(route.fetch_bytes));
+            let delta = fetcher.content(&route.delta)?;
+            let staged = self.old_release(pack, route.from, record).and_then(|old| {
+                let stager = Stager {
+                    disk: self.disk(),
+                    layout: &self.layout,
+                    limits: &self.config.limits,
+                    observer: self.observer(),
+                    cancel,
+                };
+                stager.stage(pack, release, &delta, old.as_ref())
+            });
+            match staged {
+                Ok(()) => return Ok(route),
+                Err(failed) if failed.kind() == ErrorKind::Damage && routes.peek().is_some() => {
+                    let (pack, reason) = (pack.clone(), failed.to_string());
+                    self.observer()
+                        .event(&Event::RouteAbandoned { pack, reason });
+                }
+                Err(failed) => return Err(failed),
+            }
+        }
+        Err(UpdateError::UnknownPack { pack: pack.clone() })
+    }
+
+    /// Refuses a route that does not fit the budget or the disk, before anything is fetched.
+    fn afford(&self, route: &Route, budget: Option<u64>) -> Result<(), UpdateError> {
+        if let Some(budget) = budget
+            && route.fetch_bytes > budget
+        {
+            return Err(UpdateError::OverBudget {
+                needed: route.fetch_bytes,
+                budget,
+            });
+        }
+        let available = self.disk().available_bytes(self.layout.root())?;
+        let needed = route.needed_bytes();
+        if needed > available {
+            let at = self.layout.root().to_path_buf();
+            return Err(UpdateError::FreeSpace {
+                needed,
+                available,
+                at,
+            });
+        }
+        Ok(())
+    }
+
+    /// Returns the installed release that a route starts from, its manifest verified.
+    fn old_release(
+        &self,
+        pack: &PackName,
+        from: Option<Digest>,
+        record: &StateRecord,
+    ) -> Result<Option<OldRelease>, UpdateError> {
+        let installed = [record.active(), record.fallback()].into_iter().flatten();
+        let Some(release) = installed
+            .into_iter()
+            .find(|release| Some(release.manifest) == from)
+        else {
+            return Ok(None);
+        };
+        Ok(Some(OldRelease {
+            manifest: self.manifest(pack, release)?,
+            tree: self.layout.tree(pack, &release.manifest),
+        }))
+    }
+
+    /// Whether the release was built and made durable before, and only the switch is missing.
+    fn is_staged(&self, pack: &PackName, release: &CatalogueRelease) -> Result<bool, UpdateError> {
+        self.is_present(pack, &installed(release))
+    }
+
+    fn fetcher<'a>(&'a self, transport: &'a dyn Transport, cancel: &'a CancelToken) -> Fetcher<'a> {
+        Fetcher::new(
+            transport,
+            self.disk(),
+            &self.layout,
+            self.observer(),
+            cancel,
+        )
+    }
+}
+
+impl Updated {
+    fn without_transfer(outcome: Outcome, fetcher: &Fetcher<'_>) -> Updated {
+        Updated {
+            outcome,
+            traffic: fetcher.traffic(),
+            route: None,
+        }
+    }
+}
+
+fn installed(release: &CatalogueRelease) -> InstalledRelease {
+    InstalledRelease {
+        label: release.label.clone(),
+        sequence: release.sequence,
+        manifest: release.manifest.digest,
+        tree_bytes: release.tree_bytes,
+    }
+}
