@@ -11,4 +11,6 @@ pub(crate) mod role;
 pub(crate) mod search;
 pub(crate) mod signed;
 pub(crate) mod targets;
+#[cfg(test)]
+mod testing;
 pub(crate) mod trusted;

@@ -9,11 +9,19 @@ use serde_json::Value;
 /// quite JSON.
 pub(crate) fn canonical(value: &Value) -> Vec<u8> {
     let mut bytes = Vec::new();
-    append(value, &mut bytes);
+    append(value, &mut bytes, append_canonical_text);
     bytes
 }
 
-fn append(value: &Value, bytes: &mut Vec<u8>) {
+/// Returns the bytes of a file: canonical, but with control characters escaped, so that every reader
+/// of JSON reads them.
+pub(crate) fn readable(value: &Value) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    append(value, &mut bytes, append_json_text);
+    bytes
+}
+
+fn append(value: &Value, bytes: &mut Vec<u8>, append_text: fn(&str, &mut Vec<u8>)) {
     match value {
         Value::Null => bytes.extend_from_slice(b"null"),
         Value::Bool(true) => bytes.extend_from_slice(b"true"),
@@ -26,7 +34,7 @@ fn append(value: &Value, bytes: &mut Vec<u8>) {
                 if index > 0 {
                     bytes.push(b',');
                 }
-                append(value, bytes);
+                append(value, bytes, append_text);
             }
             bytes.push(b']');
         }
@@ -40,20 +48,32 @@ fn append(value: &Value, bytes: &mut Vec<u8>) {
                 }
                 append_text(key, bytes);
                 bytes.push(b':');
-                append(value, bytes);
+                append(value, bytes, append_text);
             }
             bytes.push(b'}');
         }
     }
 }
 
-fn append_text(text: &str, bytes: &mut Vec<u8>) {
+fn append_canonical_text(text: &str, bytes: &mut Vec<u8>) {
     bytes.push(b'"');
     for byte in text.bytes() {
         if matches!(byte, b'"' | b'\\') {
             bytes.push(b'\\');
         }
         bytes.push(byte);
+    }
+    bytes.push(b'"');
+}
+
+fn append_json_text(text: &str, bytes: &mut Vec<u8>) {
+    bytes.push(b'"');
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => bytes.extend_from_slice(&[b'\\', byte]),
+            0..0x20 => bytes.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            _ => bytes.push(byte),
+        }
     }
     bytes.push(b'"');
 }
@@ -77,5 +97,16 @@ mod tests {
     #[test]
     fn only_quotes_and_backslashes_are_escaped() {
         assert_eq!(canonical_of(r#""a\"\\\n\u00e9\/""#), "\"a\\\"\\\\\né/\"");
+    }
+
+    #[test]
+    fn files_are_canonical_but_for_control_characters() {
+        let value = serde_json::json!({ "b": "é\"\\/", "a\n": ["\0", "\u{1f}", "\u{7f}"] });
+        let file = readable(&value);
+        let expected = "{\"a\\u000a\":[\"\\u0000\",\"\\u001f\",\"\u{7f}\"],\"b\":\"é\\\"\\\\/\"}";
+        assert_eq!(String::from_utf8(file.clone()).unwrap(), expected);
+        assert_eq!(serde_json::from_slice::<Value>(&file).unwrap(), value);
+        let plain = serde_json::json!({ "b": [1, null], "a": "é" });
+        assert_eq!(readable(&plain), canonical(&plain));
     }
 }

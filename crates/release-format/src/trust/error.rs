@@ -147,7 +147,7 @@ impl TrustError {
     ) -> TrustError {
         TrustError::Malformed {
             role: role.to_owned(),
-            place: place.into(),
+            place: place.into().chars().take(300).collect(),
             expected: expected.into(),
             found: found.into().chars().take(300).collect(),
         }

@@ -28,6 +28,14 @@ impl MetaFile {
         }
     }
 
+    pub(crate) fn check(&self, role: &str, name: &str) -> Result<(), TrustError> {
+        check_version(role, self.version)?;
+        match &self.hashes {
+            Some(hashes) => check_digests(role, name, hashes),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn compare(&self, role: &str, bytes: &[u8]) -> Result<(), TrustError> {
         if let Some(expected) = self.length
             && expected != bytes.len() as u64
@@ -44,6 +52,36 @@ impl MetaFile {
             None => Ok(()),
         }
     }
+}
+
+/// Refuses a version that no file has.
+pub(crate) fn check_version(role: &str, version: u64) -> Result<(), TrustError> {
+    if version == 0 {
+        return Err(TrustError::malformed(role, "version", "1 or above", "0"));
+    }
+    Ok(())
+}
+
+/// Refuses digests that are none: they become parts of locations.
+pub(crate) fn check_digests(
+    role: &str,
+    name: &str,
+    hashes: &BTreeMap<String, String>,
+) -> Result<(), TrustError> {
+    for (algorithm, digest) in hashes {
+        let digits = match algorithm.as_str() {
+            "sha256" => 64,
+            "sha512" => 128,
+            _ => continue,
+        };
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if digest.len() != digits || !digest.bytes().all(is_digit) {
+            let place = format!("the {algorithm} digest of {name}");
+            let expected = format!("{digits} lowercase hexadecimal digits");
+            return Err(TrustError::malformed(role, place, expected, digest));
+        }
+    }
+    Ok(())
 }
 
 /// Compares every digest whose algorithm is known, of which there has to be one.

@@ -25,3 +25,6 @@ pub(crate) fn file_name(role: &str) -> String {
     }
     name + ".json"
 }
+
+/// With a version before it, such a name still is a file's on every file system.
+pub(crate) const MAX_FILE_NAME_BYTES: usize = 235;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::error::TrustError;
 use super::key::{KeyId, PublicKey};
-use super::meta_file::MetaFile;
+use super::meta_file::{MetaFile, check_version};
 use super::signed::Keys;
 use crate::UtcTime;
 
@@ -151,13 +151,6 @@ impl RoleBody for Root {
     }
 }
 
-pub(crate) fn check_version(role: &str, version: u64) -> Result<(), TrustError> {
-    if version == 0 {
-        return Err(TrustError::malformed(role, "version", "1 or above", "0"));
-    }
-    Ok(())
-}
-
 pub(crate) fn check_keys(
     role: &str,
     name: &str,
@@ -227,7 +220,7 @@ impl RoleBody for Timestamp {
     fn check(&self, role: &str) -> Result<(), TrustError> {
         check_version(role, self.version)?;
         match self.meta.get("snapshot.json") {
-            Some(file) if self.meta.len() == 1 => check_version(role, file.version),
+            Some(file) if self.meta.len() == 1 => file.check(role, "snapshot.json"),
             _ => {
                 let found = format!("{:?}", self.meta.keys());
                 Err(TrustError::malformed(
@@ -281,7 +274,7 @@ impl RoleBody for Snapshot {
             ));
         }
         self.meta
-            .values()
-            .try_for_each(|file| check_version(role, file.version))
+            .iter()
+            .try_for_each(|(name, file)| file.check(role, name))
     }
 }

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::canonical::canonical;
+use super::canonical::{canonical, readable};
 use super::error::TrustError;
 use super::key::{KeyId, PublicKey, Signer, SignerError};
 use super::role::RoleBody;
@@ -145,7 +145,8 @@ fn signatures(role: &str, list: Option<&Value>) -> Result<Vec<(KeyId, Vec<u8>)>,
     Ok(signatures)
 }
 
-/// Returns the signed file of `body`: canonical JSON, the signatures in the order of their key ids.
+/// Returns the signed file of `body`: JSON in one form alone, the signatures in the order of their key
+/// ids.
 ///
 /// # Errors
 /// [`SignerError`] when a key cannot be used.
@@ -164,7 +165,7 @@ pub fn sign<T: RoleBody>(body: &T, signers: &[&dyn Signer]) -> Result<Vec<u8>, S
         .into_iter()
         .map(|(id, signature)| serde_json::json!({ "keyid": id, "sig": signature }))
         .collect();
-    Ok(canonical(
+    Ok(readable(
         &serde_json::json!({ "signatures": signatures, "signed": value }),
     ))
 }

@@ -6,11 +6,10 @@ use serde_json::Value;
 
 use super::error::TrustError;
 use super::key::{KeyId, PublicKey};
-use super::meta_file::{compare_digests, sha256};
+use super::meta_file::{check_digests, check_version, compare_digests, sha256};
 use super::pattern;
-use super::role::{
-    KeyTable, RoleBody, RoleKeys, TOP_LEVEL, add_keys, check_keys, check_version, resolve,
-};
+use super::request::{MAX_FILE_NAME_BYTES, file_name};
+use super::role::{KeyTable, RoleBody, RoleKeys, TOP_LEVEL, add_keys, check_keys, resolve};
 use super::signed::Keys;
 use crate::UtcTime;
 
@@ -154,6 +153,9 @@ impl RoleBody for Targets {
 
     fn check(&self, role: &str) -> Result<(), TrustError> {
         check_version(role, self.version)?;
+        for (path, entry) in &self.targets {
+            check_digests(role, path, &entry.hashes)?;
+        }
         let Some(delegations) = &self.delegations else {
             return Ok(());
         };
@@ -165,6 +167,9 @@ impl RoleBody for Targets {
             };
             if name.is_empty() || TOP_LEVEL.contains(&name) {
                 return Err(malformed("a name that is none of the four roles'"));
+            }
+            if file_name(name).len() > MAX_FILE_NAME_BYTES {
+                return Err(malformed("a name that fits into a file's"));
             }
             if !names.insert(name) {
                 return Err(malformed("each name once"));

@@ -16,6 +16,8 @@ use crate::UtcTime;
 /// changes nothing. The order is the workflow's: roots until there is no newer one, the timestamp,
 /// the snapshot, the targets, then whatever [`TrustedSet::lookup`] asks for. No version that was
 /// trusted ever goes down, and time decides about expiry alone.
+///
+/// A set serves one update, whose time is fixed when it starts.
 #[derive(Debug, Clone)]
 pub struct TrustedSet {
     pub(crate) limits: TrustLimits,
@@ -230,6 +232,7 @@ impl TrustedSet {
     /// # Errors
     /// [`TrustError`]; what was trusted stays.
     pub fn update_snapshot(&mut self, bytes: &[u8], now: UtcTime) -> Result<(), TrustError> {
+        self.check_timestamp("snapshot", now)?;
         let named = self.named_snapshot()?;
         // 5.5.2: the digests and length that the timestamp gives.
         named.compare("snapshot", bytes)?;
@@ -237,23 +240,10 @@ impl TrustedSet {
         let snapshot = self.judge_snapshot(bytes)?;
         // 5.5.4: the version that the timestamp gives.
         exact("snapshot", version, snapshot.body.version)?;
-        // 5.5.5: no role goes back, and none disappears.
-        if let Some(trusted) = self.snapshot() {
-            for (file, was) in &trusted.meta {
-                let role = file.strip_suffix(".json").unwrap_or(file);
-                match snapshot.body.meta.get(file) {
-                    Some(is) => not_below(role, was.version, is.version)?,
-                    None => {
-                        return Err(TrustError::Disappeared {
-                            role: role.to_owned(),
-                        });
-                    }
-                }
-            }
-        }
+        self.check_rollback(&snapshot.body)?;
         // 5.5.6: freeze.
         current("snapshot", &snapshot.body, now)?;
-        self.snapshot = Some(snapshot);
+        self.trust_snapshot(snapshot);
         Ok(())
     }
 
@@ -261,15 +251,16 @@ impl TrustedSet {
     /// have expired since, and the timestamp may name a newer one.
     ///
     /// # Errors
-    /// [`TrustError`] when it is damaged, signed by keys that are not trusted any more, or not the
-    /// one of its version that the timestamp names.
+    /// [`TrustError`] when it is damaged, signed by keys that are not trusted any more, older than the
+    /// trusted one, or not the one of its version that the timestamp names.
     pub fn recall_snapshot(&mut self, bytes: &[u8]) -> Result<(), TrustError> {
         let snapshot = self.judge_snapshot(bytes)?;
         let named = self.named_snapshot()?;
         if named.version == snapshot.body.version {
             named.compare("snapshot", bytes)?;
         }
-        self.snapshot = Some(snapshot);
+        self.check_rollback(&snapshot.body)?;
+        self.trust_snapshot(snapshot);
         Ok(())
     }
 
@@ -285,6 +276,35 @@ impl TrustedSet {
         })
     }
 
+    /// 5.5.5: no role goes back, and none disappears. Nor does the snapshot itself go back, whatever
+    /// the timestamp names.
+    fn check_rollback(&self, snapshot: &Snapshot) -> Result<(), TrustError> {
+        let Some(trusted) = self.snapshot() else {
+            return Ok(());
+        };
+        not_below("snapshot", trusted.version, snapshot.version)?;
+        for (file, was) in &trusted.meta {
+            let role = file.strip_suffix(".json").unwrap_or(file);
+            let is = snapshot.meta.get(file);
+            let is = is.ok_or_else(|| TrustError::Disappeared {
+                role: role.to_owned(),
+            })?;
+            not_below(role, was.version, is.version)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps only the targets roles that the new snapshot lists as they are.
+    fn trust_snapshot(&mut self, snapshot: Trusted<Snapshot>) {
+        self.targets.retain(|role, trusted| {
+            snapshot.body.role(role).is_some_and(|listed| {
+                listed.version == trusted.body.version
+                    && listed.compare(role, &trusted.bytes).is_ok()
+            })
+        });
+        self.snapshot = Some(snapshot);
+    }
+
     fn named_snapshot(&self) -> Result<&MetaFile, TrustError> {
         let named = self.timestamp().and_then(Timestamp::snapshot);
         named.ok_or_else(|| out_of_order("snapshot", "a timestamp"))
@@ -293,7 +313,7 @@ impl TrustedSet {
     /// Returns the targets role that the snapshot lists, unless it is trusted already.
     ///
     /// # Errors
-    /// [`TrustError::OutOfOrder`] without a snapshot.
+    /// [`TrustError::OutOfOrder`] without the snapshot that the timestamp names.
     pub fn targets_request(&self) -> Result<Option<MetadataRequest>, TrustError> {
         self.role_request("targets", "root")
     }
@@ -329,7 +349,7 @@ impl TrustedSet {
         now: UtcTime,
     ) -> Result<(), TrustError> {
         let role = request.role.as_str();
-        self.check_snapshot(now)?;
+        self.check_snapshot(role, now)?;
         let listed = self.listed(role)?;
         // 5.6.2: the digests and length that the snapshot gives.
         listed.compare(role, bytes)?;
@@ -374,9 +394,13 @@ impl TrustedSet {
     }
 
     fn listed(&self, role: &str) -> Result<&MetaFile, TrustError> {
+        // One that was recalled for comparison, or that a newer timestamp has outdated, says nothing
+        // of what is current.
+        let named = self.named_snapshot().map(|named| named.version);
         let snapshot = self
             .snapshot()
-            .ok_or_else(|| out_of_order(role, "a snapshot"))?;
+            .filter(|snapshot| named == Ok(snapshot.version))
+            .ok_or_else(|| out_of_order(role, "the snapshot that the timestamp names"))?;
         snapshot.role(role).ok_or_else(|| TrustError::Unlisted {
             role: role.to_owned(),
         })
@@ -433,17 +457,24 @@ impl TrustedSet {
         current("root", &self.root.body, now)
     }
 
-    fn check_snapshot(&self, now: UtcTime) -> Result<(), TrustError> {
-        let timestamp = self
-            .timestamp()
-            .ok_or_else(|| out_of_order("targets", "a timestamp"))?;
-        current("timestamp", timestamp, now)?;
-        let snapshot = self
-            .snapshot()
-            .ok_or_else(|| out_of_order("targets", "a snapshot"))?;
-        current("snapshot", snapshot, now)?;
-        // A snapshot that was recalled for comparison may not be the one that is named.
-        exact("snapshot", self.named_snapshot()?.version, snapshot.version)
+    /// A timestamp that was recalled for comparison vouches for nothing once it has expired, nor does
+    /// one under an expired root.
+    fn check_timestamp(&self, role: &str, now: UtcTime) -> Result<(), TrustError> {
+        self.check_root(now)?;
+        let timestamp = self.timestamp();
+        current(
+            "timestamp",
+            timestamp.ok_or_else(|| out_of_order(role, "a timestamp"))?,
+            now,
+        )
+    }
+
+    fn check_snapshot(&self, role: &str, now: UtcTime) -> Result<(), TrustError> {
+        self.check_timestamp(role, now)?;
+        match self.snapshot() {
+            Some(snapshot) => current("snapshot", snapshot, now),
+            None => Err(out_of_order(role, "a snapshot")),
+        }
     }
 }
 
