@@ -117,3 +117,178 @@ fn judge(catalogue: &Catalogue, manifest: &Digest, label: &Label, state: &StateR
         None => Offer::Release(release.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::library::state::InstalledRelease;
+    use release_format::{ChannelName, ContentReference, PackName, UtcTime};
+
+    const LABELS: [&str; 3] = ["1.0", "1.1", "1.2"];
+
+    fn manifest(label: &str) -> ContentReference {
+        ContentReference::of(label.as_bytes())
+    }
+
+    fn pack() -> PackName {
+        PackName::parse("acme/biology-101").unwrap()
+    }
+
+    /// Three releases, of which `withdrawn` is withdrawn.
+    fn catalogue(withdrawn: &str) -> Catalogue {
+        let release = |(label, sequence): (&&str, u64)| CatalogueRelease {
+            label: Label::parse(label).unwrap(),
+            sequence,
+            manifest: manifest(label),
+            published: UtcTime::from_seconds(0),
+            tree_bytes: 1,
+            files: 1,
+            chunk_map: ContentReference::of(b"chunk map"),
+            archives: Vec::new(),
+            deltas: Vec::new(),
+            notes: None,
+            status: match *label == withdrawn {
+                true => ReleaseStatus::Withdrawn {
+                    reason: "a wrong key".to_owned(),
+                },
+                false => ReleaseStatus::Offered,
+            },
+        };
+        Catalogue {
+            pack: pack(),
+            releases: LABELS.iter().zip(1..).map(release).collect(),
+        }
+    }
+
+    fn rollout(label: &str, share: &str, otherwise: Option<&str>) -> Rollout {
+        Rollout {
+            pack: pack(),
+            channel: ChannelName::default(),
+            release: manifest(label).digest,
+            label: Label::parse(label).unwrap(),
+            share: Share::parse(share).unwrap(),
+            salt: "salt".to_owned(),
+            halted: false,
+            otherwise: otherwise.map(|label| manifest(label).digest),
+        }
+    }
+
+    fn installed(label: &str, sequence: u64) -> InstalledRelease {
+        InstalledRelease {
+            label: Label::parse(label).unwrap(),
+            sequence,
+            manifest: manifest(label).digest,
+            tree_bytes: 1,
+        }
+    }
+
+    fn state(label: Option<(&str, u64)>) -> StateRecord {
+        let empty = StateRecord::empty(pack());
+        match label {
+            Some((label, sequence)) => {
+                let active = empty.activate(installed(label, sequence), 3).unwrap();
+                active.confirm().unwrap()
+            }
+            None => empty,
+        }
+    }
+
+    /// The label that is offered, or why none is.
+    fn outcome(catalogue: &Catalogue, rollout: &Rollout, state: &StateRecord) -> String {
+        let device = DeviceId::parse("00112233445566778899aabbccddeeff").unwrap();
+        match offer(catalogue, rollout, &device, state) {
+            Offer::Current => "current".to_owned(),
+            Offer::Release(release) => release.label.to_string(),
+            Offer::Withheld(Withheld::OutsideShare { .. }) => "outside".to_owned(),
+            Offer::Withheld(Withheld::Halted) => "halted".to_owned(),
+            Offer::Withheld(Withheld::Withdrawn { .. }) => "withdrawn".to_owned(),
+            Offer::Withheld(Withheld::FailedHere { .. }) => "failed here".to_owned(),
+            Offer::Withheld(Withheld::Unlisted { .. }) => "unlisted".to_owned(),
+        }
+    }
+
+    #[test]
+    fn device_is_offered_what_the_table_says() {
+        let failed = state(Some(("1.0", 1)))
+            .activate(installed("1.1", 2), 3)
+            .unwrap();
+        let failed = failed.fail("the quiz does not open").unwrap();
+        let (nothing, old, new) = (
+            state(None),
+            state(Some(("1.0", 1))),
+            state(Some(("1.2", 3))),
+        );
+        let halted = Rollout {
+            halted: true,
+            ..rollout("1.1", "100%", None)
+        };
+        let stranger = rollout("9.9", "100%", None);
+        for (claim, rollout, state, expected) in [
+            (
+                "first install",
+                rollout("1.1", "100%", None),
+                &nothing,
+                "1.1",
+            ),
+            ("newer release", rollout("1.1", "100%", None), &old, "1.1"),
+            (
+                "same release",
+                rollout("1.0", "100%", None),
+                &old,
+                "current",
+            ),
+            (
+                "device is ahead",
+                rollout("1.1", "100%", None),
+                &new,
+                "current",
+            ),
+            (
+                "outside the share",
+                rollout("1.1", "0%", None),
+                &old,
+                "outside",
+            ),
+            (
+                "outside, with nothing yet",
+                rollout("1.1", "0%", Some("1.0")),
+                &nothing,
+                "1.0",
+            ),
+            (
+                "outside, with the one before",
+                rollout("1.1", "0%", Some("1.0")),
+                &old,
+                "outside",
+            ),
+            (
+                "has it, share was narrowed",
+                rollout("1.2", "0%", Some("1.0")),
+                &new,
+                "current",
+            ),
+            ("halted", halted, &old, "halted"),
+            (
+                "failed here",
+                rollout("1.1", "100%", None),
+                &failed,
+                "failed here",
+            ),
+            (
+                "newer than what failed",
+                rollout("1.2", "100%", None),
+                &failed,
+                "1.2",
+            ),
+            ("not in the catalogue", stranger, &old, "unlisted"),
+        ] {
+            assert_eq!(
+                outcome(&catalogue("none"), &rollout, state),
+                expected,
+                "{claim}"
+            );
+        }
+        let rollout = rollout("1.1", "100%", None);
+        assert_eq!(outcome(&catalogue("1.1"), &rollout, &old), "withdrawn");
+    }
+}

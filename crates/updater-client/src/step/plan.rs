@@ -111,3 +111,130 @@ fn route(delta: &CatalogueDelta, holdings: &Holdings<'_>) -> Route {
         built_bytes: delta.built_bytes,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use release_format::{Label, ReleaseStatus, UtcTime};
+
+    /// A delta from the release `from`, or from nothing, of `length` bytes.
+    fn delta(from: Option<&str>, length: u64, method: &str) -> CatalogueDelta {
+        CatalogueDelta {
+            from: from.map(|label| Digest::of(label.as_bytes())),
+            content: ContentReference {
+                digest: Digest::of(&length.to_le_bytes()),
+                length,
+            },
+            built_bytes: 10 * length,
+            methods: vec![method.to_owned()],
+        }
+    }
+
+    fn release(deltas: &[CatalogueDelta]) -> CatalogueRelease {
+        CatalogueRelease {
+            label: Label::parse("2.0").unwrap(),
+            sequence: 9,
+            manifest: ContentReference::of(b"manifest"),
+            published: UtcTime::from_seconds(0),
+            tree_bytes: 100_000,
+            files: 10,
+            chunk_map: ContentReference::of(b"chunk map"),
+            archives: Vec::new(),
+            deltas: deltas.to_vec(),
+            notes: None,
+            status: ReleaseStatus::Offered,
+        }
+    }
+
+    /// The lengths of the deltas to fetch, in the order in which they would be tried.
+    fn lengths(
+        deltas: &[CatalogueDelta],
+        held: &[&str],
+        partial: (u64, u64),
+    ) -> Result<Vec<u64>, NoRoute> {
+        let releases: Vec<_> = held
+            .iter()
+            .map(|label| Digest::of(label.as_bytes()))
+            .collect();
+        let (of_length, bytes) = partial;
+        let begun = Digest::of(&of_length.to_le_bytes());
+        let holdings = Holdings {
+            releases: &releases,
+            methods: &["zstd"],
+            partial_bytes: &|digest| if *digest == begun { bytes } else { 0 },
+        };
+        let plan = plan(&release(deltas), &holdings)?;
+        let routes = std::iter::once(plan.route).chain(plan.alternatives);
+        Ok(routes.map(|route| route.delta.length).collect())
+    }
+
+    #[test]
+    fn cheapest_way_from_what_is_held_comes_first() {
+        let full = delta(None, 50_000, "zstd");
+        let from_one = delta(Some("1.0"), 900, "zstd");
+        let from_two = delta(Some("1.1"), 300, "zstd");
+        let small_full = delta(None, 100, "zstd");
+        let unknown = delta(Some("1.0"), 10, "solid");
+        let none = (0, 0);
+        let all = [full.clone(), from_one.clone(), from_two.clone()];
+        let methods = |name: &str| Err(NoRoute::Methods(vec![name.to_owned()]));
+        for (claim, deltas, held, partial, expected) in [
+            ("nothing held", &all[..], &[][..], none, Ok(vec![50_000])),
+            (
+                "the older held",
+                &all,
+                &["1.0"],
+                none,
+                Ok(vec![900, 50_000]),
+            ),
+            (
+                "both held",
+                &all,
+                &["1.0", "1.1"],
+                none,
+                Ok(vec![300, 900, 50_000]),
+            ),
+            ("another held", &all, &["0.9"], none, Ok(vec![50_000])),
+            (
+                "full is smaller",
+                &[small_full, from_one.clone()],
+                &["1.0"],
+                none,
+                Ok(vec![100, 900]),
+            ),
+            (
+                "begun before",
+                &all,
+                &["1.0", "1.1"],
+                (900, 800),
+                Ok(vec![900, 300, 50_000]),
+            ),
+            (
+                "method lacking",
+                &[unknown.clone(), full],
+                &["1.0"],
+                none,
+                Ok(vec![50_000]),
+            ),
+            ("no other way", &[unknown], &["1.0"], none, methods("solid")),
+            ("no way", &[from_one], &[], none, Err(NoRoute::NoDelta)),
+        ] {
+            assert_eq!(lengths(deltas, held, partial), expected, "{claim}");
+        }
+    }
+
+    #[test]
+    fn space_is_asked_for_what_is_fetched_and_what_is_built() {
+        let plan = plan(
+            &release(&[delta(None, 50_000, "zstd")]),
+            &Holdings {
+                releases: &[],
+                methods: &["zstd"],
+                partial_bytes: &|_| 20_000,
+            },
+        );
+        let route = plan.unwrap().route;
+        assert_eq!(route.fetch_bytes, 30_000);
+        assert_eq!(route.needed_bytes(), 30_000 + 500_000 + RECORDS_BYTES);
+    }
+}

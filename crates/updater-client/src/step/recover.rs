@@ -1,11 +1,13 @@
-use diff_core::Digest;
-use release_format::PackName;
+use std::collections::BTreeSet;
+
+use release_format::{Catalogue, CatalogueRelease, TrustLimits};
 
 use crate::UpdateError;
 use crate::event::{Event, Observer};
 use crate::library::disk::Disk;
 use crate::library::layout::LibraryLayout;
-use crate::library::state::{StateRecord, StateStore};
+use crate::library::state::{StateRecord, StateStore, Stored};
+use crate::library::trust_store::TrustStore;
 
 /// Finishes or undoes what an interrupted run left; the library's lock is held.
 ///
@@ -14,7 +16,6 @@ use crate::library::state::{StateRecord, StateStore};
 pub(crate) fn recover(
     disk: &dyn Disk,
     layout: &LibraryLayout,
-    pack: &PackName,
     observer: &dyn Observer,
 ) -> Result<(), UpdateError> {
     for entry in disk.list(&layout.staging())? {
@@ -24,28 +25,63 @@ pub(crate) fn recover(
         observer.event(&Event::Recovered { what });
     }
     disk.remove_asides(layout.root())?;
-    // A pack without a folder has no record to settle, and shall get neither from being asked for.
-    if !layout.pack(pack).is_dir() {
+    TrustStore::new(disk, layout, TrustLimits::standard()).settle()?;
+    for pack in layout.packs_present(disk)? {
+        match StateStore::new(disk, layout, &pack).settle() {
+            Ok(Stored {
+                damage: Some(damage),
+                ..
+            }) => {
+                let what = format!("the state record of {pack} is written anew: {damage}");
+                observer.event(&Event::Recovered { what });
+            }
+            // Told to whoever asks for that pack; the others are not to suffer from it.
+            Ok(_) | Err(UpdateError::Damaged { .. } | UpdateError::NewerFormat { .. }) => {}
+            Err(failed) => return Err(failed),
+        }
+    }
+    Ok(())
+}
+
+/// Removes the downloads of a pack that lead nowhere any more: those for any release but `next`.
+pub(crate) fn drop_downloads(
+    disk: &dyn Disk,
+    layout: &LibraryLayout,
+    catalogue: &Catalogue,
+    next: Option<&CatalogueRelease>,
+) -> Result<(), UpdateError> {
+    let present = disk.list(&layout.downloads())?;
+    if present.is_empty() {
         return Ok(());
     }
-    if let Some(damage) = StateStore::new(disk, layout, pack).settle()?.damage {
-        let what = format!("the state record of {pack} is written anew: {damage}");
-        observer.event(&Event::Recovered { what });
+    let wanted = next.into_iter().flat_map(|release| &release.deltas);
+    let wanted: BTreeSet<_> = wanted.map(|delta| delta.content.digest).collect();
+    for delta in catalogue
+        .releases
+        .iter()
+        .flat_map(|release| &release.deltas)
+    {
+        let digest = delta.content.digest;
+        let path = layout.partial(&digest);
+        let is_present = |name| present.iter().any(|entry| Some(&*entry.name) == name);
+        if !wanted.contains(&digest) && is_present(path.file_name()) {
+            disk.remove_file(&path)?;
+        }
     }
     Ok(())
 }
 
 /// Removes the releases of a pack that are neither active nor fallback nor about to be.
-pub(crate) fn drop_unneeded(
+pub(crate) fn drop_releases(
     disk: &dyn Disk,
     layout: &LibraryLayout,
     record: &StateRecord,
-    next: &Digest,
+    next: Option<&CatalogueRelease>,
 ) -> Result<(), UpdateError> {
     let releases = layout.releases(record.pack());
     let needed = [record.active(), record.fallback()].into_iter().flatten();
     let mut needed: Vec<String> = needed.map(|release| release.manifest.short()).collect();
-    needed.push(next.short());
+    needed.extend(next.map(|release| release.manifest.digest.short()));
     for entry in disk.list(&releases)? {
         if !needed.iter().any(|name| entry.name == name.as_str()) {
             disk.remove_tree(&releases.join(&entry.name))?;

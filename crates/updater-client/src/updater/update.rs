@@ -1,7 +1,7 @@
 use std::iter;
 
 use diff_core::{CancelToken, Digest, Method};
-use release_format::{CatalogueRelease, PackName, TrustLimits};
+use release_format::{Catalogue, CatalogueRelease, PackName, TrustLimits};
 
 use super::Updater;
 use crate::error::{ErrorKind, UpdateError};
@@ -76,10 +76,10 @@ impl Updater {
     /// [`UpdateError`], by what the caller can do.
     pub fn check(&self, pack: &PackName, cancel: &CancelToken) -> Result<Check, UpdateError> {
         let _lock = LibraryLock::acquire(self.disk(), &self.layout)?;
-        recover::recover(self.disk(), &self.layout, pack, self.observer())?;
+        recover::recover(self.disk(), &self.layout, self.observer())?;
         let transport = self.config.transport(&self.record)?;
         let fetcher = self.fetcher(&*transport, cancel);
-        let (record, offer) = self.ask(pack, &fetcher)?;
+        let (record, _, offer) = self.ask(pack, &fetcher)?;
         let plan = match &offer {
             Offer::Release(release) if !self.is_staged(pack, release)? => {
                 Some(self.plan(release, &record)?)
@@ -110,10 +110,16 @@ impl Updater {
         cancel: &CancelToken,
     ) -> Result<Updated, UpdateError> {
         let _lock = LibraryLock::acquire(self.disk(), &self.layout)?;
-        recover::recover(self.disk(), &self.layout, pack, self.observer())?;
+        recover::recover(self.disk(), &self.layout, self.observer())?;
         let transport = self.config.transport(&self.record)?;
         let fetcher = self.fetcher(&*transport, cancel);
-        let (record, offer) = self.ask(pack, &fetcher)?;
+        let (record, catalogue, offer) = self.ask(pack, &fetcher)?;
+        let next = match &offer {
+            Offer::Release(release) => Some(release),
+            _ => None,
+        };
+        recover::drop_releases(self.disk(), &self.layout, &record, next)?;
+        recover::drop_downloads(self.disk(), &self.layout, &catalogue, next)?;
         let release = match offer {
             Offer::Release(release) => release,
             Offer::Current => return Ok(Updated::without_transfer(Outcome::Current, &fetcher)),
@@ -121,7 +127,6 @@ impl Updater {
                 return Ok(Updated::without_transfer(Outcome::Withheld(why), &fetcher));
             }
         };
-        recover::drop_unneeded(self.disk(), &self.layout, &record, &release.manifest.digest)?;
         let route = if self.is_staged(pack, &release)? {
             None
         } else {
@@ -136,12 +141,8 @@ impl Updater {
             activate::activate(self.store(pack), installed.clone(), self.observer())?;
             Outcome::Activated(installed)
         };
-        if let Some(route) = &route {
-            // Of no use any more; should it stay, recovery removes it.
-            let _ = self
-                .disk()
-                .remove_file(&self.layout.partial(&route.delta.digest));
-        }
+        // The switch is made: what cannot be tidied now is tidied by the next update.
+        let _ = recover::drop_downloads(self.disk(), &self.layout, &catalogue, None);
         Ok(Updated {
             outcome,
             traffic: fetcher.traffic(),
@@ -154,7 +155,7 @@ impl Updater {
         &self,
         pack: &PackName,
         fetcher: &Fetcher<'_>,
-    ) -> Result<(StateRecord, Offer), UpdateError> {
+    ) -> Result<(StateRecord, Catalogue, Offer), UpdateError> {
         self.observer()
             .event(&Event::Checking { pack: pack.clone() });
         let mut store = TrustStore::new(self.disk(), &self.layout, TrustLimits::standard());
@@ -169,7 +170,7 @@ impl Updater {
             refresh::documents(&mut trusted, names, fetcher, now, &mut store)?;
         let record = self.store(pack).load()?.record;
         let offer = check::offer(&catalogue, &rollout, self.record.device(), &record);
-        Ok((record, offer))
+        Ok((record, catalogue, offer))
     }
 
     fn plan(&self, release: &CatalogueRelease, record: &StateRecord) -> Result<Plan, UpdateError> {
