@@ -1,0 +1,335 @@
+//! The verbs of `satchel` and their flags: a contract that others script against.
+
+mod values;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use publisher::DeltaFrom;
+use release_format::{ChannelName, Label, PackName, Share};
+
+pub(crate) use values::{ByteBudget, PackAt, Strength};
+
+/// Delta updates for offline learning: publish course packs, carry them, update them, go back.
+#[derive(Debug, Parser)]
+#[command(
+    name = "satchel",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = EXIT_CODES
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// How a verb tells what it did.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct OutputArguments {
+    /// Print one JSON object (one a line for streams) on stdout, errors too
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print no messages and no progress, only results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Print more about what is being done
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+}
+
+/// What `satchel` does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Make a new repository and the keys that sign it
+    Init(InitArguments),
+    /// Publish a folder as the next release of a pack
+    ///
+    /// Lints the folder, writes its manifest, archives and deltas, signs the metadata, and prints
+    /// what each older release will download. The passphrase of encrypted keys is taken from
+    /// SATCHEL_PASSPHRASE, the time of the release from SOURCE_DATE_EPOCH where it is set.
+    Publish(PublishArguments),
+    /// Say what keeps a folder from being installed everywhere
+    Lint(LintArguments),
+    /// List a repository's packs
+    List(RepositoryArguments),
+    /// Show a pack's releases, or one of them with its deltas
+    Show(ShowArguments),
+    /// Check a repository as a device would, and more; fails on any fault
+    Audit(AuditArguments),
+    /// Serve a folder over HTTP, for trying things
+    ///
+    /// Prints `listening on http://ADDRESS` once it does. Stops on Ctrl-C.
+    Serve(ServeArguments),
+    /// Make a device library that trusts one repository's root
+    Enroll(EnrollArguments),
+    /// Say what is offered and what it would cost; fetches no content
+    Check(CheckArguments),
+    /// Bring packs to the release that is offered, on trial
+    ///
+    /// Installs a PACK that is not there; without PACK, updates every pack that is. What was
+    /// fetched before an interruption is kept: run it again and it goes on from there.
+    Update(UpdateArguments),
+    /// Say which release is active, on trial and to fall back to
+    Status(LibraryArguments),
+    /// Print the folder of a pack's active release, alone on the last line
+    Path(PackArguments),
+    /// End a trial well: the active release stays
+    Confirm(PackArguments),
+    /// End a trial badly: the release before it is active again
+    Fail(FailArguments),
+    /// Go back to the release before the active one; needs no network
+    Revert(RevertArguments),
+    /// Compare every byte of the active releases with their manifests
+    Verify(LibraryArguments),
+    /// Make a delta between two files or two folders, and prove it
+    Diff(DiffArguments),
+    /// Make the new file or folder from the old one and a delta
+    Apply(ApplyArguments),
+    /// Tell the whole road in a temporary folder, power cut and bad release included
+    Demo(DemoArguments),
+    /// Print the completions of a shell
+    #[command(hide = true)]
+    Completions(CompletionsArguments),
+    /// Write the man pages
+    #[command(hide = true)]
+    Man(ManArguments),
+    /// Print the reference of the command line in Markdown
+    #[command(hide = true)]
+    Reference,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArguments {
+    /// Where the repository is made
+    pub(crate) repo: PathBuf,
+    /// Where the private keys are kept (default `REPO.keys`)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keys: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PublishArguments {
+    /// The repository
+    pub(crate) repo: PathBuf,
+    /// The folder to publish
+    pub(crate) folder: PathBuf,
+    /// The pack
+    #[arg(long, value_name = "TENANT/NAME")]
+    pub(crate) pack: PackName,
+    /// What the release is called; a label is used once
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) release: Label,
+    /// The channel that offers the release
+    #[arg(long, default_value = "stable")]
+    pub(crate) channel: ChannelName,
+    /// The share of the channel's devices that is offered the release
+    #[arg(long, default_value = "100%")]
+    pub(crate) share: Share,
+    /// The older releases that get a delta: last:N, all, or labels with commas between them
+    #[arg(long, default_value = "last:4", value_name = "RELEASES", value_parser = values::delta_from)]
+    pub(crate) delta_from: DeltaFrom,
+    /// Notes for learners and teachers
+    #[arg(long, value_name = "FILE")]
+    pub(crate) notes: Option<PathBuf>,
+    /// Where the private keys are (default `REPO.keys`)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keys: Option<PathBuf>,
+    /// How hard to look for small deltas
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) level: Strength,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LintArguments {
+    /// The folder
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RepositoryArguments {
+    /// The repository
+    pub(crate) repo: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// The repository
+    pub(crate) repo: PathBuf,
+    /// The pack, or one release of it
+    #[arg(value_name = "PACK[@LABEL]")]
+    pub(crate) pack: PackAt,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArguments {
+    /// The repository
+    pub(crate) repo: PathBuf,
+    /// Apply every delta too, and compare what comes out
+    #[arg(long)]
+    pub(crate) apply: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// The folder, as a rule a repository
+    pub(crate) repo: PathBuf,
+    /// The address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EnrollArguments {
+    /// Where the library is made
+    pub(crate) library: PathBuf,
+    /// The repository that the device updates from
+    #[arg(long, value_name = "URL_OR_FOLDER")]
+    pub(crate) repository: String,
+    /// The root metadata to trust, obtained by a way that is trusted already
+    #[arg(long, value_name = "ROOT.json")]
+    pub(crate) root: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// The library
+    pub(crate) library: PathBuf,
+    /// The pack; every installed one unless given
+    pub(crate) pack: Option<PackName>,
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArguments {
+    /// The library
+    pub(crate) library: PathBuf,
+    /// The packs; every installed one unless given
+    #[arg(value_name = "PACK")]
+    pub(crate) packs: Vec<PackName>,
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+    /// The most bytes to fetch of each pack's content, such as 500000 or 20MB
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) budget: Option<ByteBudget>,
+    /// Stop before the switch: the next update switches and fetches nothing
+    #[arg(long)]
+    pub(crate) stage_only: bool,
+}
+
+/// Where an update comes from.
+#[derive(Debug, Args)]
+pub(crate) struct SourceArguments {
+    /// A mirror to use instead of the repository: a stick, a share, another address
+    #[arg(long, value_name = "URL_OR_FOLDER")]
+    pub(crate) from: Option<String>,
+    /// The channel to follow
+    #[arg(long, default_value = "stable")]
+    pub(crate) channel: ChannelName,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LibraryArguments {
+    /// The library
+    pub(crate) library: PathBuf,
+    /// The pack; every installed one unless given
+    pub(crate) pack: Option<PackName>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PackArguments {
+    /// The library
+    pub(crate) library: PathBuf,
+    /// The pack
+    pub(crate) pack: PackName,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FailArguments {
+    /// The library
+    pub(crate) library: PathBuf,
+    /// The pack
+    pub(crate) pack: PackName,
+    /// What is wrong with the release
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevertArguments {
+    /// The library
+    pub(crate) library: PathBuf,
+    /// The pack
+    pub(crate) pack: PackName,
+    /// Why, for the record
+    #[arg(long, default_value = "reverted by hand")]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArguments {
+    /// The old file or folder
+    pub(crate) old: PathBuf,
+    /// The new file or folder
+    pub(crate) new: PathBuf,
+    /// The delta to write
+    pub(crate) delta: PathBuf,
+    /// How hard to look for a small delta
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) level: Strength,
+    /// Say where the bytes went
+    #[arg(long)]
+    pub(crate) stats: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArguments {
+    /// The old file or folder
+    pub(crate) old: PathBuf,
+    /// The delta
+    pub(crate) delta: PathBuf,
+    /// The new file or folder to write, which must not exist (a folder may be empty)
+    pub(crate) new: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// Keep the temporary folder and say where it is
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArguments {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArguments {
+    /// The folder to write to
+    pub(crate) dir: PathBuf,
+}
+
+/// The end of the help, and of the reference.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or nothing to do
+  1  any other failure
+  2  wrong usage
+  3  no repository reached
+  4  refused: a signature, rollback, freeze or digest that is not trusted
+  5  not enough space, or over the budget
+  6  busy: another process is at work
+  7  the trial failed and was reverted
+  8  damage found
+  9  unsupported: a newer Satchel is needed";
+
+#[cfg(test)]
+mod tests;

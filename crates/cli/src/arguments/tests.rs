@@ -1,0 +1,157 @@
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+use super::*;
+
+fn parsed(line: &str) -> Arguments {
+    let words = line.split_whitespace();
+    match Arguments::try_parse_from(words) {
+        Ok(arguments) => arguments,
+        Err(error) => panic!("{line}: {error}"),
+    }
+}
+
+fn refused(line: &str) -> ErrorKind {
+    match Arguments::try_parse_from(line.split_whitespace()) {
+        Ok(arguments) => panic!("{line} was taken for {arguments:?}"),
+        Err(error) => error.kind(),
+    }
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn every_verb_of_the_contract_is_there_and_no_other_is_shown() {
+    let command = Arguments::command();
+    let shown: Vec<_> = command
+        .get_subcommands()
+        .filter(|verb| !verb.is_hide_set())
+        .map(|verb| verb.get_name())
+        .collect();
+    let contract = "init publish lint list show audit serve enroll check update status path \
+                    confirm fail revert verify diff apply demo";
+    assert_eq!(shown, contract.split_whitespace().collect::<Vec<_>>());
+}
+
+#[test]
+fn every_line_of_the_contract_parses() {
+    for line in [
+        "satchel init repo",
+        "satchel init repo --keys dir",
+        "satchel publish repo folder --pack acme/biology-101 --release 1.0",
+        "satchel publish repo folder --pack acme/biology-101 --release 1.0 --channel beta \
+         --share 5% --delta-from last:4 --notes notes.md --keys dir",
+        "satchel publish repo folder --pack a/b --release 1 --delta-from all --level best",
+        "satchel publish repo folder --pack a/b --release 1 --delta-from 0.8,0.9",
+        "satchel lint folder",
+        "satchel list repo",
+        "satchel show repo acme/biology-101",
+        "satchel show repo acme/biology-101@1.0",
+        "satchel audit repo",
+        "satchel serve repo",
+        "satchel serve repo --listen 127.0.0.1:0",
+        "satchel enroll library --repository http://127.0.0.1:8080 --root root.json",
+        "satchel check library",
+        "satchel check library acme/biology-101",
+        "satchel update library",
+        "satchel update library acme/biology-101 acme/chemistry",
+        "satchel update library acme/b --from /media/stick --budget 500000 --stage-only",
+        "satchel status library",
+        "satchel status library acme/biology-101",
+        "satchel path library acme/biology-101",
+        "satchel confirm library acme/biology-101",
+        "satchel fail library acme/biology-101 --reason broken",
+        "satchel revert library acme/biology-101",
+        "satchel verify library",
+        "satchel verify library acme/biology-101",
+        "satchel diff old new delta",
+        "satchel diff old new delta --stats --level fast",
+        "satchel apply old delta new",
+        "satchel demo",
+        "satchel demo --keep",
+        "satchel completions bash",
+        "satchel man dir",
+        "satchel reference",
+    ] {
+        parsed(line);
+        for flag in ["--json", "-q", "-v", "--quiet", "--verbose"] {
+            parsed(&format!("{line} {flag}"));
+        }
+    }
+}
+
+#[test]
+fn defaults_are_those_of_the_contract() {
+    let publish = parsed("satchel publish repo folder --pack a/b --release 1.0");
+    let Verb::Publish(publish) = publish.verb else {
+        panic!("{:?}", publish.verb)
+    };
+    assert_eq!(publish.channel.as_str(), "stable");
+    assert_eq!(publish.share.to_string(), "100%");
+    assert_eq!(publish.delta_from, DeltaFrom::Last(4));
+    assert_eq!(publish.keys, None);
+}
+
+#[test]
+fn names_and_numbers_that_are_none_are_wrong_usage() {
+    for line in [
+        "satchel publish repo folder --pack biology --release 1.0",
+        "satchel publish repo folder --pack a/b --release ../1",
+        "satchel publish repo folder --pack a/b --release 1 --share 101%",
+        "satchel publish repo folder --pack a/b --release 1 --delta-from last:many",
+        "satchel publish repo folder --pack a/b --release 1 --delta-from 1,,2",
+        "satchel show repo acme/b@",
+        "satchel update library --budget -1",
+        "satchel update library --budget 10parsecs",
+        "satchel serve repo --listen somewhere",
+        "satchel diff old new delta --level worst",
+    ] {
+        let kind = refused(line);
+        let expected = [
+            ErrorKind::ValueValidation,
+            ErrorKind::InvalidValue,
+            ErrorKind::UnknownArgument,
+        ];
+        assert!(expected.contains(&kind), "{line}: {kind:?}");
+    }
+    assert_eq!(
+        refused("satchel fail library a/b"),
+        ErrorKind::MissingRequiredArgument
+    );
+    assert_eq!(
+        refused("satchel lint folder -q -v"),
+        ErrorKind::ArgumentConflict
+    );
+}
+
+#[test]
+fn budgets_are_counted_in_bytes() {
+    for (text, bytes) in [
+        ("0", 0),
+        ("500000", 500_000),
+        ("20MB", 20_000_000),
+        ("20m", 20_000_000),
+        ("1.5MiB", 1_572_864),
+        ("0.25k", 250),
+    ] {
+        assert_eq!(text.parse(), Ok(ByteBudget(bytes)), "{text}");
+    }
+    for text in [
+        "",
+        "MB",
+        ".",
+        "1.",
+        "1.2.3",
+        "99999999999GB",
+        "1.0000000000GB",
+        "-1",
+    ] {
+        assert!(
+            text.parse::<ByteBudget>().is_err(),
+            "{text} was taken for a number of bytes"
+        );
+    }
+}

@@ -1,0 +1,96 @@
+use std::str::FromStr;
+
+use clap::ValueEnum;
+use publisher::DeltaFrom;
+use release_format::{Label, PackName};
+
+/// How hard to look for a small delta.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Strength {
+    /// In a hurry
+    Fast,
+    /// Small, within the patience of a person
+    #[default]
+    Default,
+    /// As small as it gets
+    Best,
+}
+
+/// Returns the older releases that `text` names: `last:N`, `all`, or labels with commas between.
+pub(super) fn delta_from(text: &str) -> Result<DeltaFrom, String> {
+    if text == "all" {
+        return Ok(DeltaFrom::All);
+    }
+    if let Some(count) = text.strip_prefix("last:") {
+        let count = count.parse().map_err(|error| format!("last:N: {error}"))?;
+        return Ok(DeltaFrom::Last(count));
+    }
+    let labels: Result<_, _> = text.split(',').map(Label::parse).collect();
+    labels
+        .map(DeltaFrom::Labels)
+        .map_err(|error| error.to_string())
+}
+
+/// A pack, or one release of it: `PACK[@LABEL]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PackAt {
+    pub(crate) pack: PackName,
+    pub(crate) label: Option<Label>,
+}
+
+impl FromStr for PackAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<PackAt, String> {
+        let (pack, label) = match text.split_once('@') {
+            Some((pack, label)) => (pack, Some(label)),
+            None => (text, None),
+        };
+        Ok(PackAt {
+            pack: PackName::parse(pack).map_err(|error| error.to_string())?,
+            label: label
+                .map(Label::parse)
+                .transpose()
+                .map_err(|error| error.to_string())?,
+        })
+    }
+}
+
+/// A number of bytes, plain or in units of 1000 or 1024: `500000`, `20MB`, `1.5MiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ByteBudget(pub(crate) u64);
+
+impl FromStr for ByteBudget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ByteBudget, String> {
+        let refused = || format!("{text:?} is no number of bytes such as 500000, 20MB or 1.5MiB");
+        let split = text
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(split);
+        let unit: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+            "" | "b" => 1,
+            "k" | "kb" => 1_000,
+            "m" | "mb" => 1_000_000,
+            "g" | "gb" => 1_000_000_000,
+            "kib" => 1 << 10,
+            "mib" => 1 << 20,
+            "gib" => 1 << 30,
+            _ => return Err(refused()),
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let whole: u64 = whole.parse().map_err(|_| refused())?;
+        // Nine digits behind the point are exact for every unit here.
+        let places = u32::try_from(fraction.len())
+            .ok()
+            .filter(|places| *places <= 9);
+        let scale = 10_u64.pow(places.ok_or_else(refused)?);
+        let fraction: u64 = fraction.parse().map_err(|_| refused())?;
+        let bytes = whole.checked_mul(unit).ok_or_else(refused)?;
+        let bytes = bytes
+            .checked_add(fraction * unit / scale)
+            .ok_or_else(refused)?;
+        Ok(ByteBudget(bytes))
+    }
+}

@@ -1,0 +1,269 @@
+//! A device's library: made, updated, looked at, and brought back.
+
+mod document;
+mod looking;
+mod teller;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use release_format::{ChannelName, PackName};
+use serde::Serialize;
+use updater_client::{
+    CancelToken, Check, Offer, Outcome, UpdateError, UpdateOptions, Updated, Updater, transport_to,
+};
+
+use crate::arguments::{
+    CheckArguments, EnrollArguments, FailArguments, PackArguments, RevertArguments,
+    SourceArguments, UpdateArguments,
+};
+use crate::failure::{Exit, Failure};
+use crate::interrupt::cancel_on_interrupt;
+use crate::output::{Output, bytes, counted, percent};
+
+use document::{CheckDocument, EndedDocument, UpdateDocument};
+pub(crate) use looking::{path, status, verify};
+use teller::Teller;
+
+#[derive(Serialize)]
+struct EnrollDocument<'a> {
+    library: &'a Path,
+    repository: &'a str,
+    root_digest: String,
+}
+
+/// Makes a device library that trusts one repository's root.
+pub(crate) fn enroll(arguments: &EnrollArguments, output: Output) -> Result<Exit, Failure> {
+    let root =
+        fs::read(&arguments.root).map_err(|error| Failure::io("read", &arguments.root, &error))?;
+    let repository = durable_address(&arguments.repository)?;
+    // Refuses an address of no known kind now rather than at the first update.
+    transport_to(&repository)?;
+    Updater::builder(&arguments.library).enroll(&root, vec![repository.clone()])?;
+    let document = EnrollDocument {
+        library: &arguments.library,
+        repository: &repository,
+        root_digest: diff_core::Digest::of(&root).to_string(),
+    };
+    output.result(&document, |out| {
+        writeln!(out, "library      {}", arguments.library.display())?;
+        writeln!(out, "repository   {repository}")?;
+        writeln!(out, "trusts root  {}", document.root_digest)
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Says what is offered and what it would cost.
+pub(crate) fn check(arguments: &CheckArguments, output: Output) -> Result<Exit, Failure> {
+    let updater = opened(&arguments.library, Some(&arguments.source), output)?;
+    let cancel = cancel_on_interrupt();
+    let packs = chosen(&updater, arguments.pack.as_slice(), output)?;
+    each(&packs, output, |pack| {
+        let check = updater.check(pack, &cancel)?;
+        let document = CheckDocument::new(pack, &check);
+        output.result(&document, |out| {
+            writeln!(out, "{}", check_told(pack, &check))
+        })
+    })
+}
+
+/// Brings packs to the release that is offered.
+pub(crate) fn update(arguments: &UpdateArguments, output: Output) -> Result<Exit, Failure> {
+    let updater = opened(&arguments.library, Some(&arguments.source), output)?;
+    let cancel = cancel_on_interrupt();
+    let options = UpdateOptions {
+        budget_bytes: arguments.budget.map(|budget| budget.0),
+        stage_only: arguments.stage_only,
+    };
+    let packs = chosen(&updater, &arguments.packs, output)?;
+    each(&packs, output, |pack| {
+        update_one(&updater, pack, &options, &cancel, output)
+    })
+}
+
+fn update_one(
+    updater: &Updater,
+    pack: &PackName,
+    options: &UpdateOptions,
+    cancel: &CancelToken,
+    output: Output,
+) -> Result<(), Failure> {
+    let updated = updater.update(pack, options, cancel)?;
+    let status = updater.status(pack)?;
+    let document = UpdateDocument::new(pack, &updated, &status);
+    output.result(&document, |out| {
+        let active = status.record.active().map(|active| active.label.as_str());
+        writeln!(out, "{}", update_told(pack, &updated, active))
+    })
+}
+
+/// Ends a trial well.
+pub(crate) fn confirm(arguments: &PackArguments, output: Output) -> Result<Exit, Failure> {
+    let updater = opened(&arguments.library, None, output)?;
+    updater.confirm(&arguments.pack)?;
+    tell_ended(&updater, &arguments.pack, "confirmed", output)
+}
+
+/// Ends a trial badly.
+pub(crate) fn fail(arguments: &FailArguments, output: Output) -> Result<Exit, Failure> {
+    let updater = opened(&arguments.library, None, output)?;
+    updater.fail(&arguments.pack, &arguments.reason)?;
+    tell_ended(&updater, &arguments.pack, "failed", output)
+}
+
+/// Goes back to the release before the active one.
+pub(crate) fn revert(arguments: &RevertArguments, output: Output) -> Result<Exit, Failure> {
+    let updater = opened(&arguments.library, None, output)?;
+    updater.revert(&arguments.pack, &arguments.reason)?;
+    tell_ended(&updater, &arguments.pack, "reverted", output)
+}
+
+fn tell_ended(
+    updater: &Updater,
+    pack: &PackName,
+    outcome: &'static str,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let status = updater.status(pack)?;
+    output.result(&EndedDocument::new(pack, outcome, &status), |out| {
+        match (outcome, status.record.active()) {
+            ("confirmed", Some(active)) => writeln!(out, "{pack}: {} is confirmed", active.label),
+            (_, Some(active)) => writeln!(out, "{pack}: {} is active again", active.label),
+            (_, None) => writeln!(
+                out,
+                "{pack}: nothing is active, as before the first install"
+            ),
+        }
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Opens a library, to be told of what is done to it.
+fn opened(
+    library: &Path,
+    source: Option<&SourceArguments>,
+    output: Output,
+) -> Result<Updater, Failure> {
+    let mut builder = Updater::builder(library).observer(Arc::new(Teller::new(output)));
+    if let Some(source) = source {
+        builder = builder.channel(ChannelName::clone(&source.channel));
+        if let Some(address) = &source.from {
+            builder = builder.repository(transport_to(address)?);
+        }
+    }
+    Ok(builder.build()?)
+}
+
+/// Returns the packs that were named, or all that are installed.
+fn chosen(updater: &Updater, named: &[PackName], output: Output) -> Result<Vec<PackName>, Failure> {
+    if !named.is_empty() {
+        return Ok(named.to_vec());
+    }
+    let packs = updater.packs()?;
+    if packs.is_empty() {
+        output.message("no pack is installed; `satchel update LIBRARY PACK` installs one");
+    }
+    Ok(packs)
+}
+
+/// Does `work` for each pack, goes on after a failure, and returns the exit code of the first one.
+fn each(
+    packs: &[PackName],
+    output: Output,
+    mut work: impl FnMut(&PackName) -> Result<(), Failure>,
+) -> Result<Exit, Failure> {
+    if let [pack] = packs {
+        return work(pack).map(|()| Exit::Done);
+    }
+    let mut exit = Exit::Done;
+    for pack in packs {
+        if let Err(mut failure) = work(pack) {
+            failure.message = format!("{pack}: {}", failure.message);
+            let failed = output.fail(&failure);
+            if exit == Exit::Done {
+                exit = failed;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+/// Returns a repository's address as it holds whatever folder the device is later used from.
+fn durable_address(address: &str) -> Result<String, Failure> {
+    if address.contains("://") {
+        return Ok(address.to_owned());
+    }
+    let absolute = std::path::absolute(address)
+        .map_err(|error| Failure::io("find", Path::new(address), &error))?;
+    absolute.into_os_string().into_string().map_err(|path| {
+        let message = format!("{} is not UTF-8", path.display());
+        Failure::new(Exit::Usage, "not-utf-8", message)
+    })
+}
+
+fn check_told(pack: &PackName, check: &Check) -> String {
+    let installed = check
+        .installed
+        .as_ref()
+        .map_or("nothing", |release| release.label.as_str());
+    match (&check.offer, &check.plan) {
+        (Offer::Current, _) => format!("{pack}: up to date with {installed}"),
+        (Offer::Withheld(why), _) => format!("{pack}: stays on {installed}: {why}"),
+        (Offer::Release(release), Some(plan)) => {
+            let route = if plan.route.is_full() {
+                "a full download"
+            } else {
+                "a delta"
+            };
+            let fetch = bytes(plan.route.fetch_bytes);
+            format!(
+                "{pack}: {installed} -> {}, {route} of {fetch} ({} of the tree) in 1 request; \
+                 {} needed on disk, {} free",
+                release.label,
+                percent(plan.route.fetch_bytes, release.tree_bytes),
+                bytes(check.needed_bytes),
+                bytes(check.available_bytes)
+            )
+        }
+        (Offer::Release(release), None) => {
+            format!(
+                "{pack}: {installed} -> {}, staged already: nothing to fetch",
+                release.label
+            )
+        }
+        _ => format!("{pack}: stays on {installed}"),
+    }
+}
+
+fn update_told(pack: &PackName, updated: &Updated, active: Option<&str>) -> String {
+    let active = active.unwrap_or("nothing");
+    let (requests, received) = (updated.traffic.requests, updated.traffic.bytes);
+    let traffic = format!(
+        "fetched {} in {}",
+        bytes(received),
+        counted(requests, "request")
+    );
+    match &updated.outcome {
+        Outcome::Current => format!("{pack}: up to date with {active}"),
+        Outcome::Withheld(why) => format!("{pack}: stays on {active}: {why}"),
+        Outcome::Staged(release) => {
+            format!(
+                "{pack}: {} is staged, {active} stays active; {traffic}",
+                release.label
+            )
+        }
+        Outcome::Activated(release) => {
+            format!(
+                "{pack}: {} is active, on trial until it is confirmed; {traffic}",
+                release.label
+            )
+        }
+        _ => format!("{pack}: {active} is active; {traffic}"),
+    }
+}
+
+/// Returns the failure of a pack that has no active release.
+fn not_installed(pack: &PackName) -> Failure {
+    UpdateError::NotInstalled { pack: pack.clone() }.into()
+}

@@ -1,0 +1,325 @@
+use std::path::Path;
+
+use diff_core::Digest;
+use release_format::{CatalogueRelease, ContentVersion, PackName};
+use serde::Serialize;
+use updater_client::library::state::{InstalledRelease, RefusedRelease};
+use updater_client::{
+    Check, Damage, Fault, Offer, Outcome, Plan, Route, Status, Traffic, Updated, VerifyReport,
+};
+
+/// A release on the device.
+#[derive(Serialize)]
+pub(super) struct ReleaseDocument {
+    label: String,
+    sequence: u64,
+    manifest: Digest,
+    content_version: String,
+    tree_bytes: u64,
+}
+
+impl ReleaseDocument {
+    fn new(pack: &PackName, release: &InstalledRelease) -> ReleaseDocument {
+        let version = ContentVersion {
+            pack: pack.clone(),
+            label: release.label.clone(),
+            manifest: release.manifest,
+        };
+        ReleaseDocument {
+            label: release.label.to_string(),
+            sequence: release.sequence,
+            manifest: release.manifest,
+            content_version: version.to_string(),
+            tree_bytes: release.tree_bytes,
+        }
+    }
+}
+
+/// A release that a repository offers.
+#[derive(Serialize)]
+struct OfferedDocument {
+    label: String,
+    sequence: u64,
+    manifest: Digest,
+    files: u64,
+    tree_bytes: u64,
+}
+
+impl From<&CatalogueRelease> for OfferedDocument {
+    fn from(release: &CatalogueRelease) -> OfferedDocument {
+        OfferedDocument {
+            label: release.label.to_string(),
+            sequence: release.sequence,
+            manifest: release.manifest.digest,
+            files: release.files,
+            tree_bytes: release.tree_bytes,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct RouteDocument {
+    /// The manifest of the installed release that the delta starts from; null for a full download.
+    from: Option<Digest>,
+    delta_bytes: u64,
+    /// Bytes still to fetch.
+    fetch_bytes: u64,
+    /// Bytes that applying writes anew.
+    built_bytes: u64,
+}
+
+impl From<&Route> for RouteDocument {
+    fn from(route: &Route) -> RouteDocument {
+        RouteDocument {
+            from: route.from,
+            delta_bytes: route.delta.length,
+            fetch_bytes: route.fetch_bytes,
+            built_bytes: route.built_bytes,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct TrafficDocument {
+    requests: u64,
+    bytes: u64,
+}
+
+impl From<Traffic> for TrafficDocument {
+    fn from(traffic: Traffic) -> TrafficDocument {
+        TrafficDocument {
+            requests: traffic.requests,
+            bytes: traffic.bytes,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct PlanDocument {
+    #[serde(flatten)]
+    route: RouteDocument,
+    requests: u64,
+    /// How many other routes there are, should this one turn out unusable.
+    alternatives: usize,
+}
+
+impl From<&Plan> for PlanDocument {
+    fn from(plan: &Plan) -> PlanDocument {
+        PlanDocument {
+            route: RouteDocument::from(&plan.route),
+            // A delta is one file.
+            requests: 1,
+            alternatives: plan.alternatives.len(),
+        }
+    }
+}
+
+/// What `check` prints of one pack.
+#[derive(Serialize)]
+pub(super) struct CheckDocument<'a> {
+    pack: &'a PackName,
+    installed: Option<ReleaseDocument>,
+    offer: &'static str,
+    release: Option<OfferedDocument>,
+    reason: Option<String>,
+    plan: Option<PlanDocument>,
+    needed_bytes: u64,
+    available_bytes: u64,
+    traffic: TrafficDocument,
+}
+
+impl<'a> CheckDocument<'a> {
+    pub(super) fn new(pack: &'a PackName, check: &Check) -> CheckDocument<'a> {
+        let (offer, release, reason) = match &check.offer {
+            Offer::Current => ("current", None, None),
+            Offer::Release(release) => ("release", Some(OfferedDocument::from(release)), None),
+            Offer::Withheld(why) => ("withheld", None, Some(why.to_string())),
+            _ => ("other", None, None),
+        };
+        CheckDocument {
+            pack,
+            installed: check
+                .installed
+                .as_ref()
+                .map(|release| ReleaseDocument::new(pack, release)),
+            offer,
+            release,
+            reason,
+            plan: check.plan.as_ref().map(PlanDocument::from),
+            needed_bytes: check.needed_bytes,
+            available_bytes: check.available_bytes,
+            traffic: check.traffic.into(),
+        }
+    }
+}
+
+/// What `update` prints of one pack.
+#[derive(Serialize)]
+pub(super) struct UpdateDocument<'a> {
+    pack: &'a PackName,
+    outcome: &'static str,
+    /// The release that was activated or staged.
+    release: Option<ReleaseDocument>,
+    active: Option<ReleaseDocument>,
+    reason: Option<String>,
+    route: Option<RouteDocument>,
+    traffic: TrafficDocument,
+}
+
+impl<'a> UpdateDocument<'a> {
+    pub(super) fn new(
+        pack: &'a PackName,
+        updated: &Updated,
+        status: &Status,
+    ) -> UpdateDocument<'a> {
+        let (outcome, release, reason) = match &updated.outcome {
+            Outcome::Current => ("current", None, None),
+            Outcome::Withheld(why) => ("withheld", None, Some(why.to_string())),
+            Outcome::Staged(release) => ("staged", Some(release), None),
+            Outcome::Activated(release) => ("activated", Some(release), None),
+            _ => ("other", None, None),
+        };
+        UpdateDocument {
+            pack,
+            outcome,
+            release: release.map(|release| ReleaseDocument::new(pack, release)),
+            active: active(pack, status),
+            reason,
+            route: updated.route.as_ref().map(RouteDocument::from),
+            traffic: updated.traffic.into(),
+        }
+    }
+}
+
+/// What `confirm`, `fail` and `revert` print.
+#[derive(Serialize)]
+pub(super) struct EndedDocument<'a> {
+    pack: &'a PackName,
+    outcome: &'static str,
+    active: Option<ReleaseDocument>,
+}
+
+impl<'a> EndedDocument<'a> {
+    pub(super) fn new(
+        pack: &'a PackName,
+        outcome: &'static str,
+        status: &Status,
+    ) -> EndedDocument<'a> {
+        EndedDocument {
+            pack,
+            outcome,
+            active: active(pack, status),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct TrialDocument {
+    openings: u32,
+    allowed_openings: u32,
+}
+
+#[derive(Serialize)]
+struct RefusedDocument {
+    label: String,
+    sequence: u64,
+    manifest: Digest,
+    reason: String,
+}
+
+impl From<&RefusedRelease> for RefusedDocument {
+    fn from(refused: &RefusedRelease) -> RefusedDocument {
+        RefusedDocument {
+            label: refused.label.to_string(),
+            sequence: refused.sequence,
+            manifest: refused.manifest,
+            reason: refused.reason.clone(),
+        }
+    }
+}
+
+/// What `status` prints of one pack.
+#[derive(Serialize)]
+pub(super) struct StatusDocument<'a> {
+    pack: &'a PackName,
+    active: Option<ReleaseDocument>,
+    /// Null when the active release is confirmed.
+    trial: Option<TrialDocument>,
+    fallback: Option<ReleaseDocument>,
+    refused: Vec<RefusedDocument>,
+    path: Option<&'a Path>,
+    damage: Option<&'a str>,
+}
+
+impl<'a> StatusDocument<'a> {
+    pub(super) fn new(pack: &'a PackName, status: &'a Status) -> StatusDocument<'a> {
+        let record = &status.record;
+        StatusDocument {
+            pack,
+            active: active(pack, status),
+            trial: record.trial().map(|trial| TrialDocument {
+                openings: trial.openings,
+                allowed_openings: trial.allowed,
+            }),
+            fallback: record
+                .fallback()
+                .map(|release| ReleaseDocument::new(pack, release)),
+            refused: record.refused().iter().map(RefusedDocument::from).collect(),
+            path: status.tree.as_deref(),
+            damage: status.damage.as_deref(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct DamageDocument<'a> {
+    path: &'a str,
+    fault: &'static str,
+    message: String,
+}
+
+impl<'a> From<&'a Damage> for DamageDocument<'a> {
+    fn from(damage: &'a Damage) -> DamageDocument<'a> {
+        DamageDocument {
+            path: &damage.path,
+            fault: match damage.fault {
+                Fault::Missing => "missing",
+                Fault::Length { .. } => "length",
+                Fault::Content { .. } => "content",
+                Fault::Unreadable { .. } => "unreadable",
+                Fault::Extra => "extra",
+                _ => "other",
+            },
+            message: damage.fault.to_string(),
+        }
+    }
+}
+
+/// What `verify` prints of one pack.
+#[derive(Serialize)]
+pub(super) struct VerifyDocument<'a> {
+    pack: &'a PackName,
+    sound: bool,
+    files: u64,
+    bytes: u64,
+    damage: Vec<DamageDocument<'a>>,
+}
+
+impl<'a> VerifyDocument<'a> {
+    pub(super) fn new(pack: &'a PackName, report: &'a VerifyReport) -> VerifyDocument<'a> {
+        VerifyDocument {
+            pack,
+            sound: report.is_sound(),
+            files: report.files,
+            bytes: report.bytes,
+            damage: report.damage.iter().map(DamageDocument::from).collect(),
+        }
+    }
+}
+
+fn active(pack: &PackName, status: &Status) -> Option<ReleaseDocument> {
+    status
+        .record
+        .active()
+        .map(|release| ReleaseDocument::new(pack, release))
+}

@@ -1,0 +1,366 @@
+//! Making repositories and releases.
+
+use std::path::{Path, PathBuf};
+
+use diff_core::Level;
+use publisher::{
+    DeltaReport, KeyStore, LintReport, Outcome, Problem, PublishOptions, Published, Repository,
+    Severity,
+};
+use release_format::UtcTime;
+use serde::Serialize;
+use updater_client::{Clock, SystemClock};
+
+use crate::arguments::{InitArguments, LintArguments, PublishArguments};
+use crate::failure::{Exit, Failure};
+use crate::interrupt::cancel_on_interrupt;
+use crate::output::{Output, Table, bytes, counted, percent};
+
+#[derive(Serialize)]
+struct InitDocument<'a> {
+    repository: &'a Path,
+    keys: &'a Path,
+    generated_keys: &'a [String],
+    /// The root metadata that devices pin.
+    root: PathBuf,
+    root_digest: String,
+}
+
+/// Makes a new repository, and the keys that it lacks.
+pub(crate) fn init(arguments: &InitArguments, output: Output) -> Result<Exit, Failure> {
+    let keys = key_store(&arguments.repo, arguments.keys.as_deref())?;
+    let made = Repository::init(&arguments.repo, &keys, signing_time()?)?;
+    let document = InitDocument {
+        repository: &arguments.repo,
+        keys: keys.path(),
+        generated_keys: &made.generated_keys,
+        root: joined(&arguments.repo, &made.root_location),
+        root_digest: made.root_digest.to_string(),
+    };
+    output.result(&document, |out| {
+        writeln!(out, "repository   {}", arguments.repo.display())?;
+        writeln!(out, "keys         {}", keys.path().display())?;
+        writeln!(out, "root to pin  {}", document.root.display())?;
+        writeln!(out, "its digest   {}", document.root_digest)
+    })?;
+    output.message("Each role has one key, and one signature is enough: right for a trial.");
+    output.message("Keep the keys of root and targets offline before devices depend on them.");
+    Ok(Exit::Done)
+}
+
+#[derive(Serialize)]
+struct PublishDocument<'a> {
+    outcome: &'static str,
+    content_version: String,
+    pack: &'a str,
+    release: &'a str,
+    sequence: u64,
+    manifest: String,
+    channel: &'a str,
+    share: String,
+    files: u64,
+    tree_bytes: u64,
+    archive_bytes: u64,
+    deltas: Vec<DeltaDocument<'a>>,
+    delegated: bool,
+    generated_keys: &'a [String],
+    problems: Vec<ProblemDocument<'a>>,
+    warnings: &'a [String],
+}
+
+#[derive(Serialize)]
+struct DeltaDocument<'a> {
+    /// The older release; null for a first install.
+    from: Option<&'a str>,
+    bytes: u64,
+    built_bytes: u64,
+    published: bool,
+}
+
+impl<'a> From<&'a DeltaReport> for DeltaDocument<'a> {
+    fn from(delta: &'a DeltaReport) -> DeltaDocument<'a> {
+        DeltaDocument {
+            from: delta.from.as_ref().map(|label| label.as_str()),
+            bytes: delta.bytes,
+            built_bytes: delta.built_bytes,
+            published: delta.is_published,
+        }
+    }
+}
+
+/// Publishes a folder as the next release of a pack.
+pub(crate) fn publish(arguments: &PublishArguments, output: Output) -> Result<Exit, Failure> {
+    let keys = key_store(&arguments.repo, arguments.keys.as_deref())?;
+    let repository = Repository::open(&arguments.repo)?;
+    let mut options = PublishOptions::new(
+        arguments.pack.clone(),
+        arguments.release.clone(),
+        signing_time()?,
+    );
+    options.channel = arguments.channel.clone();
+    options.share = arguments.share;
+    options.delta_from = arguments.delta_from.clone();
+    options.notes = arguments.notes.clone();
+    options.level = Level::from(arguments.level);
+    let cancel = cancel_on_interrupt();
+    let published = {
+        let bar = output.bar("publishing", 0);
+        repository.publish(&arguments.folder, &keys, &options, &bar, &cancel)?
+    };
+    for problem in &published.problems {
+        output.warning(problem.to_string());
+    }
+    for warning in &published.warnings {
+        output.warning(warning);
+    }
+    if published.delegated {
+        let tenant = arguments.pack.tenant();
+        output.message(format!(
+            "{tenant} is new here: its packs are delegated to its own keys"
+        ));
+    }
+    if !published.generated_keys.is_empty() {
+        output.message(format!(
+            "made keys for {}",
+            published.generated_keys.join(", ")
+        ));
+    }
+    output.result(
+        &publish_document(arguments, &published),
+        |out| match published.outcome {
+            Outcome::New => {
+                writeln!(out, "published {}", published.content_version)?;
+                let files = counted(published.files, "file");
+                writeln!(
+                    out,
+                    "{files}, {}, release number {}\n",
+                    bytes(published.tree_bytes),
+                    published.sequence
+                )?;
+                delta_table(&published).write(out)
+            }
+            Outcome::Unchanged => {
+                writeln!(
+                    out,
+                    "nothing to publish: the folder is {}",
+                    published.content_version
+                )
+            }
+        },
+    )?;
+    Ok(Exit::Done)
+}
+
+fn publish_document<'a>(
+    arguments: &'a PublishArguments,
+    published: &'a Published,
+) -> PublishDocument<'a> {
+    let version = &published.content_version;
+    PublishDocument {
+        outcome: match published.outcome {
+            Outcome::New => "new",
+            Outcome::Unchanged => "unchanged",
+        },
+        content_version: version.to_string(),
+        pack: version.pack.as_str(),
+        release: version.label.as_str(),
+        sequence: published.sequence,
+        manifest: published.manifest.to_string(),
+        channel: arguments.channel.as_str(),
+        share: arguments.share.to_string(),
+        files: published.files,
+        tree_bytes: published.tree_bytes,
+        archive_bytes: published.archive_bytes,
+        deltas: published.deltas.iter().map(DeltaDocument::from).collect(),
+        delegated: published.delegated,
+        generated_keys: &published.generated_keys,
+        problems: published
+            .problems
+            .iter()
+            .map(ProblemDocument::from)
+            .collect(),
+        warnings: &published.warnings,
+    }
+}
+
+fn delta_table(published: &Published) -> Table {
+    let mut table = Table::new(&[
+        "A DEVICE WITH",
+        ">DOWNLOADS",
+        ">OF THE TREE",
+        ">WRITES ANEW",
+    ]);
+    for delta in &published.deltas {
+        let from = delta
+            .from
+            .as_ref()
+            .map_or("nothing", |label| label.as_str());
+        // Where no delta pays, the one from nothing serves.
+        let note = if delta.is_published {
+            ""
+        } else {
+            " (not kept)"
+        };
+        table.row([
+            format!("{from}{note}"),
+            bytes(delta.bytes),
+            percent(delta.bytes, published.tree_bytes),
+            bytes(delta.built_bytes),
+        ]);
+    }
+    table
+}
+
+#[derive(Serialize)]
+struct LintDocument<'a> {
+    folder: &'a Path,
+    files: u64,
+    bytes: u64,
+    publishable: bool,
+    problems: Vec<ProblemDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct ProblemDocument<'a> {
+    path: &'a str,
+    severity: &'static str,
+    rule: &'static str,
+    message: String,
+}
+
+impl<'a> From<&'a Problem> for ProblemDocument<'a> {
+    fn from(problem: &'a Problem) -> ProblemDocument<'a> {
+        ProblemDocument {
+            path: &problem.path,
+            severity: severity_name(problem.severity()),
+            rule: problem.rule.code(),
+            message: problem.rule.to_string(),
+        }
+    }
+}
+
+/// Says what keeps a folder from being installed everywhere.
+pub(crate) fn lint(arguments: &LintArguments, output: Output) -> Result<Exit, Failure> {
+    let report = publisher::lint(&arguments.folder)?;
+    let document = LintDocument {
+        folder: &arguments.folder,
+        files: report.files,
+        bytes: report.bytes,
+        publishable: report.is_publishable(),
+        problems: report.problems.iter().map(ProblemDocument::from).collect(),
+    };
+    output.result(&document, |out| {
+        if !report.problems.is_empty() {
+            problem_table(&report).write(out)?;
+            writeln!(out)?;
+        }
+        writeln!(out, "{}", lint_summary(&report))
+    })?;
+    Ok(if report.is_publishable() {
+        Exit::Done
+    } else {
+        Exit::Other
+    })
+}
+
+fn problem_table(report: &LintReport) -> Table {
+    let mut table = Table::new(&["SEVERITY", "PATH", "PROBLEM"]);
+    for problem in &report.problems {
+        table.row([
+            severity_name(problem.severity()).to_owned(),
+            format!("{:?}", problem.path),
+            problem.rule.to_string(),
+        ]);
+    }
+    table
+}
+
+fn lint_summary(report: &LintReport) -> String {
+    let tree = format!("{}, {}", counted(report.files, "file"), bytes(report.bytes));
+    let (errors, warnings) = (
+        report.errors().count() as u64,
+        report.warnings().count() as u64,
+    );
+    let (told_errors, told_warnings) = (counted(errors, "error"), counted(warnings, "warning"));
+    match (errors, warnings) {
+        (0, 0) => format!("{tree}: ready to publish"),
+        (0, _) => format!("{tree}: ready to publish, with {told_warnings}"),
+        _ => format!("{tree}: {told_errors}, {told_warnings}; cannot be published"),
+    }
+}
+
+fn severity_name(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    }
+}
+
+/// Returns the time to sign: of `SOURCE_DATE_EPOCH` where it is set, so that a build can be repeated.
+pub(super) fn signing_time() -> Result<UtcTime, Failure> {
+    let Some(text) = std::env::var_os("SOURCE_DATE_EPOCH") else {
+        return Ok(SystemClock.now());
+    };
+    let seconds = text.to_str().and_then(|text| text.parse().ok());
+    seconds.map(UtcTime::from_seconds).ok_or_else(|| {
+        let message = format!(
+            "SOURCE_DATE_EPOCH is no number of seconds: {}",
+            text.display()
+        );
+        Failure::new(Exit::Usage, "source-date-epoch", message)
+    })
+}
+
+/// Returns the keys in `given`, or in the folder beside the repository.
+fn key_store(repo: &Path, given: Option<&Path>) -> Result<KeyStore, Failure> {
+    let folder = match given {
+        Some(folder) => folder.to_path_buf(),
+        None => beside(repo)?,
+    };
+    let keys = KeyStore::folder(folder);
+    Ok(match std::env::var("SATCHEL_PASSPHRASE") {
+        Ok(passphrase) if !passphrase.is_empty() => keys.with_passphrase(passphrase),
+        _ => keys,
+    })
+}
+
+fn beside(repo: &Path) -> Result<PathBuf, Failure> {
+    let named = if repo.file_name().is_some() {
+        repo.to_path_buf()
+    } else {
+        std::path::absolute(repo).map_err(|error| Failure::io("find", repo, &error))?
+    };
+    let Some(name) = named.file_name() else {
+        let message = format!("{} has no folder beside it for keys", repo.display());
+        return Err(Failure::new(Exit::Usage, "no-key-folder", message)
+            .with_remedy("Say where the keys are with --keys."));
+    };
+    let mut name = name.to_owned();
+    name.push(".keys");
+    Ok(named.with_file_name(name))
+}
+
+/// Returns where a location of the repository lies, in the platform's own spelling.
+fn joined(repo: &Path, location: &str) -> PathBuf {
+    let mut path = repo.to_path_buf();
+    path.extend(location.split('/'));
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_lie_beside_the_repository_unless_told() {
+        let default = |repo: &str| key_store(Path::new(repo), None).unwrap().path().to_owned();
+        assert_eq!(default("a/repo"), Path::new("a/repo.keys"));
+        assert_eq!(default("a/repo/"), Path::new("a/repo.keys"));
+        let here = std::env::current_dir().unwrap();
+        let mut name = here.file_name().unwrap().to_owned();
+        name.push(".keys");
+        assert_eq!(default("."), here.with_file_name(name));
+        let told = key_store(Path::new("repo"), Some(Path::new("k"))).unwrap();
+        assert_eq!(told.path(), Path::new("k"));
+    }
+}

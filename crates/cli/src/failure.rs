@@ -1,0 +1,256 @@
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use diff_core::{DeltaError, DiffError};
+use publisher::PublishError;
+use serde::Serialize;
+use updater_client::{ErrorKind, UpdateError};
+
+/// What the exit code of `satchel` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    Done = 0,
+    Other = 1,
+    Usage = 2,
+    Unreachable = 3,
+    Refused = 4,
+    Space = 5,
+    Busy = 6,
+    TrialFailed = 7,
+    Damage = 8,
+    Unsupported = 9,
+}
+
+/// Why a verb did not do what it was asked: what a person, and a program, is told about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Failure {
+    #[serde(skip)]
+    pub(crate) exit: Exit,
+    /// A short name that stays the same.
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    /// What to do about it.
+    pub(crate) remedy: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Failure {
+        Failure {
+            exit,
+            code,
+            message: message.into(),
+            remedy: None,
+        }
+    }
+
+    pub(crate) fn with_remedy(mut self, remedy: impl Into<String>) -> Failure {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// Returns the failure of `operation` on `path`.
+    pub(crate) fn io(operation: &str, path: &Path, source: &io::Error) -> Failure {
+        let message = format!("cannot {operation} {}: {source}", path.display());
+        if is_full(source) {
+            return Failure::new(Exit::Space, "disk-full", message).with_remedy(FREE_SPACE);
+        }
+        Failure::new(Exit::Other, "io", message)
+    }
+
+    /// Returns what is told once the user has asked to stop.
+    pub(crate) fn cancelled() -> Failure {
+        Failure::new(Exit::Other, "cancelled", "cancelled")
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<PublishError> for Failure {
+    fn from(error: PublishError) -> Failure {
+        let message = error.to_string();
+        let told = |exit, code, remedy: &str| {
+            let failure = Failure::new(exit, code, message.clone());
+            if remedy.is_empty() {
+                failure
+            } else {
+                failure.with_remedy(remedy)
+            }
+        };
+        match &error {
+            PublishError::Io {
+                path,
+                source,
+                operation,
+            } => Failure::io(operation, path, source),
+            PublishError::Storage { source, .. } if is_full(source) => told(
+                Exit::Space,
+                "disk-full",
+                "Free space on the disk, then publish again.",
+            ),
+            PublishError::Storage { .. } => told(Exit::Other, "storage", ""),
+            PublishError::Unportable { .. } => told(
+                Exit::Other,
+                "unportable",
+                "Rename or remove these paths; `satchel lint` shows all of them.",
+            ),
+            PublishError::FolderChanged { .. } => told(
+                Exit::Other,
+                "folder-changed",
+                "Publish again when nothing writes to the folder.",
+            ),
+            PublishError::FolderHolds { .. } => told(
+                Exit::Usage,
+                "folder-holds-repository",
+                "Keep the repository and the keys outside the folder that is published.",
+            ),
+            PublishError::Listing(_) => told(Exit::Other, "no-tree", ""),
+            PublishError::Busy { .. } => told(
+                Exit::Busy,
+                "busy",
+                "Try again when the other publisher is done.",
+            ),
+            PublishError::NotARepository { .. } => told(
+                Exit::Unreachable,
+                "not-a-repository",
+                "Make one with `satchel init`, or check the path.",
+            ),
+            PublishError::RepositoryExists { .. } => told(
+                Exit::Other,
+                "repository-exists",
+                "Publish to it, or choose another folder.",
+            ),
+            PublishError::Absent { .. } | PublishError::Damaged { .. } => told(
+                Exit::Damage,
+                "repository-damaged",
+                "Restore the file from a copy; `satchel audit` shows every fault.",
+            ),
+            PublishError::LabelExists { .. } => told(
+                Exit::Other,
+                "label-exists",
+                "Releases never change: choose another label.",
+            ),
+            PublishError::UnknownLabel { .. } => told(
+                Exit::Other,
+                "unknown-label",
+                "`satchel show` lists the labels.",
+            ),
+            PublishError::UnknownPack { .. } => told(
+                Exit::Other,
+                "unknown-pack",
+                "`satchel list` lists the packs.",
+            ),
+            PublishError::KeyMissing { .. } => told(
+                Exit::Other,
+                "key-missing",
+                "Say where the keys are with --keys.",
+            ),
+            PublishError::KeyExposed { .. } => told(Exit::Other, "key-exposed", ""),
+            PublishError::KeyLocked { .. } => told(
+                Exit::Other,
+                "key-locked",
+                "Give the passphrase in the environment variable SATCHEL_PASSPHRASE.",
+            ),
+            PublishError::WrongPassphrase { .. } => told(
+                Exit::Other,
+                "wrong-passphrase",
+                "Check the environment variable SATCHEL_PASSPHRASE.",
+            ),
+            PublishError::KeyMalformed { .. } => told(Exit::Other, "key-malformed", ""),
+            PublishError::KeyExists { .. } => told(Exit::Other, "key-exists", ""),
+            PublishError::Unrebuildable { .. } => told(
+                Exit::Damage,
+                "repository-damaged",
+                "Restore the archives from a copy; `satchel audit` shows every fault.",
+            ),
+            PublishError::Refused { .. } => told(
+                Exit::Refused,
+                "untrusted-repository",
+                "Devices would refuse this metadata too: restore it from a copy.",
+            ),
+            PublishError::NotesTooLong { .. } => told(Exit::Other, "notes-too-long", ""),
+            PublishError::Delta { .. } => told(Exit::Other, "delta", ""),
+            PublishError::Threshold { .. } => told(Exit::Other, "threshold", ""),
+            PublishError::KeyNotTrusted { .. } => told(
+                Exit::Other,
+                "key-not-trusted",
+                "Say where the repository's own keys are with --keys.",
+            ),
+            PublishError::Unsigned { .. } => told(Exit::Other, "unsigned", ""),
+            PublishError::Cancelled => Failure::cancelled(),
+            _ => told(Exit::Other, "publish", ""),
+        }
+    }
+}
+
+impl From<UpdateError> for Failure {
+    fn from(error: UpdateError) -> Failure {
+        let exit = match error.kind() {
+            ErrorKind::Unreachable => Exit::Unreachable,
+            ErrorKind::Refused => Exit::Refused,
+            ErrorKind::Space => Exit::Space,
+            ErrorKind::Busy => Exit::Busy,
+            ErrorKind::TrialFailed => Exit::TrialFailed,
+            ErrorKind::Damage => Exit::Damage,
+            ErrorKind::Unsupported => Exit::Unsupported,
+            _ => Exit::Other,
+        };
+        Failure::new(exit, error.code(), error.to_string()).with_remedy(error.remedy())
+    }
+}
+
+impl From<DiffError> for Failure {
+    fn from(error: DiffError) -> Failure {
+        let message = error.to_string();
+        match error {
+            DiffError::Cancelled(_) => Failure::cancelled(),
+            DiffError::Output(source) if is_full(&source) => {
+                Failure::new(Exit::Space, "disk-full", message).with_remedy(FREE_SPACE)
+            }
+            DiffError::Changed { .. } => Failure::new(Exit::Other, "changed", message)
+                .with_remedy("Try again when nothing writes to the files."),
+            DiffError::Unproved(_) => Failure::new(Exit::Other, "unproved", message)
+                .with_remedy("Nothing was written. Please report this as a fault of Satchel."),
+            _ => Failure::new(Exit::Other, "diff", message),
+        }
+    }
+}
+
+impl From<DeltaError> for Failure {
+    fn from(error: DeltaError) -> Failure {
+        let message = error.to_string();
+        let told = |exit, code| Failure::new(exit, code, message.clone());
+        match error {
+            DeltaError::Cancelled(_) => Failure::cancelled(),
+            DeltaError::Output { source, .. } if is_full(&source) => {
+                told(Exit::Space, "disk-full").with_remedy(FREE_SPACE)
+            }
+            DeltaError::Output { .. } | DeltaError::Old { .. } => told(Exit::Other, "io"),
+            DeltaError::UnsupportedVersion { .. }
+            | DeltaError::UnsupportedFlags { .. }
+            | DeltaError::UnsupportedMethod { .. } => {
+                told(Exit::Unsupported, "unsupported-delta").with_remedy("Install a newer Satchel.")
+            }
+            DeltaError::WrongOld { .. } => told(Exit::Refused, "wrong-old")
+                .with_remedy("Apply the delta to exactly what it was made from."),
+            DeltaError::DamagedOld { .. } => told(Exit::Damage, "damaged-old")
+                .with_remedy("Restore the old files, then try again."),
+            DeltaError::NotADelta { .. } => told(Exit::Refused, "not-a-delta"),
+            _ => told(Exit::Refused, "bad-delta").with_remedy("Obtain the delta once more."),
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+const FREE_SPACE: &str = "Free space on the disk, then try again.";
