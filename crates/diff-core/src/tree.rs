@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 use std::io;
@@ -164,30 +165,56 @@ pub enum Collision {
 
 /// Returns every collision among `paths`, in their order.
 pub fn find_collisions<'a>(paths: impl IntoIterator<Item = &'a ContentPath>) -> Vec<Collision> {
-    struct Seen<'a> {
-        spelling: &'a str,
-        is_file: bool,
-        path: &'a ContentPath,
-    }
+    let mut seen = Seen::default();
     let mut collisions = Vec::new();
-    let mut seen: BTreeMap<String, Seen<'a>> = BTreeMap::new();
     for path in paths {
+        seen.add(path, &mut collisions);
+    }
+    collisions
+}
+
+/// The files and folders seen so far, each once.
+///
+/// A node is known by the folder that it lies in and its own name, never by its whole path: what is
+/// kept grows with the bytes of the paths, however deep they are.
+#[derive(Default)]
+struct Seen<'a> {
+    nodes: BTreeMap<(usize, Cow<'a, str>), Node<'a>>,
+}
+
+struct Node<'a> {
+    /// Stands for the node where others lie below it; 0 is the tree itself.
+    number: usize,
+    /// The path as it was spelled first, up to this node.
+    spelling: &'a str,
+    is_file: bool,
+    path: &'a ContentPath,
+}
+
+impl<'a> Seen<'a> {
+    fn add(&mut self, path: &'a ContentPath, collisions: &mut Vec<Collision>) {
         let text = path.as_str();
         let folder_ends = text.match_indices('/').map(|(at, _)| (at, false));
+        let (mut parent, mut start) = (0, 0);
         for (end, is_file) in folder_ends.chain([(text.len(), true)]) {
-            let Some(spelling) = text.get(..end) else {
+            let (Some(spelling), Some(name)) = (text.get(..end), text.get(start..end)) else {
                 continue;
             };
-            match seen.entry(folded(spelling)) {
+            start = end + 1;
+            let number = self.nodes.len() + 1;
+            match self.nodes.entry((parent, folded_name(name))) {
                 Slot::Vacant(slot) => {
-                    slot.insert(Seen {
+                    slot.insert(Node {
+                        number,
                         spelling,
                         is_file,
                         path,
                     });
+                    parent = number;
                 }
                 Slot::Occupied(slot) => {
                     let other = slot.get();
+                    parent = other.number;
                     if other.spelling != spelling {
                         collisions.push(Collision::Indistinct {
                             first: other.spelling.to_owned(),
@@ -216,7 +243,16 @@ pub fn find_collisions<'a>(paths: impl IntoIterator<Item = &'a ContentPath>) -> 
             }
         }
     }
-    collisions
+}
+
+/// Returns what equal names have in common; most names are that themselves.
+fn folded_name(name: &str) -> Cow<'_, str> {
+    let is_folded = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
+    if name.bytes().all(is_folded) {
+        Cow::Borrowed(name)
+    } else {
+        Cow::Owned(folded(name))
+    }
 }
 
 /// A tree at hand: what its files are, and a way to read them.
@@ -332,6 +368,49 @@ mod tests {
             collision(&["a", "a-", "a/b"]),
             Collision::FileAndFolder { .. }
         ));
+    }
+
+    #[test]
+    fn folders_below_folders_collide_by_their_own_names() {
+        assert_eq!(
+            collision(&["a/b/C/d", "a/b/c/e"]),
+            Collision::Indistinct {
+                first: "a/b/C".to_owned(),
+                second: "a/b/c".to_owned()
+            }
+        );
+        assert!(matches!(
+            collision(&["Ä/x", "A\u{308}/y"]),
+            Collision::Indistinct { .. }
+        ));
+        let apart = entries(&["a/b", "c/B", "d/a/b", "d/c/B"]);
+        assert!(Listing::new(apart, &Limits::standard()).is_ok());
+    }
+
+    #[test]
+    fn deep_paths_cost_what_their_bytes_do() {
+        // Each of 500 components that no other path has.
+        let path = |number: usize| {
+            let mut path = format!("{number}");
+            while path.len() + 2 <= 1_000 {
+                path.push_str("/a");
+            }
+            ContentPath::parse(&path).unwrap()
+        };
+        let paths: Vec<_> = (1_000..2_000).map(path).collect();
+        let (mut seen, mut collisions) = (Seen::default(), Vec::new());
+        for path in &paths {
+            seen.add(path, &mut collisions);
+        }
+        assert_eq!(collisions, []);
+        let components = paths.iter().map(|path| path.as_str().split('/').count());
+        assert_eq!(seen.nodes.len(), components.sum::<usize>());
+        // None of them keeps a copy of its folders' names, or of its own.
+        let bytes = paths.iter().map(|path| path.as_str().len()).sum::<usize>();
+        let kept = seen.nodes.keys().map(|(_, name)| name.len());
+        assert!(kept.sum::<usize>() < bytes);
+        let is_borrowed = |name: &Cow<'_, str>| matches!(name, Cow::Borrowed(_));
+        assert!(seen.nodes.keys().all(|(_, name)| is_borrowed(name)));
     }
 
     #[test]
