@@ -2,6 +2,7 @@
 //! takes, and every way in which it refuses.
 
 mod delegation;
+mod document;
 mod file;
 mod root;
 mod snapshot;
