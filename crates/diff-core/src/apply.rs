@@ -31,6 +31,9 @@ pub trait Sink: Sync {
 /// Frames stream into the [`Sink`]; groups run side by side as far as threads and
 /// [`Limits::max_memory_bytes`] allow. Files that come from the old tree, or are the same as a built
 /// one, are left to the caller: [`PlannedFile::origin`] tells which they are.
+///
+/// The bound holds where old files are mapped: what [`Contents`](crate::Contents) reads into memory
+/// comes on top of it.
 pub struct Applier<'a> {
     delta: &'a Delta<'a>,
     plan: &'a Plan,

@@ -287,7 +287,7 @@ impl Coder<'_> {
     }
 
     /// Whether plain zstd could beat what the prefix gave: a quick level tells, since the slow ones
-    /// never halve what it makes.
+    /// hardly ever halve what it makes.
     fn may_be_plain(&self, new: &[u8], with_prefix: Option<usize>) -> Result<bool, DiffError> {
         let Some(with_prefix) = with_prefix else {
             return Ok(true);
