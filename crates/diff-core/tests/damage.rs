@@ -5,6 +5,7 @@
 mod support;
 
 use std::io::{self, Write};
+use std::sync::LazyLock;
 
 use diff_core::{
     Applier, ContentPath, Delta, DeltaError, Differ, Digest, Entry, Limits, Listing, PlannedFile,
@@ -15,9 +16,9 @@ use proptest::prelude::*;
 use support::{MemorySink, MemoryTree, apply, diff_with, noise};
 
 /// A small tree pair whose delta has every kind of record, and the delta, which carries its digest.
-fn small() -> (MemoryTree, MemoryTree, Vec<u8>) {
+static SMALL: LazyLock<(MemoryTree, MemoryTree, Vec<u8>)> = LazyLock::new(|| {
     let text = "cells come from cells ".repeat(12);
-    let table: Vec<u8> = (0..1500_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
+    let table: Vec<u8> = (0..400_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
     let mut edited = table.clone();
     (0..edited.len())
         .step_by(97)
@@ -39,6 +40,10 @@ fn small() -> (MemoryTree, MemoryTree, Vec<u8>) {
     let differ = Differ::new(old.tree(), new.tree()).carry_digest(true);
     let delta = diff_with(differ).unwrap().0;
     (old, new, delta)
+});
+
+fn small() -> (MemoryTree, MemoryTree, Vec<u8>) {
+    SMALL.clone()
 }
 
 #[test]

@@ -62,6 +62,26 @@ fn the_golden_delta_of_version_1_is_applied() {
 }
 
 #[test]
+fn every_damage_to_the_golden_delta_is_an_error_or_harmless() {
+    let folder = fixtures().join("delta-v1");
+    let (old, new) = (
+        read_tree(&folder.join("old")),
+        read_tree(&folder.join("new")),
+    );
+    let bytes = fs::read(folder.join("delta")).unwrap();
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(made) = apply(&old, &flipped) {
+            assert_eq!(made.listing, new.listing, "bit {bit}");
+        }
+    }
+    for length in 0..bytes.len() {
+        assert!(apply(&old, &bytes[..length]).is_err(), "{length} bytes");
+    }
+}
+
+#[test]
 fn no_fixture_goes_unread() {
     let names = fs::read_dir(fixtures()).unwrap();
     let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
