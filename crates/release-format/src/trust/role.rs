@@ -1,45 +1,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::TrustError;
 use super::key::{KeyId, PublicKey};
 use super::meta_file::{MetaFile, check_version};
-use super::signed::Keys;
+use super::signed::{Keys, RoleBody};
 use crate::UtcTime;
 
-/// The version of the specification that our metadata follows.
-pub const SPEC_VERSION: &str = "1.0.31";
 /// The four roles that every repository has.
 pub(crate) const TOP_LEVEL: [&str; 4] = ["root", "timestamp", "snapshot", "targets"];
-
-/// What a role's file says, once unwrapped from its signatures.
-pub trait RoleBody: Serialize + DeserializeOwned {
-    /// What the member `_type` says.
-    const KIND: &'static str;
-
-    /// Returns the version of the file.
-    fn version(&self) -> u64;
-
-    /// Returns when the file stops being current.
-    fn expires(&self) -> UtcTime;
-
-    /// Refuses what the types alone do not.
-    #[doc(hidden)]
-    fn check(&self, role: &str) -> Result<(), TrustError>;
-
-    /// Returns the JSON that is signed.
-    fn to_json(&self) -> Value {
-        let mut json = serde_json::to_value(self).expect("every key of a role is a text");
-        if let Value::Object(members) = &mut json {
-            members.insert("_type".to_owned(), Self::KIND.into());
-            members.insert("spec_version".to_owned(), SPEC_VERSION.into());
-        }
-        json
-    }
-}
 
 /// The role that names the keys of all others, and of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,13 +1,42 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::canonical::{canonical, readable};
 use super::error::TrustError;
 use super::key::{KeyId, PublicKey, Signer, SignerError};
-use super::role::RoleBody;
-use crate::json;
+use crate::{UtcTime, json};
+
+/// The version of the specification that our metadata follows.
+pub const SPEC_VERSION: &str = "1.0.31";
+
+/// What a role's file says, once unwrapped from its signatures.
+pub trait RoleBody: Serialize + DeserializeOwned {
+    /// What the member `_type` says.
+    const KIND: &'static str;
+
+    /// Returns the version of the file.
+    fn version(&self) -> u64;
+
+    /// Returns when the file stops being current.
+    fn expires(&self) -> UtcTime;
+
+    /// Refuses what the types alone do not.
+    #[doc(hidden)]
+    fn check(&self, role: &str) -> Result<(), TrustError>;
+
+    /// Returns the JSON that is signed.
+    fn to_json(&self) -> Value {
+        let mut json = serde_json::to_value(self).expect("every key of a role is a text");
+        if let Value::Object(members) = &mut json {
+            members.insert("_type".to_owned(), Self::KIND.into());
+            members.insert("spec_version".to_owned(), SPEC_VERSION.into());
+        }
+        json
+    }
+}
 
 /// The keys of one role, and how many of them have to sign.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +54,7 @@ pub(crate) struct Signed {
 
 impl Signed {
     /// Returns the role's body and what is needed to verify it; nothing of it is believed yet.
-    pub(crate) fn parse<T: RoleBody + DeserializeOwned>(
+    pub(crate) fn parse<T: RoleBody>(
         role: &str,
         bytes: &[u8],
         limit: u64,

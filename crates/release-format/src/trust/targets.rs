@@ -9,8 +9,8 @@ use super::key::{KeyId, PublicKey};
 use super::meta_file::{check_digests, check_version, compare_digests, sha256};
 use super::pattern;
 use super::request::{MAX_FILE_NAME_BYTES, file_name};
-use super::role::{KeyTable, RoleBody, RoleKeys, TOP_LEVEL, add_keys, check_keys, resolve};
-use super::signed::Keys;
+use super::role::{KeyTable, RoleKeys, TOP_LEVEL, add_keys, check_keys, resolve};
+use super::signed::{Keys, RoleBody};
 use crate::UtcTime;
 
 /// A role that vouches for targets, and may delegate part of that.

@@ -4,8 +4,8 @@ use super::error::TrustError;
 use super::limits::TrustLimits;
 use super::meta_file::MetaFile;
 use super::request::{MetadataRequest, file_name};
-use super::role::{RoleBody, Root, Snapshot, Timestamp};
-use super::signed::{Keys, Signed};
+use super::role::{Root, Snapshot, Timestamp};
+use super::signed::{Keys, RoleBody, Signed};
 use super::targets::Targets;
 use crate::UtcTime;
 
