@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::error::TrustError;
 use super::limits::TrustLimits;
 use super::meta_file::MetaFile;
-use super::request::{MetadataRequest, file_name};
+use super::request::{MetadataRequest, file_name, quoted};
 use super::role::{Root, Snapshot, Timestamp};
 use super::signed::{Keys, RoleBody, Signed};
 use super::targets::Targets;
@@ -435,11 +435,11 @@ impl TrustedSet {
         file: &MetaFile,
         most_bytes: u64,
     ) -> MetadataRequest {
-        let name = file_name(role);
+        let name = quoted(role);
         let location = if self.root.body.consistent_snapshot {
-            format!("metadata/{}.{name}", file.version)
+            format!("metadata/{}.{name}.json", file.version)
         } else {
-            format!("metadata/{name}")
+            format!("metadata/{name}.json")
         };
         MetadataRequest {
             role: role.to_owned(),
