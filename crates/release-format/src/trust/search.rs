@@ -3,10 +3,12 @@ use std::collections::BTreeSet;
 use diff_core::Digest;
 
 use super::error::TrustError;
+use super::meta_file::MetaFile;
 use super::request::MetadataRequest;
-use super::targets::TargetEntry;
-use super::trusted::{TrustedSet, out_of_order};
-use crate::Verified;
+use super::signed::{Keys, Signed};
+use super::targets::{TargetEntry, Targets};
+use super::trusted::{NAMED_SNAPSHOT, Trusted, TrustedSet, exact, out_of_order};
+use crate::{UtcTime, Verified};
 
 /// Where the search for a target stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,91 @@ impl TargetFile {
 }
 
 impl TrustedSet {
+    /// Returns the targets role that the snapshot lists, unless it is trusted already and current.
+    ///
+    /// # Errors
+    /// [`TrustError::OutOfOrder`] without the snapshot that the timestamp names.
+    pub fn targets_request(&self) -> Result<Option<MetadataRequest>, TrustError> {
+        self.role_request("targets", "root")
+    }
+
+    fn role_request(
+        &self,
+        role: &str,
+        delegator: &str,
+    ) -> Result<Option<MetadataRequest>, TrustError> {
+        let listed = self.listed(role)?;
+        if self.targets(role).is_some_and(|body| self.is_current(body)) {
+            return Ok(None);
+        }
+        let limit = self.limits.targets_bytes;
+        Ok(Some(self.request(role, delegator, listed, limit)))
+    }
+
+    /// Trusts the targets role that a request asked for, whoever delegates to it.
+    ///
+    /// # Errors
+    /// [`TrustError`]; what was trusted stays. The timestamp and the snapshot have to be current.
+    pub fn update_targets(
+        &mut self,
+        request: &MetadataRequest,
+        bytes: &[u8],
+        now: UtcTime,
+    ) -> Result<(), TrustError> {
+        let (role, delegator) = (request.role.as_str(), request.delegator.as_str());
+        self.now = Some(now);
+        self.check_snapshot(role, now)?;
+        let listed = self.listed(role)?;
+        // 5.6.2: the digests and length that the snapshot gives.
+        listed.compare(role, bytes)?;
+        // 5.6.3: signatures, by the keys that the delegator names.
+        let keys = self.keys_by(delegator, role)?;
+        let (body, signed) = Signed::parse(role, bytes, self.limits.targets_bytes)?;
+        let targets: Trusted<Targets> =
+            Trusted::verified(role, delegator, body, signed, keys, bytes)?;
+        // 5.6.4: the version that the snapshot gives.
+        exact(role, listed.version, targets.body.version)?;
+        // 5.6.5: freeze.
+        targets.check_current(role, now)?;
+        self.targets.insert(role.to_owned(), targets);
+        Ok(())
+    }
+
+    /// Returns the trusted role once the keys that `delegator` names for it have signed it too: it
+    /// may have come by another way.
+    fn role_by(&self, delegator: &str, role: &str) -> Result<&Targets, TrustError> {
+        let trusted = self.targets.get(role);
+        let trusted = trusted.ok_or_else(|| out_of_order(role, "the role itself"))?;
+        let keys = self.keys_by(delegator, role)?;
+        if keys != trusted.keys {
+            trusted.signed.verify(role, delegator, &keys)?;
+        }
+        Ok(&trusted.body)
+    }
+
+    /// Returns the keys that `delegator` names for `role`.
+    fn keys_by(&self, delegator: &str, role: &str) -> Result<Keys, TrustError> {
+        if (delegator, role) == ("root", "targets") {
+            return Ok(self.root.body.keys_of(role));
+        }
+        let needed = || out_of_order(role, "its delegator");
+        let body = self.targets(delegator).ok_or_else(needed)?;
+        let delegations = body.delegations.as_ref().ok_or_else(needed)?;
+        let mut roles = delegations.roles.iter();
+        let delegated = roles.find(|delegated| delegated.name == role);
+        Ok(delegations.keys_of(delegated.ok_or_else(needed)?))
+    }
+
+    fn listed(&self, role: &str) -> Result<&MetaFile, TrustError> {
+        // One that was recalled for comparison, or that a newer timestamp has outdated, says nothing
+        // of what is current.
+        let snapshot = self.snapshot().filter(|_| self.snapshot_is_named);
+        let snapshot = snapshot.ok_or_else(|| out_of_order(role, NAMED_SNAPSHOT))?;
+        snapshot.role(role).ok_or_else(|| TrustError::Unlisted {
+            role: role.to_owned(),
+        })
+    }
+
     /// Searches for a target: depth first, in the order in which each role lists its delegations
     /// (5.6.7).
     ///
@@ -58,9 +145,13 @@ impl TrustedSet {
     /// again once that is trusted.
     ///
     /// # Errors
-    /// [`TrustError::TooManyDelegations`]; [`TrustError::Signatures`] when a role that was trusted
-    /// through one delegation is reached through another that names other keys.
+    /// [`TrustError::TooManyDelegations`]; [`TrustError::Unlisted`] for a role that the snapshot does
+    /// not list; [`TrustError::Signatures`] when a role that was trusted through one delegation is
+    /// reached through another that names other keys; [`TrustError::Expired`] when something above the
+    /// roles has expired since they were trusted.
     pub fn lookup(&self, target: &str) -> Result<Lookup, TrustError> {
+        self.listed("targets")?;
+        self.check_chain()?;
         let mut to_visit = vec![("targets".to_owned(), "root".to_owned())];
         let mut visited = BTreeSet::new();
         while let Some((role, delegator)) = to_visit.pop() {
@@ -78,16 +169,12 @@ impl TrustedSet {
             if let Some(request) = self.role_request(&role, &delegator)? {
                 return Ok(Lookup::Needs(request));
             }
-            let Some(trusted) = self.targets.get(&role) else {
-                return Err(out_of_order(&role, "the role itself"));
-            };
-            trusted
-                .signed
-                .verify(&role, &delegator, &self.keys_by(&delegator, &role)?)?;
-            if let Some(entry) = trusted.body.targets.get(target) {
+            let body = self.role_by(&delegator, &role)?;
+            if let Some(entry) = body.targets.get(target) {
                 return Ok(Lookup::Found(self.target_file(target, &role, entry)));
             }
-            let delegations = trusted.body.delegations.iter().flat_map(|all| &all.roles);
+            // 5.6.7.2: only those who may sign the path are asked, so that it matches at every hop.
+            let delegations = body.delegations.iter().flat_map(|all| &all.roles);
             let mut children = Vec::new();
             for child in delegations.filter(|child| child.may_sign(target)) {
                 children.push((child.name.clone(), role.clone()));
@@ -101,6 +188,14 @@ impl TrustedSet {
             to_visit.extend(children.into_iter().rev());
         }
         Ok(Lookup::Absent)
+    }
+
+    /// Refuses to answer from roles above which something has expired since.
+    fn check_chain(&self) -> Result<(), TrustError> {
+        match self.now {
+            Some(now) => self.check_snapshot("targets", now),
+            None => Ok(()),
+        }
     }
 
     fn target_file(&self, target: &str, role: &str, entry: &TargetEntry) -> TargetFile {

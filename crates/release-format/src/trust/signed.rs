@@ -45,6 +45,13 @@ pub(crate) struct Keys {
     pub(crate) threshold: u64,
 }
 
+impl Keys {
+    /// Returns what tells the usable keys apart, whatever they are called.
+    pub(crate) fn material(&self) -> BTreeSet<Vec<u8>> {
+        self.keys.values().filter_map(PublicKey::material).collect()
+    }
+}
+
 /// A signed file: what is signed as it stands there, unknown fields too, and the signatures.
 #[derive(Debug, Clone)]
 pub(crate) struct Signed {

@@ -13,18 +13,23 @@ use crate::UtcTime;
 /// Update Framework, section 5 of its specification, over bytes and a given time.
 ///
 /// Each method takes the bytes of one file, wherever they come from, and either trusts them or
-/// changes nothing. The order is the workflow's: roots until there is no newer one, the timestamp,
-/// the snapshot, the targets, then whatever [`TrustedSet::lookup`] asks for. No version that was
-/// trusted ever goes down, and time decides about expiry alone.
-///
-/// A set serves one update, whose time is fixed when it starts.
+/// changes nothing. The order is the workflow's: what was stored is recalled, roots until there is no
+/// newer one, the timestamp, the snapshot, the targets, then whatever [`TrustedSet::lookup`] asks
+/// for. No version that was trusted ever goes down, except that a root which revokes the keys of the
+/// timestamp or the snapshot takes back what they signed. Time decides about expiry alone: `now` is
+/// read once per update (5.1), and given to each step.
 #[derive(Debug, Clone)]
 pub struct TrustedSet {
     pub(crate) limits: TrustLimits,
     rotations: u64,
+    /// When the update began, as the last step was told.
+    pub(crate) now: Option<UtcTime>,
     pub(crate) root: Trusted<Root>,
     timestamp: Option<Trusted<Timestamp>>,
     snapshot: Option<Trusted<Snapshot>>,
+    /// Whether the snapshot is the very file that the timestamp names.
+    pub(crate) snapshot_is_named: bool,
+    /// Each is the very file that the snapshot lists.
     pub(crate) targets: BTreeMap<String, Trusted<Targets>>,
 }
 
@@ -33,6 +38,8 @@ pub struct TrustedSet {
 pub(crate) struct Trusted<T> {
     pub(crate) body: T,
     pub(crate) signed: Signed,
+    /// The keys that it was verified with.
+    pub(crate) keys: Keys,
     bytes: Vec<u8>,
 }
 
@@ -47,23 +54,22 @@ pub enum Refreshed {
 
 impl TrustedSet {
     /// Returns the set that trusts `root` alone: the file that came with the device, or the newest
-    /// one that was trusted and stored since.
+    /// one that was trusted and stored since (5.2). It may have expired; newer ones may follow.
     ///
     /// # Errors
     /// [`TrustError`] when it is no root, or has not signed itself.
     pub fn pinned(root: &[u8], limits: TrustLimits) -> Result<TrustedSet, TrustError> {
         let (body, signed): (Root, _) = Signed::parse("root", root, limits.root_bytes)?;
-        signed.verify("root", "root", &body.keys_of("root"))?;
+        let keys = body.keys_of("root");
+        let root = Trusted::verified("root", "root", body, signed, keys, root)?;
         Ok(TrustedSet {
             limits,
             rotations: 0,
-            root: Trusted {
-                body,
-                signed,
-                bytes: root.to_vec(),
-            },
+            now: None,
+            root,
             timestamp: None,
             snapshot: None,
+            snapshot_is_named: false,
             targets: BTreeMap::new(),
         })
     }
@@ -104,8 +110,10 @@ impl TrustedSet {
     /// Trusts the root that comes next.
     ///
     /// # Errors
-    /// [`TrustError`]; the trusted root stays.
+    /// [`TrustError`]; the trusted root stays. After [`TrustError::TooManyRoots`] the next update
+    /// goes on from it.
     pub fn update_root(&mut self, bytes: &[u8]) -> Result<(), TrustError> {
+        // 5.3.3: as many as Y in one update.
         if self.rotations >= self.limits.root_rotations {
             return Err(TrustError::TooManyRoots {
                 limit: self.limits.root_rotations,
@@ -114,33 +122,47 @@ impl TrustedSet {
         let (body, signed): (Root, _) = Signed::parse("root", bytes, self.limits.root_bytes)?;
         // 5.3.4: a threshold of the keys trusted so far, and one of the keys that it names itself.
         signed.verify("root", "root", &self.root.body.keys_of("root"))?;
-        signed.verify("root", "root", &body.keys_of("root"))?;
+        let keys = body.keys_of("root");
+        let root = Trusted::verified("root", "root", body, signed, keys, bytes)?;
         // 5.3.5: the very next version, so that none is passed over.
         let trusted = self.root.body.version;
-        if body.version < trusted {
-            let found = body.version;
-            return Err(TrustError::Rollback {
-                role: "root".to_owned(),
-                trusted,
-                found,
-            });
-        }
-        exact("root", trusted.saturating_add(1), body.version)?;
+        not_below("root", trusted, root.body.version)?;
+        exact("root", trusted.saturating_add(1), root.body.version)?;
+        // 5.3.6: that it has expired does not matter yet; there may be newer ones.
         // 5.3.11: whoever stole the old keys may have signed very high versions; with the keys goes
-        // what they signed.
-        let rotated = |role| self.root.body.keys_of(role) != body.keys_of(role);
-        if rotated("timestamp") || rotated("snapshot") {
+        // what they signed, of both roles since each names versions that the other has to meet.
+        if self.is_revoked_by(&root.body) {
             self.timestamp = None;
             self.snapshot = None;
+            self.snapshot_is_named = false;
         }
+        // The keys of targets may be others too.
         self.targets.clear();
-        self.root = Trusted {
-            body,
-            signed,
-            bytes: bytes.to_vec(),
-        };
+        // 5.3.7.
+        self.root = root;
         self.rotations += 1;
         Ok(())
+    }
+
+    /// Whether `root` takes a key from the timestamp or the snapshot, or asks for more signatures
+    /// than the trusted files have.
+    ///
+    /// A key that only joins revokes nothing: what was seen still holds, so nobody who has an old key
+    /// that stays can use the occasion to go back.
+    fn is_revoked_by(&self, root: &Root) -> bool {
+        let loses_a_key = |role: &str| {
+            let keys = self.root.body.keys_of(role).material();
+            !keys.is_subset(&root.keys_of(role).material())
+        };
+        let lacks_signatures = |role: &str, signed: Option<&Signed>| {
+            signed.is_some_and(|signed| signed.verify(role, "root", &root.keys_of(role)).is_err())
+        };
+        let timestamp = self.timestamp.as_ref().map(|trusted| &trusted.signed);
+        let snapshot = self.snapshot.as_ref().map(|trusted| &trusted.signed);
+        loses_a_key("timestamp")
+            || loses_a_key("snapshot")
+            || lacks_signatures("timestamp", timestamp)
+            || lacks_signatures("snapshot", snapshot)
     }
 
     /// Returns the timestamp: the one file whose name never changes (5.4.1).
@@ -163,87 +185,102 @@ impl TrustedSet {
         bytes: &[u8],
         now: UtcTime,
     ) -> Result<Refreshed, TrustError> {
-        self.check_root(now)?;
-        let timestamp = self.judge_timestamp(bytes)?;
-        // 5.4.3: the one that is trusted already is no error, and replaces nothing.
-        if let Some(trusted) = &self.timestamp
-            && trusted.body.version == timestamp.body.version
-        {
-            current("timestamp", &trusted.body, now)?;
-            return Ok(Refreshed::Same);
+        self.now = Some(now);
+        // 5.3.10: freeze, by the root that is trusted in the end.
+        self.root.check_current("root", now)?;
+        // 5.4.2: signatures.
+        let timestamp = self.signed_timestamp(bytes)?;
+        if let Some(trusted) = &self.timestamp {
+            // 5.4.3.1: it does not go back; the version that is trusted already is no error, and
+            // replaces nothing, whatever else it says.
+            not_below("timestamp", trusted.body.version, timestamp.body.version)?;
+            if trusted.body.version == timestamp.body.version {
+                trusted.check_current("timestamp", now)?;
+                return Ok(Refreshed::Same);
+            }
         }
+        // 5.4.3.2: nor does the snapshot that it names.
+        self.check_named_snapshot(&timestamp.body)?;
         // 5.4.4: freeze.
-        current("timestamp", &timestamp.body, now)?;
-        self.timestamp = Some(timestamp);
+        timestamp.check_current("timestamp", now)?;
+        self.set_timestamp(timestamp);
         Ok(Refreshed::Newer)
     }
 
     /// Trusts a timestamp that was trusted and stored before, for comparison with what comes: it may
     /// have expired since.
     ///
+    /// To be called before newer roots are trusted, so that those which revoke its keys drop it.
+    ///
     /// # Errors
-    /// [`TrustError`] when it is damaged, or signed by keys that are not trusted any more.
+    /// [`TrustError`] when it is damaged, signed by keys that are not trusted any more, or older than
+    /// what is trusted.
     pub fn recall_timestamp(&mut self, bytes: &[u8]) -> Result<(), TrustError> {
-        self.timestamp = Some(self.judge_timestamp(bytes)?);
+        let timestamp = self.signed_timestamp(bytes)?;
+        if let Some(trusted) = self.timestamp() {
+            not_below("timestamp", trusted.version, timestamp.body.version)?;
+        }
+        self.check_named_snapshot(&timestamp.body)?;
+        self.set_timestamp(timestamp);
         Ok(())
     }
 
-    fn judge_timestamp(&self, bytes: &[u8]) -> Result<Trusted<Timestamp>, TrustError> {
-        let (body, signed): (Timestamp, _) =
-            Signed::parse("timestamp", bytes, self.limits.timestamp_bytes)?;
-        // 5.4.2: signatures.
-        signed.verify("timestamp", "root", &self.root.body.keys_of("timestamp"))?;
-        // 5.4.3: neither it nor the snapshot that it names goes back.
-        if let Some(trusted) = self.timestamp() {
-            not_below("timestamp", trusted.version, body.version)?;
-            if let (Some(trusted), Some(found)) = (trusted.snapshot(), body.snapshot()) {
-                not_below("snapshot", trusted.version, found.version)?;
-            }
-        }
-        Ok(Trusted {
-            body,
-            signed,
-            bytes: bytes.to_vec(),
-        })
+    fn signed_timestamp(&self, bytes: &[u8]) -> Result<Trusted<Timestamp>, TrustError> {
+        let limit = self.limits.timestamp_bytes;
+        let (body, signed) = Signed::parse("timestamp", bytes, limit)?;
+        let keys = self.root.body.keys_of("timestamp");
+        Trusted::verified("timestamp", "root", body, signed, keys, bytes)
     }
 
-    /// Returns the snapshot that the timestamp names, unless it is trusted already.
+    fn check_named_snapshot(&self, timestamp: &Timestamp) -> Result<(), TrustError> {
+        let named = self.timestamp().and_then(Timestamp::snapshot);
+        match (named, timestamp.snapshot()) {
+            (Some(trusted), Some(found)) => not_below("snapshot", trusted.version, found.version),
+            _ => Ok(()),
+        }
+    }
+
+    fn set_timestamp(&mut self, timestamp: Trusted<Timestamp>) {
+        self.timestamp = Some(timestamp);
+        let named = self.timestamp().and_then(Timestamp::snapshot);
+        self.snapshot_is_named = match (named, &self.snapshot) {
+            (Some(named), Some(snapshot)) => snapshot.is_named_by(named, "snapshot"),
+            _ => false,
+        };
+    }
+
+    /// Returns the snapshot that the timestamp names, unless it is trusted already and current.
     ///
     /// # Errors
     /// [`TrustError::OutOfOrder`] without a timestamp.
     pub fn snapshot_request(&self) -> Result<Option<MetadataRequest>, TrustError> {
         let named = self.named_snapshot()?;
-        if self
-            .snapshot()
-            .is_some_and(|trusted| trusted.version == named.version)
-        {
+        let is_current = |trusted: &Trusted<Snapshot>| self.is_current(&trusted.body);
+        if self.snapshot_is_named && self.snapshot.as_ref().is_some_and(is_current) {
             return Ok(None);
         }
-        Ok(Some(self.request(
-            "snapshot",
-            "root",
-            named,
-            self.limits.snapshot_bytes,
-        )))
+        let limit = self.limits.snapshot_bytes;
+        Ok(Some(self.request("snapshot", "root", named, limit)))
     }
 
     /// Trusts the snapshot that the timestamp names.
     ///
     /// # Errors
-    /// [`TrustError`]; what was trusted stays.
+    /// [`TrustError`]; what was trusted stays. The timestamp has to be current.
     pub fn update_snapshot(&mut self, bytes: &[u8], now: UtcTime) -> Result<(), TrustError> {
+        self.now = Some(now);
         self.check_timestamp("snapshot", now)?;
         let named = self.named_snapshot()?;
         // 5.5.2: the digests and length that the timestamp gives.
         named.compare("snapshot", bytes)?;
-        let version = named.version;
-        let snapshot = self.judge_snapshot(bytes)?;
+        // 5.5.3: signatures.
+        let snapshot = self.signed_snapshot(bytes)?;
         // 5.5.4: the version that the timestamp gives.
-        exact("snapshot", version, snapshot.body.version)?;
+        exact("snapshot", named.version, snapshot.body.version)?;
         self.check_rollback(&snapshot.body)?;
         // 5.5.6: freeze.
-        current("snapshot", &snapshot.body, now)?;
-        self.trust_snapshot(snapshot);
+        snapshot.check_current("snapshot", now)?;
+        self.set_snapshot(snapshot, true);
         Ok(())
     }
 
@@ -251,29 +288,25 @@ impl TrustedSet {
     /// have expired since, and the timestamp may name a newer one.
     ///
     /// # Errors
-    /// [`TrustError`] when it is damaged, signed by keys that are not trusted any more, older than the
-    /// trusted one, or not the one of its version that the timestamp names.
+    /// [`TrustError`] when it is damaged, signed by keys that are not trusted any more, not the one
+    /// of its version that the timestamp names, or older than what is trusted.
     pub fn recall_snapshot(&mut self, bytes: &[u8]) -> Result<(), TrustError> {
-        let snapshot = self.judge_snapshot(bytes)?;
+        let snapshot = self.signed_snapshot(bytes)?;
         let named = self.named_snapshot()?;
-        if named.version == snapshot.body.version {
+        let is_named = named.version == snapshot.body.version;
+        if is_named {
             named.compare("snapshot", bytes)?;
         }
         self.check_rollback(&snapshot.body)?;
-        self.trust_snapshot(snapshot);
+        self.set_snapshot(snapshot, is_named);
         Ok(())
     }
 
-    fn judge_snapshot(&self, bytes: &[u8]) -> Result<Trusted<Snapshot>, TrustError> {
-        let (body, signed): (Snapshot, _) =
-            Signed::parse("snapshot", bytes, self.limits.snapshot_bytes)?;
-        // 5.5.3: signatures.
-        signed.verify("snapshot", "root", &self.root.body.keys_of("snapshot"))?;
-        Ok(Trusted {
-            body,
-            signed,
-            bytes: bytes.to_vec(),
-        })
+    fn signed_snapshot(&self, bytes: &[u8]) -> Result<Trusted<Snapshot>, TrustError> {
+        let limit = self.limits.snapshot_bytes;
+        let (body, signed) = Signed::parse("snapshot", bytes, limit)?;
+        let keys = self.root.body.keys_of("snapshot");
+        Trusted::verified("snapshot", "root", body, signed, keys, bytes)
     }
 
     /// 5.5.5: no role goes back, and none disappears. Nor does the snapshot itself go back, whatever
@@ -295,14 +328,13 @@ impl TrustedSet {
     }
 
     /// Keeps only the targets roles that the new snapshot lists as they are.
-    fn trust_snapshot(&mut self, snapshot: Trusted<Snapshot>) {
+    fn set_snapshot(&mut self, snapshot: Trusted<Snapshot>, is_named: bool) {
         self.targets.retain(|role, trusted| {
-            snapshot.body.role(role).is_some_and(|listed| {
-                listed.version == trusted.body.version
-                    && listed.compare(role, &trusted.bytes).is_ok()
-            })
+            let listed = snapshot.body.role(role);
+            listed.is_some_and(|listed| trusted.is_named_by(listed, role))
         });
         self.snapshot = Some(snapshot);
+        self.snapshot_is_named = is_named;
     }
 
     fn named_snapshot(&self) -> Result<&MetaFile, TrustError> {
@@ -310,103 +342,10 @@ impl TrustedSet {
         named.ok_or_else(|| out_of_order("snapshot", "a timestamp"))
     }
 
-    /// Returns the targets role that the snapshot lists, unless it is trusted already.
-    ///
-    /// # Errors
-    /// [`TrustError::OutOfOrder`] without the snapshot that the timestamp names.
-    pub fn targets_request(&self) -> Result<Option<MetadataRequest>, TrustError> {
-        self.role_request("targets", "root")
-    }
-
-    pub(crate) fn role_request(
-        &self,
-        role: &str,
-        delegator: &str,
-    ) -> Result<Option<MetadataRequest>, TrustError> {
-        let listed = self.listed(role)?;
-        if self
-            .targets(role)
-            .is_some_and(|trusted| trusted.version == listed.version)
-        {
-            return Ok(None);
-        }
-        Ok(Some(self.request(
-            role,
-            delegator,
-            listed,
-            self.limits.targets_bytes,
-        )))
-    }
-
-    /// Trusts the targets role that a request asked for, whoever delegates to it.
-    ///
-    /// # Errors
-    /// [`TrustError`]; what was trusted stays. The timestamp and the snapshot have to be current.
-    pub fn update_targets(
-        &mut self,
-        request: &MetadataRequest,
-        bytes: &[u8],
-        now: UtcTime,
-    ) -> Result<(), TrustError> {
-        let role = request.role.as_str();
-        self.check_snapshot(role, now)?;
-        let listed = self.listed(role)?;
-        // 5.6.2: the digests and length that the snapshot gives.
-        listed.compare(role, bytes)?;
-        let version = listed.version;
-        let (body, signed): (Targets, _) = Signed::parse(role, bytes, self.limits.targets_bytes)?;
-        // 5.6.3: signatures, by the keys that the delegator names.
-        signed.verify(
-            role,
-            &request.delegator,
-            &self.keys_by(&request.delegator, role)?,
-        )?;
-        // 5.6.4: the version that the snapshot gives.
-        exact(role, version, body.version)?;
-        // 5.6.5: freeze.
-        current(role, &body, now)?;
-        self.targets.insert(
-            role.to_owned(),
-            Trusted {
-                body,
-                signed,
-                bytes: bytes.to_vec(),
-            },
-        );
-        Ok(())
-    }
-
-    /// Returns the keys that `delegator` names for `role`.
-    pub(crate) fn keys_by(&self, delegator: &str, role: &str) -> Result<Keys, TrustError> {
-        if delegator == "root" {
-            return Ok(self.root.body.keys_of(role));
-        }
-        let needed = || out_of_order(role, "its delegator");
-        let delegations = self
-            .targets(delegator)
-            .and_then(|body| body.delegations.as_ref());
-        let delegations = delegations.ok_or_else(needed)?;
-        let delegated = delegations
-            .roles
-            .iter()
-            .find(|delegated| delegated.name == role);
-        Ok(delegations.keys_of(delegated.ok_or_else(needed)?))
-    }
-
-    fn listed(&self, role: &str) -> Result<&MetaFile, TrustError> {
-        // One that was recalled for comparison, or that a newer timestamp has outdated, says nothing
-        // of what is current.
-        let named = self.named_snapshot().map(|named| named.version);
-        let snapshot = self
-            .snapshot()
-            .filter(|snapshot| named == Ok(snapshot.version))
-            .ok_or_else(|| out_of_order(role, "the snapshot that the timestamp names"))?;
-        snapshot.role(role).ok_or_else(|| TrustError::Unlisted {
-            role: role.to_owned(),
-        })
-    }
-
     /// Returns every trusted file by the name under which a client stores it.
+    ///
+    /// A stored timestamp or snapshot that is not among them has to be deleted (5.3.11); a stored
+    /// targets role has not: it may be the one that the next snapshot lists.
     pub fn files(&self) -> impl Iterator<Item = (String, &[u8])> {
         let timestamp = self
             .timestamp
@@ -428,7 +367,7 @@ impl TrustedSet {
             .map(|(role, bytes)| (file_name(role), bytes))
     }
 
-    fn request(
+    pub(crate) fn request(
         &self,
         role: &str,
         delegator: &str,
@@ -436,6 +375,7 @@ impl TrustedSet {
         most_bytes: u64,
     ) -> MetadataRequest {
         let name = quoted(role);
+        // 5.3.12.
         let location = if self.root.body.consistent_snapshot {
             format!("metadata/{}.{name}.json", file.version)
         } else {
@@ -452,29 +392,65 @@ impl TrustedSet {
         }
     }
 
-    /// 5.3.10: the root that is trusted in the end has to be current.
-    fn check_root(&self, now: UtcTime) -> Result<(), TrustError> {
-        current("root", &self.root.body, now)
+    /// Whether `body` has not expired when the update began; nothing has before one begins.
+    pub(crate) fn is_current(&self, body: &impl RoleBody) -> bool {
+        self.now.is_none_or(|now| now < body.expires())
     }
 
     /// A timestamp that was recalled for comparison vouches for nothing once it has expired, nor does
     /// one under an expired root.
     fn check_timestamp(&self, role: &str, now: UtcTime) -> Result<(), TrustError> {
-        self.check_root(now)?;
-        let timestamp = self.timestamp();
-        current(
-            "timestamp",
-            timestamp.ok_or_else(|| out_of_order(role, "a timestamp"))?,
-            now,
-        )
+        self.root.check_current("root", now)?;
+        let timestamp = self.timestamp.as_ref();
+        let timestamp = timestamp.ok_or_else(|| out_of_order(role, "a timestamp"))?;
+        timestamp.check_current("timestamp", now)
     }
 
-    fn check_snapshot(&self, role: &str, now: UtcTime) -> Result<(), TrustError> {
+    /// Nor does a snapshot that has expired, or that is not the very one that the timestamp names.
+    pub(crate) fn check_snapshot(&self, role: &str, now: UtcTime) -> Result<(), TrustError> {
         self.check_timestamp(role, now)?;
-        match self.snapshot() {
-            Some(snapshot) => current("snapshot", snapshot, now),
-            None => Err(out_of_order(role, "a snapshot")),
+        let snapshot = self.snapshot.as_ref();
+        let snapshot = snapshot.ok_or_else(|| out_of_order(role, "a snapshot"))?;
+        if !self.snapshot_is_named {
+            return Err(out_of_order(role, NAMED_SNAPSHOT));
         }
+        snapshot.check_current("snapshot", now)
+    }
+}
+
+impl<T: RoleBody> Trusted<T> {
+    pub(crate) fn verified(
+        role: &str,
+        delegator: &str,
+        body: T,
+        signed: Signed,
+        keys: Keys,
+        bytes: &[u8],
+    ) -> Result<Trusted<T>, TrustError> {
+        signed.verify(role, delegator, &keys)?;
+        Ok(Trusted {
+            body,
+            signed,
+            keys,
+            bytes: bytes.to_vec(),
+        })
+    }
+
+    /// Whether this is the very file of which `named` speaks.
+    fn is_named_by(&self, named: &MetaFile, role: &str) -> bool {
+        named.version == self.body.version() && named.compare(role, &self.bytes).is_ok()
+    }
+
+    pub(crate) fn check_current(&self, role: &str, now: UtcTime) -> Result<(), TrustError> {
+        let expires = self.body.expires();
+        if now < expires {
+            return Ok(());
+        }
+        Err(TrustError::Expired {
+            role: role.to_owned(),
+            expires,
+            now,
+        })
     }
 }
 
@@ -485,7 +461,7 @@ pub(crate) fn out_of_order(role: &str, needed: &'static str) -> TrustError {
     }
 }
 
-fn exact(role: &str, expected: u64, found: u64) -> Result<(), TrustError> {
+pub(crate) fn exact(role: &str, expected: u64, found: u64) -> Result<(), TrustError> {
     if expected == found {
         return Ok(());
     }
@@ -507,14 +483,4 @@ fn not_below(role: &str, trusted: u64, found: u64) -> Result<(), TrustError> {
     })
 }
 
-fn current(role: &str, body: &impl RoleBody, now: UtcTime) -> Result<(), TrustError> {
-    let expires = body.expires();
-    if now < expires {
-        return Ok(());
-    }
-    Err(TrustError::Expired {
-        role: role.to_owned(),
-        expires,
-        now,
-    })
-}
+pub(crate) const NAMED_SNAPSHOT: &str = "the snapshot that the timestamp names";

@@ -277,13 +277,24 @@ fn role_is_asked_for_by_those_alone_who_delegate_to_it() {
     for (delegator, expected) in [
         ("other", out_of_order("acme", "its delegator")),
         ("acme", out_of_order("acme", "its delegator")),
-        ("root", unsigned("acme", "root", 0, u64::MAX)),
+        ("root", out_of_order("acme", "its delegator")),
     ] {
         request.delegator = delegator.to_owned();
         assert_eq!(set.update_targets(&request, &file, now()), Err(expected));
     }
     request.delegator = "targets".to_owned();
     assert_eq!(set.update_targets(&request, &file, now()), Ok(()));
+}
+
+#[test]
+fn root_delegates_to_no_other_targets_role_however_the_snapshot_lists_it() {
+    let mut repository = Repository::new();
+    repository.add_role("snapshot", &[SNAPSHOT]);
+    let mut set = repository.with_snapshot();
+    let mut request = set.targets_request().unwrap().unwrap();
+    request.role = "snapshot".to_owned();
+    let refused = set.update_targets(&request, &repository.role_file("snapshot"), now());
+    assert_eq!(refused, Err(out_of_order("snapshot", "its delegator")));
 }
 
 #[test]

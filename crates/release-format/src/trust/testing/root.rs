@@ -120,6 +120,49 @@ fn rotated_timestamp_or_snapshot_keys_take_what_they_signed_with_them() {
 }
 
 #[test]
+fn key_that_joins_revokes_nothing() {
+    let mut repository = Repository::new();
+    (repository.timestamp_version, repository.snapshot_version) = (5, 5);
+    let mut set = repository.refreshed();
+    let mut next = root(
+        2,
+        [
+            ("root", &[ROOT]),
+            ("timestamp", &[TIMESTAMP, 12]),
+            ("snapshot", &[SNAPSHOT, 13]),
+            ("targets", &[TARGETS]),
+        ],
+    );
+    for role in ["timestamp", "snapshot"] {
+        next.roles.get_mut(role).unwrap().threshold = 1;
+    }
+    set.update_root(&signed(&next, &[ROOT])).unwrap();
+    repository.timestamp_version = 4;
+    let refused = set.update_timestamp(&repository.timestamp_file(), now());
+    assert_eq!(refused, Err(rollback("timestamp", 5, 4)));
+}
+
+#[test]
+fn what_has_too_few_signatures_for_the_new_root_is_dropped() {
+    for (timestamp, snapshot) in [(2, 1), (1, 2)] {
+        let mut set = Repository::new().refreshed();
+        let mut next = root(
+            2,
+            [
+                ("root", &[ROOT]),
+                ("timestamp", &[TIMESTAMP, 12]),
+                ("snapshot", &[SNAPSHOT, 13]),
+                ("targets", &[TARGETS]),
+            ],
+        );
+        next.roles.get_mut("timestamp").unwrap().threshold = timestamp;
+        next.roles.get_mut("snapshot").unwrap().threshold = snapshot;
+        set.update_root(&signed(&next, &[ROOT])).unwrap();
+        assert_eq!((set.timestamp(), set.snapshot()), (None, None));
+    }
+}
+
+#[test]
 fn fleet_recovers_from_versions_that_a_thief_has_driven_up() {
     let mut stolen = Repository::new();
     (stolen.timestamp_version, stolen.snapshot_version) = (1 << 50, 1 << 50);

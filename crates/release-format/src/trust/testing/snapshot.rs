@@ -223,6 +223,24 @@ fn recalled_snapshot_stops_a_rollback_of_what_it_lists() {
 }
 
 #[test]
+fn snapshot_of_the_named_version_and_of_other_bytes_is_asked_for_anew() {
+    let mut repository = Repository::new();
+    let mut set = repository.refreshed();
+    let mut another = repository.snapshot();
+    another.expires = afterwards();
+    let another = signed(&another, &[SNAPSHOT]);
+    repository.timestamp_version = 2;
+    let timestamp = signed(&repository.timestamp_of(&another), &[TIMESTAMP]);
+    set.update_timestamp(&timestamp, now()).unwrap();
+    let stale = out_of_order("targets", "the snapshot that the timestamp names");
+    assert_eq!(set.lookup("a"), Err(stale));
+    let request = set.snapshot_request().unwrap().unwrap();
+    assert_eq!(request.version, 1);
+    set.update_snapshot(&another, now()).unwrap();
+    assert_eq!(set.lookup("a"), Ok(Lookup::Absent));
+}
+
+#[test]
 fn snapshot_waits_for_a_timestamp() {
     let repository = Repository::new();
     let file = repository.snapshot_file();

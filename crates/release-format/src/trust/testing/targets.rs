@@ -1,4 +1,5 @@
 use super::super::request::MetadataRequest;
+use super::super::trusted::Refreshed;
 use super::*;
 
 /// Returns a set whose snapshot lists this file as `targets`, whatever that is, and its request.
@@ -123,6 +124,33 @@ fn snapshot_keeps_only_the_roles_that_it_lists_as_they_are() {
         .find(&mut set, "other/biology/catalogue")
         .unwrap();
     assert_eq!(asked, ["other"]);
+}
+
+#[test]
+fn set_that_outlives_its_time_answers_nothing() {
+    let mut repository = Repository::of_two_tenants();
+    let soon = now().plus_days(2);
+    repository.role("acme").expires = soon;
+    let mut set = repository.refreshed();
+    let path = "acme/biology/catalogue";
+    repository.find(&mut set, path).unwrap();
+
+    // A role that has expired meanwhile is asked for anew, and refused if there is no newer one.
+    let timestamp = repository.timestamp_file();
+    assert_eq!(set.update_timestamp(&timestamp, soon), Ok(Refreshed::Same));
+    let Ok(Lookup::Needs(request)) = set.lookup(path) else {
+        panic!("the tenant's role is needed");
+    };
+    assert_eq!(request.file_name(), "acme.json");
+    let refused = set.update_targets(&request, &repository.role_file("acme"), soon);
+    assert!(matches!(refused, Err(TrustError::Expired { role, .. }) if role == "acme"));
+
+    // Nothing is believed below a timestamp that has.
+    let refused = set.update_timestamp(&timestamp, afterwards());
+    assert_eq!(refused, Err(expired("root", afterwards())));
+    assert_eq!(set.lookup(path), Err(expired("root", afterwards())));
+    assert!(set.snapshot_request().unwrap().is_some());
+    assert!(set.targets_request().unwrap().is_some());
 }
 
 #[test]

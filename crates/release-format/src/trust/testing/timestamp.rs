@@ -31,6 +31,18 @@ fn another_timestamp_of_the_trusted_version_replaces_nothing() {
 }
 
 #[test]
+fn timestamp_of_the_trusted_version_is_no_rollback_whatever_it_names() {
+    let mut repository = Repository::new();
+    repository.snapshot_version = 7;
+    let mut set = repository.with_timestamp();
+    repository.snapshot_version = 6;
+    let updated = set.update_timestamp(&repository.timestamp_file(), now());
+    assert_eq!(updated, Ok(Refreshed::Same));
+    let named = set.timestamp().and_then(Timestamp::snapshot);
+    assert_eq!(named.map(|named| named.version), Some(7));
+}
+
+#[test]
 fn snapshot_that_a_newer_timestamp_names_does_not_go_back() {
     let mut repository = Repository::new();
     repository.snapshot_version = 3;
