@@ -6,3 +6,4 @@ pub mod course;
 pub mod disk;
 pub mod forged_delta;
 pub mod forger;
+pub mod server;

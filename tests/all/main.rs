@@ -1,0 +1,9 @@
+//! Satchel's claims across crates, one module a kind of claim.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod transport;
