@@ -204,7 +204,14 @@ fn write_stats(out: &mut dyn Write, stats: &DeltaStats) -> io::Result<()> {
         String::new(),
     ]);
     writeln!(out)?;
-    table.write(out)
+    table.write(out)?;
+    if stats.files.iter().any(|file| file.group_files > 1) {
+        writeln!(
+            out,
+            "\nFiles that are coded together have shares of that by their lengths."
+        )?;
+    }
+    Ok(())
 }
 
 #[derive(Serialize)]

@@ -177,7 +177,7 @@ const PREFACE: &str = "\
 
 `satchel VERB ...` prints data on stdout, messages and progress on stderr. With `--json` every verb \
 prints one object (one a line for streams) with `\"schema\": 1`; a failure is an object too, \
-`{\"schema\": 1, \"error\": {\"code\", \"message\", \"remedy\"}}`, and the exit code says its kind. Colours \
+`{\"schema\": 1, \"error\": {\"code\", \"message\", \"remedy\"}}`, and the exit code says its kind ([all keys](json.md)). Colours \
 follow `NO_COLOR`. Verbs, flags, codes and keys are stable: scripts may rely on them, and new ones may \
 join.
 
