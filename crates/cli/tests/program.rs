@@ -276,6 +276,51 @@ fn repositories_are_listed_shown_and_audited() {
 }
 
 #[test]
+fn the_same_folder_keys_and_time_give_the_same_repository() {
+    let rig = Rig::new();
+    rig.course("course", "first");
+    for repo in ["one", "other"] {
+        for line in [
+            format!("init {repo} --keys keys"),
+            format!("publish {repo} course --pack acme/biology --release 1.0 --keys keys"),
+        ] {
+            let mut command = rig.command(&line);
+            let status = command
+                .env("SOURCE_DATE_EPOCH", "1790000000")
+                .output()
+                .unwrap()
+                .status;
+            assert!(status.success(), "{line}");
+        }
+    }
+    let timestamp = |repo: &str| fs::read(rig.path(repo).join("metadata/timestamp.json")).unwrap();
+    assert_eq!(timestamp("one"), timestamp("other"));
+}
+
+#[test]
+fn encrypted_keys_sign_with_their_passphrase_alone() {
+    let rig = Rig::new();
+    rig.course("course", "first");
+    let with_passphrase = |line: &str| {
+        let mut command = rig.command(line);
+        command
+            .env("SATCHEL_PASSPHRASE", "correct horse")
+            .output()
+            .unwrap()
+            .status
+            .success()
+    };
+    assert!(with_passphrase("init repo"));
+    let publish = "publish repo course --pack acme/biology --release 1.0";
+    let locked = rig.run(&format!("{publish} --json"));
+    assert_eq!(
+        (locked.exit, locked.error_code().as_str()),
+        (1, "key-locked")
+    );
+    assert!(with_passphrase(publish));
+}
+
+#[test]
 fn lint_names_what_cannot_be_installed_everywhere() {
     let rig = Rig::new();
     rig.course("course", "first");
@@ -364,6 +409,16 @@ fn second_updater_is_exit_6() {
     assert_eq!((ran.exit, ran.error_code().as_str()), (6, "busy"));
     lock.unlock().unwrap();
     rig.done("update library");
+}
+
+#[test]
+fn trial_whose_files_are_gone_is_exit_7_and_the_release_before_is_active() {
+    let rig = Rig::outdated();
+    rig.done("update library");
+    remove_tree(&rig.active());
+    let ran = rig.run("confirm library acme/biology --json");
+    assert_eq!((ran.exit, ran.error_code().as_str()), (7, "trial-failed"));
+    assert_same_tree(&rig.active(), &rig.path("course-1.0"));
 }
 
 #[test]
@@ -463,6 +518,19 @@ fn the_demo_proves_its_claims_and_leaves_nothing() {
         story["seconds"]
     );
     assert_eq!(fs::read_dir(rig.place.path()).unwrap().count(), 0);
+}
+
+/// Removes a folder that may be read-only, and so may be what lies in it.
+fn remove_tree(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        make_writable(&path);
+        if path.is_dir() {
+            remove_tree(&path);
+        }
+    }
+    make_writable(folder);
+    fs::remove_dir_all(folder).unwrap();
 }
 
 fn flip(path: &Path) {

@@ -62,6 +62,7 @@ fn make_writable(path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
+#[allow(clippy::permissions_set_readonly_false)] // Windows has no others to let in.
 fn make_writable(path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
     let mut permissions = metadata.permissions();
     permissions.set_readonly(false);
