@@ -154,6 +154,10 @@ impl<'a> Fetcher<'a> {
         let location = content.location();
         let mut received = self.begun(content, path)?;
         let resumed = received > 0;
+        if content.length == 0 {
+            // Nothing will arrive for it, and it is looked at all the same.
+            self.disk.append(path)?;
+        }
         let mut fruitless = 0;
         while received < content.length {
             self.cancel.check()?;
