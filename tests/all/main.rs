@@ -6,4 +6,5 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod hostile;
 mod transport;

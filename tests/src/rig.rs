@@ -7,3 +7,4 @@ pub mod disk;
 pub mod forged_delta;
 pub mod forger;
 pub mod server;
+pub mod world;
