@@ -6,5 +6,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod crash;
+mod faults;
 mod hostile;
 mod transport;
