@@ -143,6 +143,29 @@ fn key_that_joins_revokes_nothing() {
 }
 
 #[test]
+fn revoked_key_takes_the_trusted_files_with_it_though_others_have_signed_them() {
+    for (role, seed) in [("timestamp", TIMESTAMP), ("snapshot", SNAPSHOT)] {
+        let mut repository = Repository::new();
+        let mut with = |seeds: &[u8], version| {
+            let of_role = Root::first(expires(), &[(role, &keys(seeds), 1)]);
+            repository.root.version = version;
+            repository.root.keys.extend(of_role.keys);
+            repository.root.roles.extend(of_role.roles);
+            repository.root_file()
+        };
+        let two_keys = with(&[seed, 12], 1);
+        let one_key = with(&[seed], 2);
+        let mut set = TrustedSet::pinned(&two_keys, TrustLimits::standard()).unwrap();
+        set.update_timestamp(&repository.timestamp_file(), now())
+            .unwrap();
+        set.update_snapshot(&repository.snapshot_file(), now())
+            .unwrap();
+        set.update_root(&one_key).unwrap();
+        assert_eq!((set.timestamp(), set.snapshot()), (None, None));
+    }
+}
+
+#[test]
 fn what_has_too_few_signatures_for_the_new_root_is_dropped() {
     for (timestamp, snapshot) in [(2, 1), (1, 2)] {
         let mut set = Repository::new().refreshed();
