@@ -142,7 +142,11 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
         return "0 %".to_owned();
     }
     // Shown with one digit, so the rounding of a float cannot be seen.
-    format!("{:.1} %", 100.0 * part as f64 / whole as f64)
+    let percent = 100.0 * part as f64 / whole as f64;
+    if part > 0 && percent < 0.1 {
+        return "< 0.1 %".to_owned();
+    }
+    format!("{percent:.1} %")
 }
 
 #[derive(Serialize)]
@@ -243,6 +247,7 @@ mod tests {
 
     #[test]
     fn shares_and_counts_read_well() {
+        assert_eq!(percent(1, 9_999), "< 0.1 %");
         assert_eq!(
             (percent(1, 3), percent(0, 0)),
             ("33.3 %".to_owned(), "0 %".to_owned())
