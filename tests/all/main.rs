@@ -8,5 +8,7 @@
 
 mod crash;
 mod faults;
+mod flaky;
 mod hostile;
+mod lifecycle;
 mod transport;
