@@ -197,8 +197,7 @@ fn content_with_one_wrong_bit_is_dropped_and_fetched_anew() {
 #[test]
 fn a_partial_that_has_rotted_is_dropped_and_fetched_anew_within_one_update() {
     let line = Line::new();
-    line.server
-        .misbehave(CONTENT, Misbehaviour::Stall { at: 5_000 });
+    line.stalls_for_good_at(5_000);
     line.update(&line.updating).unwrap_err();
     let downloads = satchel_tests::rig::world::files_below(&line.updating.layout().downloads());
     let mut bytes = std::fs::read(&downloads[0]).unwrap();
