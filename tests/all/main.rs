@@ -7,8 +7,10 @@
 )]
 
 mod crash;
+mod embedding;
 mod faults;
 mod flaky;
+mod full_disk;
 mod hostile;
 mod lifecycle;
 mod transport;

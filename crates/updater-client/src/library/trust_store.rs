@@ -163,11 +163,10 @@ impl<'a> TrustStore<'a> {
     /// # Errors
     /// [`DiskError`] when there is something that cannot be read.
     pub fn stored(&self, request: &MetadataRequest) -> Result<Option<Vec<u8>>, DiskError> {
-        let name = request.location.rsplit('/').next().unwrap_or_default();
-        let versioned = format!("{}.", request.version);
-        let name = name.strip_prefix(&versioned).unwrap_or(name);
-        self.disk
-            .read(&self.place(name), request.limit.saturating_add(1))
+        self.disk.read(
+            &self.place(&request.file_name()),
+            request.limit.saturating_add(1),
+        )
     }
 
     /// Stores what the set trusts and the disk does not have yet, each file durably; drops a
