@@ -1,30 +1,21 @@
 mod members;
 mod memory;
 mod old_files;
+mod sink;
 
-use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use crate::delta::{Delta, Frame, Group, Origin, Plan, PlannedFile};
+use crate::delta::{Delta, Frame, Group, Origin, Plan};
 use crate::error::DeltaError;
 use crate::method::{EncodedFrame, codec};
 use crate::{CancelToken, Cancelled, Digest, Entry, Limits, Listing, Progress, Silent, Tree};
 
-use members::Members;
+use members::{Members, Target};
 use memory::Memory;
 use old_files::OldFiles;
-
-/// Takes the files that applying a delta makes.
-pub trait Sink: Sync {
-    /// Returns a writer for the built file with this index in the plan; it gets exactly as many bytes
-    /// as the file has, then a flush, and is dropped. Called from several threads.
-    ///
-    /// # Errors
-    /// Whatever making the file fails with; applying then ends with [`DeltaError::Output`].
-    fn create(&self, index: usize, file: &PlannedFile) -> io::Result<Box<dyn Write + Send>>;
-}
+pub use sink::Sink;
 
 /// Turns an old tree and a delta into the built files of the new tree, in bounded memory.
 ///
@@ -192,7 +183,10 @@ impl<'a> Applier<'a> {
             let digest = digest.ok_or_else(|| {
                 DeltaError::malformed("plan", 0, format!("nothing makes {}", file.path))
             })?;
-            if let Some(expected) = self.expected_digest(index)
+            let expected = self
+                .expected
+                .and_then(|listing| listing.entries().get(index));
+            if let Some(expected) = expected.map(|entry| entry.digest)
                 && digest != expected
             {
                 return Err(DeltaError::WrongDigest {
@@ -208,11 +202,6 @@ impl<'a> Applier<'a> {
             });
         }
         Ok(Listing::new(entries, &self.limits)?)
-    }
-
-    fn expected_digest(&self, index: usize) -> Option<Digest> {
-        let entry = self.expected?.entries().get(index);
-        entry.map(|entry| entry.digest)
     }
 }
 
@@ -274,11 +263,20 @@ impl Run<'_, '_> {
         let needed = needed.unwrap_or(0);
         DeltaError::check_limit("memory of a frame", needed, limits.max_memory_bytes)?;
         let _share = self.memory.take(needed);
-        let mut members = Members::new(self.applier, self.sink, &group.members);
+        let mut members = Members::new(self.target(), &group.members);
         for frame in &group.frames {
             self.frame(frame, &mut members)?;
         }
         members.finish()
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target {
+            files: self.applier.plan.files(),
+            expected: self.applier.expected,
+            progress: self.applier.progress,
+            sink: self.sink,
+        }
     }
 
     fn frame(&self, frame: &Frame, members: &mut Members<'_>) -> Result<(), DeltaError> {

@@ -1,5 +1,6 @@
 mod frames;
 mod plan;
+mod planned;
 mod records;
 
 use std::fmt;
@@ -10,8 +11,9 @@ use crate::method::{EncodeError, EncodedFrame, Level, Method, codec};
 use crate::wire::Reader;
 use crate::{Digest, Limits, Listing};
 
-pub(crate) use plan::{Frame, Group, Span};
-pub use plan::{Origin, Plan, PlannedFile};
+pub use plan::Plan;
+pub(crate) use planned::{Frame, Group, Span};
+pub use planned::{Origin, PlannedFile};
 
 /// A delta whose header, plan and trailer were read and found within limits.
 ///

@@ -1,18 +1,28 @@
 use std::io::{self, Write};
 use std::slice;
 
-use super::{Applier, Sink};
+use super::sink::Sink;
 use crate::delta::PlannedFile;
 use crate::error::DeltaError;
-use crate::{Digest, DigestWriter};
+use crate::{Digest, DigestWriter, Listing, Progress};
 
 /// Cuts what the frames of a group give into its members, and digests each while it is written.
 pub(super) struct Members<'r> {
-    applier: &'r Applier<'r>,
-    sink: &'r dyn Sink,
+    target: Target<'r>,
     waiting: slice::Iter<'r, usize>,
     current: Option<Open<'r>>,
     digests: Vec<(usize, Digest)>,
+}
+
+/// Where the members of all groups go.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'r> {
+    /// The files of the plan.
+    pub(super) files: &'r [PlannedFile],
+    /// The listing that their digests are compared with as soon as they are known.
+    pub(super) expected: Option<&'r Listing>,
+    pub(super) progress: &'r dyn Progress,
+    pub(super) sink: &'r dyn Sink,
 }
 
 struct Open<'r> {
@@ -23,15 +33,10 @@ struct Open<'r> {
 }
 
 impl<'r> Members<'r> {
-    /// Returns a writer of the files with these indices in the applier's plan.
-    pub(super) fn new(
-        applier: &'r Applier<'r>,
-        sink: &'r dyn Sink,
-        members: &'r [usize],
-    ) -> Members<'r> {
+    /// Returns a writer of the files with these indices in the plan.
+    pub(super) fn new(target: Target<'r>, members: &'r [usize]) -> Members<'r> {
         Members {
-            applier,
-            sink,
+            target,
             waiting: members.iter(),
             current: None,
             digests: Vec::with_capacity(members.len()),
@@ -51,7 +56,7 @@ impl<'r> Members<'r> {
             let written = open.writer.write_all(piece);
             written.map_err(|source| open.failed(source))?;
             open.left -= count as u64;
-            self.applier.progress.advanced(count as u64);
+            self.target.progress.advanced(count as u64);
             self.current = Some(open);
             bytes = rest;
         }
@@ -78,12 +83,12 @@ impl<'r> Members<'r> {
             let Some(index) = self.waiting.next() else {
                 return Ok(None);
             };
-            let file = self.applier.plan.files().get(*index);
+            let file = self.target.files.get(*index);
             let Some(file) = file else {
                 let told = format!("a group makes file {index}, which the plan does not have");
                 return Err(DeltaError::malformed("group", 0, told));
             };
-            let created = self.sink.create(*index, file);
+            let created = self.target.sink.create(*index, file);
             let created = created.map_err(|source| DeltaError::Output {
                 path: file.path.clone(),
                 source,
@@ -101,7 +106,11 @@ impl<'r> Members<'r> {
         let flushed = open.writer.flush();
         flushed.map_err(|source| open.failed(source))?;
         let found = open.writer.digest();
-        match self.applier.expected_digest(open.index) {
+        let expected = self
+            .target
+            .expected
+            .and_then(|listing| listing.entries().get(open.index));
+        match expected.map(|entry| entry.digest) {
             Some(expected) if expected != found => Err(DeltaError::WrongDigest {
                 path: open.file.path.clone(),
                 expected,

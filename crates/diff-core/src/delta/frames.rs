@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use super::plan::{Frame, Group, Origin, PlannedFile, Span};
+use super::planned::{Frame, Group, Origin, PlannedFile, Span};
 use crate::error::DeltaError;
 use crate::method::Method;
 use crate::wire::{Reader, put_signed, put_varint};

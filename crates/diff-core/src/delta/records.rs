@@ -1,6 +1,6 @@
 use std::cmp::Ordering;
 
-use super::plan::{Origin, PlannedFile};
+use super::planned::{Origin, PlannedFile};
 use crate::error::DeltaError;
 use crate::wire::{Reader, from_zigzag, put_varint, to_zigzag};
 use crate::{ContentPath, Limits, Listing, ListingError, find_collisions};
