@@ -2,19 +2,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use diff_core::Limits;
-use release_format::{ChannelName, TrustLimits};
+use release_format::ChannelName;
 
+use crate::UpdateError;
 use crate::clock::{Clock, SystemClock};
 use crate::event::{Observer, Unobserved};
 use crate::library::disk::{Disk, RealDisk};
 use crate::library::identity::LibraryRecord;
-use crate::library::layout::LibraryLayout;
-use crate::library::lock::LibraryLock;
-use crate::library::trust_store::TrustStore;
 use crate::transport::{FolderTransport, Transport, TransportError};
-use crate::{UpdateError, Updater};
 
-/// Builds an [`Updater`]: the library is required, everything else has a default.
+/// Builds an [`Updater`](crate::Updater): the library is required, everything else has a default.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), updater_client::UpdateError> {
@@ -81,43 +78,6 @@ impl UpdaterBuilder {
         self
     }
 
-    /// Returns the updater.
-    ///
-    /// # Errors
-    /// [`UpdateError`] when the folder is no library, or one of a newer Satchel.
-    pub fn build(self) -> Result<Updater, UpdateError> {
-        let layout = LibraryLayout::new(&self.library);
-        let record = LibraryRecord::load(&*self.disk, &layout)?;
-        Ok(Updater::new(layout, record, self))
-    }
-
-    /// Makes the folder a library: of a device of its own, which trusts `root` and fetches from
-    /// `repositories`, URLs or folders.
-    ///
-    /// # Errors
-    /// [`UpdateError::AlreadyALibrary`]; [`UpdateError::Trust`] when `root` is no root that has
-    /// signed itself.
-    pub fn enroll(self, root: &[u8], repositories: Vec<String>) -> Result<Updater, UpdateError> {
-        let layout = LibraryLayout::new(&self.library);
-        let disk = &*self.disk;
-        layout.create(disk)?;
-        let _lock = LibraryLock::acquire(disk, &layout)?;
-        match LibraryRecord::load(disk, &layout) {
-            Err(UpdateError::NotALibrary { .. }) => {}
-            Ok(_) => {
-                return Err(UpdateError::AlreadyALibrary {
-                    at: layout.root().to_owned(),
-                });
-            }
-            Err(failed) => return Err(failed),
-        }
-        TrustStore::new(disk, &layout, TrustLimits::standard()).pin(root)?;
-        // Last: the folder is a library once it has its record, and what an enrolment that was cut
-        // off left is written over by the next.
-        LibraryRecord::enroll(repositories)?.store(disk, &layout)?;
-        self.build()
-    }
-
     /// Returns the mirror to fetch from: the one given here, else the first address of the library.
     pub(crate) fn transport(
         &self,
@@ -155,16 +115,4 @@ pub fn transport_to(address: &str) -> Result<Arc<dyn Transport>, UpdateError> {
         Some(_) => Err(unreachable("expected http://, https:// or a folder").into()),
         None => Ok(Arc::new(FolderTransport::new(address))),
     }
-}
-
-/// Makes the folder `library` a library that trusts `root` and fetches from `repositories`.
-///
-/// # Errors
-/// As [`UpdaterBuilder::enroll`].
-pub fn enroll(
-    library: impl Into<PathBuf>,
-    root: &[u8],
-    repositories: Vec<String>,
-) -> Result<Updater, UpdateError> {
-    Updater::builder(library).enroll(root, repositories)
 }

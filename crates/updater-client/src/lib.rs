@@ -60,7 +60,7 @@ pub mod transport;
 mod updater;
 
 pub use clock::{Clock, SystemClock};
-pub use config::{UpdaterBuilder, enroll, transport_to};
+pub use config::{UpdaterBuilder, transport_to};
 pub use diff_core::CancelToken;
 pub use error::{ErrorKind, UpdateError};
 pub use event::{Event, Observer, Unobserved};
@@ -72,4 +72,6 @@ pub use step::verify::{Damage, Fault, VerifyReport};
 pub use transport::{Body, FolderTransport, Transport, TransportError};
 #[cfg(feature = "http")]
 pub use transport::{HttpTransport, HttpTransportBuilder};
-pub use updater::{Check, OpenRelease, Outcome, Status, Trial, UpdateOptions, Updated, Updater};
+pub use updater::{
+    Check, OpenRelease, Outcome, Status, Trial, UpdateOptions, Updated, Updater, enroll,
+};

@@ -1,3 +1,4 @@
+mod enrolment;
 mod trial;
 mod update;
 
@@ -15,6 +16,7 @@ use crate::library::layout::LibraryLayout;
 use crate::library::state::{InstalledRelease, StateRecord, StateStore};
 use crate::step::verify::{self, VerifyReport};
 
+pub use enrolment::enroll;
 pub use trial::{OpenRelease, Trial};
 pub use update::{Check, Outcome, UpdateOptions, Updated};
 
