@@ -12,5 +12,6 @@ mod faults;
 mod flaky;
 mod full_disk;
 mod hostile;
+mod layering;
 mod lifecycle;
 mod transport;
