@@ -90,6 +90,16 @@ fn unchanged_and_renamed_files_share_their_bytes_with_the_release_before_and_are
 }
 
 #[test]
+fn a_confirmation_that_is_repeated_is_no_failure_and_one_of_nothing_is() {
+    let (world, device) = World::with_an_update();
+    let updater = device.updater();
+    updater.confirm(world.pack()).unwrap();
+    device.assert_has(&first_course());
+    let stranger = world.device().updater().confirm(world.pack());
+    assert!(matches!(stranger, Err(UpdateError::NotInstalled { .. })));
+}
+
+#[test]
 fn a_device_far_behind_takes_the_whole_release() {
     let world = World::new();
     let device = world.device();

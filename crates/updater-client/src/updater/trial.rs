@@ -108,14 +108,21 @@ impl Updater {
 
     /// Ends the trial of `pack`: the course opens well, and the release stays.
     ///
+    /// A release that is confirmed already stays so: a host that was cut off before it heard the
+    /// answer asks again.
+    ///
     /// # Errors
-    /// As [`Trial::confirm`]; [`UpdateError::Transition`] when nothing is on trial.
+    /// As [`Trial::confirm`]; [`UpdateError::NotInstalled`].
     pub fn confirm(&self, pack: &PackName) -> Result<(), UpdateError> {
         let store = self.store(pack);
         let record = store.load()?.record;
-        if let (Some(active), Some(_)) = (record.active(), record.trial())
-            && !self.is_present(pack, active)?
-        {
+        let Some(active) = record.active() else {
+            return Err(UpdateError::NotInstalled { pack: pack.clone() });
+        };
+        if record.trial().is_none() {
+            return Ok(());
+        }
+        if !self.is_present(pack, active)? {
             self.tell(store.change(|record| record.fail(FILES_ARE_GONE))?);
             return Err(UpdateError::TrialFailed {
                 pack: pack.clone(),
@@ -132,7 +139,7 @@ impl Updater {
     /// Returns what is active from now on. The release is refused until a newer one comes.
     ///
     /// # Errors
-    /// [`UpdateError::Transition`] when nothing is on trial.
+    /// [`UpdateError::NoTrial`] when nothing is on trial.
     pub fn fail(
         &self,
         pack: &PackName,
@@ -145,7 +152,7 @@ impl Updater {
     /// Makes the fallback of `pack` active again; needs no network and next to no space.
     ///
     /// # Errors
-    /// [`UpdateError::Transition`] when there is nothing to go back to.
+    /// [`UpdateError::NoFallback`] when there is nothing to go back to.
     pub fn revert(
         &self,
         pack: &PackName,
