@@ -17,7 +17,13 @@ const CRATES: &[(&str, &[&str])] = &[
     ("publisher", &["diff-core", "release-format"]),
     (
         "satchel",
-        &["diff-core", "publisher", "release-format", "updater-client"],
+        &[
+            "diff-core",
+            "publisher",
+            "release-format",
+            "satchel-tests",
+            "updater-client",
+        ],
     ),
     (
         "satchel-tests",

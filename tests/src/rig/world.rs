@@ -28,8 +28,13 @@ pub struct World {
 impl World {
     /// Makes a repository without releases.
     pub fn new() -> World {
+        World::at(UtcTime::parse(FIRST_DAY).unwrap())
+    }
+
+    /// Makes a repository without releases at a time of the test's own: a program knows the system's
+    /// clock alone.
+    pub fn at(now: UtcTime) -> World {
         let folder = temporary_folder();
-        let now = UtcTime::parse(FIRST_DAY).unwrap();
         let keys = KeyStore::folder(folder.path().join("keys"));
         let made = Repository::init(folder.path().join("repository"), &keys, now).unwrap();
         World {
