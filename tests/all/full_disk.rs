@@ -35,6 +35,14 @@ impl Drop for SmallDisk {
     }
 }
 
+/// Says so past the capture of the test runner, so that it is seen.
+fn skip() {
+    let _ = writeln!(
+        std::io::stderr(),
+        "\nskipped: this user may not mount a file system of memory"
+    );
+}
+
 /// Fills the disk below `folder` to its last byte.
 fn fill(folder: &Path) {
     let mut ballast = File::create(folder.join("ballast")).unwrap();
@@ -48,8 +56,7 @@ fn full_disk_loses_nothing(moment: fn(&Event) -> bool) {
     let world = World::new();
     let place = world.folder().join("small");
     let Some(disk) = SmallDisk::mount(place.clone(), 64 << 20) else {
-        eprintln!("skipped: this user may not mount a file system of memory");
-        return;
+        return skip();
     };
     world.publish("1.0", &first_course());
     let device = world.device_at(disk.mounted.join("library"));
@@ -104,8 +111,7 @@ fn disk_that_fills_up_before_activating_loses_nothing() {
 fn disk_that_is_too_small_is_told_before_anything_is_fetched() {
     let world = World::new();
     let Some(disk) = SmallDisk::mount(world.folder().join("small"), 64 << 10) else {
-        eprintln!("skipped: this user may not mount a file system of memory");
-        return;
+        return skip();
     };
     world.publish("1.0", &first_course());
     let device = world.device_at(disk.mounted.join("library"));

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests are tests as well.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -276,7 +277,11 @@ impl SmallDisk {
         if mounted.is_ok_and(|output| output.status.success()) {
             return Some(SmallDisk(folder));
         }
-        eprintln!("skipped: a small disk of memory cannot be mounted here");
+        // Past the capture of the test runner, so that it is seen.
+        let _ = writeln!(
+            std::io::stderr(),
+            "\nskipped: a small disk of memory cannot be mounted here"
+        );
         None
     }
 

@@ -335,7 +335,8 @@ mod tests {
                 .arg(store.path_of(role))
                 .output();
             let Ok(output) = run else {
-                eprintln!("skipped: openssl is not installed");
+                // Past the capture of the test runner, so that it is seen.
+                let _ = writeln!(std::io::stderr(), "\nskipped: openssl is not installed");
                 return;
             };
             let told = String::from_utf8_lossy(&output.stdout).into_owned();
