@@ -169,6 +169,57 @@ fn folder_that_cannot_be_installed_everywhere_is_refused() {
     assert_eq!(snapshot(&rig.repository_path()), before);
 }
 
+/// Fails unless the course is refused for this one path and rule, and the repository stays as it is.
+#[track_caller]
+fn refused_for(rig: &Rig, path: &str, code: &str) {
+    let before = snapshot(&rig.repository_path());
+    match rig.publish("1.1") {
+        Err(PublishError::Unportable { problems }) => {
+            let found: Vec<_> = problems
+                .iter()
+                .map(|p| (p.path.as_str(), p.rule.code()))
+                .collect();
+            assert_eq!(found, [(path, code)]);
+        }
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+    assert_eq!(snapshot(&rig.repository_path()), before);
+}
+
+#[test]
+#[cfg(unix)]
+fn course_with_a_symlink_is_refused() {
+    let rig = Rig::with_release();
+    std::os::unix::fs::symlink("/etc/hostname", rig.course_path().join("host.txt")).unwrap();
+    refused_for(&rig, "host.txt", "symlink");
+}
+
+#[test]
+fn course_with_a_name_that_windows_reserves_is_refused() {
+    let rig = Rig::with_release();
+    rig.write(&[("unit/com1.html", b"lesson".to_vec())]);
+    refused_for(&rig, "unit/com1.html", "reserved-name");
+}
+
+#[test]
+#[cfg(unix)]
+fn course_with_a_trailing_dot_is_refused() {
+    let rig = Rig::with_release();
+    rig.write(&[("unit/lesson.", b"lesson".to_vec())]);
+    refused_for(&rig, "unit/lesson.", "trailing-dot-or-space");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn course_with_two_names_that_differ_by_case_is_refused() {
+    let rig = Rig::with_release();
+    rig.write(&[
+        ("unit/Lesson.html", b"a".to_vec()),
+        ("unit/lesson.html", b"b".to_vec()),
+    ]);
+    refused_for(&rig, "unit/lesson.html", "collision");
+}
+
 #[test]
 fn folder_that_holds_the_keys_is_refused() {
     let rig = Rig::with_release();
