@@ -1,5 +1,5 @@
 //! Trees in memory, and the two halves of a round trip.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test that shares it uses its own part")]
 
 pub(crate) mod forge;
 
