@@ -228,7 +228,7 @@ const READ_BYTES: usize = 256 << 10;
 
 #[cfg(test)]
 mod tests {
-    use diff_core::{PathRule, Silent};
+    use diff_core::Silent;
 
     use super::*;
 
@@ -275,11 +275,20 @@ mod tests {
         drop(socket);
         let expected = [
             ("a", ProblemRule::Collision { with: "A".into() }),
-            ("aux.txt", ProblemRule::Path(PathRule::ReservedName)),
-            ("end.", ProblemRule::Path(PathRule::TrailingDotOrSpace)),
+            (
+                "aux.txt",
+                ProblemRule::Path(diff_core::PathRule::ReservedName),
+            ),
+            (
+                "end.",
+                ProblemRule::Path(diff_core::PathRule::TrailingDotOrSpace),
+            ),
             ("link", ProblemRule::Symlink),
             ("socket", ProblemRule::SpecialFile),
-            ("what?", ProblemRule::Path(PathRule::ForbiddenCharacter)),
+            (
+                "what?",
+                ProblemRule::Path(diff_core::PathRule::ForbiddenCharacter),
+            ),
             ("\u{fffd}", ProblemRule::NotUtf8),
         ];
         let expected: Vec<_> = expected.map(|(path, rule)| (path.to_owned(), rule)).into();
