@@ -61,6 +61,7 @@ mod content_path;
 mod delta;
 mod diff;
 mod digest;
+mod entropy;
 mod error;
 mod group;
 mod limits;
