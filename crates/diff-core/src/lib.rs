@@ -58,6 +58,8 @@
 
 mod apply;
 mod content_path;
+#[allow(dead_code)]
+mod deflate;
 mod delta;
 mod diff;
 mod digest;
@@ -70,6 +72,8 @@ mod method;
 mod pairing;
 mod progress;
 mod prove;
+#[allow(dead_code)]
+mod recipe;
 mod stats;
 mod tree;
 mod wire;

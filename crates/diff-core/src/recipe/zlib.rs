@@ -1,0 +1,253 @@
+use super::parsed::Parsed;
+use super::{Hint, Output, Recipe, malformed};
+use crate::DeltaError;
+use crate::deflate::{BlockKind, Compressor, Flavour, Made, Settings, Strategy, Writer};
+
+/// Finds settings with which zlib, or a program with the same ancestor, makes the stream.
+pub(super) fn find(parsed: &Parsed, plain: &[u8], hint: &mut Hint) -> Option<Recipe> {
+    if parsed.padding != 0 {
+        return None;
+    }
+    let likely = Likely::of(parsed, plain);
+    let remembered = hint.settings.iter().copied();
+    let mut candidates: Vec<Settings> = remembered.filter(|one| likely.allows(one)).collect();
+    for settings in likely.candidates() {
+        if !candidates.contains(&settings) {
+            candidates.push(settings);
+        }
+    }
+    let settings = candidates
+        .into_iter()
+        .find(|one| makes(*one, parsed, plain))?;
+    hint.settings.retain(|other| *other != settings);
+    hint.settings.insert(0, settings);
+    hint.settings.truncate(REMEMBERED);
+    Some(Recipe {
+        bytes: write(&settings),
+        needs_old: false,
+    })
+}
+
+/// Rebuilds a stream.
+pub(super) fn rebuild(
+    recipe: &[u8],
+    plain: &[u8],
+    output: &mut Output<'_>,
+) -> Result<(), DeltaError> {
+    let settings = read(recipe)?;
+    let mut writer = Writer::default();
+    Compressor::new(plain, settings).run::<DeltaError>(&mut |made| {
+        if let Made::Block(block, tokens, bytes) = made {
+            writer.block(block, tokens, bytes)?;
+            output.drain(&mut writer)?;
+        }
+        Ok(())
+    })?;
+    writer.end(0);
+    output.drain(&mut writer)
+}
+
+/// What a stream tells about its settings before anything is tried.
+struct Likely {
+    /// The most tokens of a block, and those of the first of several.
+    most_tokens: usize,
+    first_tokens: Option<usize>,
+    all_literals: bool,
+    all_runs: bool,
+    all_fixed: bool,
+    longest_distance: usize,
+    bytes: usize,
+}
+
+impl Likely {
+    fn of(parsed: &Parsed, plain: &[u8]) -> Likely {
+        let several = parsed.blocks.len() > 1;
+        let distances = || parsed.tokens.iter().map(|token| token.distance());
+        let mut kinds = parsed.blocks.iter().map(|block| &block.block.kind);
+        let first = parsed.blocks.first();
+        // The tokens of a stored block are lost, and with them how many they were.
+        let first =
+            first.filter(|first| several && !matches!(first.block.kind, BlockKind::Stored { .. }));
+        Likely {
+            most_tokens: parsed
+                .blocks
+                .iter()
+                .map(|block| block.tokens)
+                .max()
+                .unwrap_or(0),
+            first_tokens: first.map(|block| block.tokens),
+            all_literals: distances().all(|distance| distance == 0),
+            all_runs: distances().all(|distance| distance <= 1),
+            all_fixed: kinds.all(|kind| !matches!(kind, BlockKind::Dynamic(_))),
+            longest_distance: distances().max().unwrap_or(0),
+            bytes: plain.len(),
+        }
+    }
+
+    /// Whether nothing speaks against `settings`.
+    fn allows(&self, settings: &Settings) -> bool {
+        let limit = settings.block_tokens();
+        let is_cut =
+            |tokens: usize| settings.flavour != Flavour::Zlib && tokens.is_multiple_of(0x1000);
+        let blocks = self
+            .first_tokens
+            .is_none_or(|tokens| tokens == limit || is_cut(tokens));
+        let strategy = match settings.strategy {
+            Strategy::Default | Strategy::Filtered => true,
+            Strategy::HuffmanOnly => self.all_literals,
+            Strategy::Runs => self.all_runs,
+            Strategy::Fixed => self.all_fixed,
+        };
+        blocks && strategy && self.longest_distance < 1 << settings.window
+    }
+
+    /// Returns all settings that nothing speaks against, what is frequent first.
+    fn candidates(&self) -> Vec<Settings> {
+        let levels = [6, 9, 1, 5, 8, 7, 4, 3, 2];
+        let mut all = Vec::new();
+        for level in levels {
+            all.push(Settings::zlib(level));
+            all.push(Settings {
+                memory: 9,
+                ..Settings::zlib(level)
+            });
+            all.push(Settings::info_zip(level));
+        }
+        let strategies = [
+            Strategy::Default,
+            Strategy::Filtered,
+            Strategy::HuffmanOnly,
+            Strategy::Runs,
+            Strategy::Fixed,
+        ];
+        for window in (9..=15_u8).rev() {
+            // Where all is within reach, the window makes no difference.
+            if window < 15 && self.bytes < (1 << window) - 262 {
+                continue;
+            }
+            for (strategy, memory) in strategies
+                .iter()
+                .flat_map(|s| (1..=9).rev().map(|m| (*s, m)))
+            {
+                for level in levels {
+                    all.push(Settings {
+                        flavour: Flavour::Zlib,
+                        level,
+                        memory,
+                        window,
+                        strategy,
+                    });
+                }
+            }
+        }
+        all.retain(|settings| self.allows(settings));
+        all
+    }
+}
+
+/// Whether `settings` make the stream. Ends with the first difference.
+fn makes(settings: Settings, parsed: &Parsed, plain: &[u8]) -> bool {
+    let mut blocks = parsed.blocks.iter();
+    let mut block = blocks.next();
+    // The token of the stream that is next, and the bytes of the block so far.
+    let (mut at, mut bytes) = (0, 0);
+    let same = Compressor::new(plain, settings).run(&mut |made| {
+        let Some(expected) = block else {
+            return Err(());
+        };
+        let same = match made {
+            Made::Token(token) => {
+                bytes += token.length();
+                let is_next = if let BlockKind::Stored { .. } = expected.block.kind {
+                    // Its tokens are not written: any will do.
+                    at += token.length();
+                    true
+                } else {
+                    at += 1;
+                    parsed.tokens.get(at - 1) == Some(&token)
+                };
+                is_next && bytes <= expected.bytes
+            }
+            Made::Block(made, _, _) => {
+                let is_same = expected.block == *made && expected.bytes == bytes;
+                (block, bytes) = (blocks.next(), 0);
+                is_same
+            }
+        };
+        if same { Ok(()) } else { Err(()) }
+    });
+    same.is_ok() && block.is_none()
+}
+
+/// Returns the recipe: the usual settings in one byte.
+fn write(settings: &Settings) -> Vec<u8> {
+    let flavour = match (settings.flavour, settings.memory) {
+        (Flavour::Zlib, 8) => ZLIB,
+        (Flavour::Zlib, _) => ZLIB_LARGE,
+        (Flavour::InfoZip, _) => INFO_ZIP,
+    };
+    if usual(flavour, settings.level) == Some(*settings) {
+        return vec![flavour << 4 | settings.level];
+    }
+    let strategy = match settings.strategy {
+        Strategy::Default => 0,
+        Strategy::Filtered => 1,
+        Strategy::HuffmanOnly => 2,
+        Strategy::Runs => 3,
+        Strategy::Fixed => 4,
+    };
+    vec![
+        ZLIB_ANY << 4 | settings.level,
+        settings.memory << 4 | settings.window,
+        strategy,
+    ]
+}
+
+fn read(recipe: &[u8]) -> Result<Settings, DeltaError> {
+    let settings = match *recipe {
+        [first] => usual(first >> 4, first & 15),
+        [first, second, strategy] if first >> 4 == ZLIB_ANY => {
+            let strategy = match strategy {
+                0 => Strategy::Default,
+                1 => Strategy::Filtered,
+                2 => Strategy::HuffmanOnly,
+                3 => Strategy::Runs,
+                4 => Strategy::Fixed,
+                _ => return Err(malformed("has a strategy that does not exist")),
+            };
+            Some(Settings {
+                flavour: Flavour::Zlib,
+                level: first & 15,
+                memory: second >> 4,
+                window: second & 15,
+                strategy,
+            })
+        }
+        _ => None,
+    };
+    let in_range = |settings: &Settings| {
+        (1..=9).contains(&settings.level)
+            && (1..=9).contains(&settings.memory)
+            && (9..=15).contains(&settings.window)
+    };
+    let settings = settings.filter(in_range);
+    settings.ok_or_else(|| malformed("has settings that do not exist"))
+}
+
+fn usual(flavour: u8, level: u8) -> Option<Settings> {
+    match flavour {
+        ZLIB => Some(Settings::zlib(level)),
+        ZLIB_LARGE => Some(Settings {
+            memory: 9,
+            ..Settings::zlib(level)
+        }),
+        INFO_ZIP => Some(Settings::info_zip(level)),
+        _ => None,
+    }
+}
+
+const ZLIB: u8 = 0;
+const ZLIB_LARGE: u8 = 1;
+const INFO_ZIP: u8 = 2;
+const ZLIB_ANY: u8 = 3;
+const REMEMBERED: usize = 4;
