@@ -104,7 +104,7 @@ impl<'a> Compressor<'a> {
 
     /// Whether zip and gzip end the block here, since it compresses well so far.
     fn is_cut(&self, tokens: usize, counts: &BlockCounts, seen: usize) -> bool {
-        if self.settings.flavour == Flavour::Zlib
+        if self.settings.flavour != Flavour::InfoZip
             || self.settings.level <= 2
             || !tokens.is_multiple_of(0x1000)
         {

@@ -1,37 +1,68 @@
 use super::MAX_MATCH;
 
-/// Where three bytes with the same hash stood before, latest first, as zlib keeps it.
+/// Where bytes with the same hash stood before, latest first, as zlib keeps it.
 pub(crate) struct Chains {
     heads: Vec<u32>,
     previous: Vec<u32>,
-    shift: u32,
-    hash_mask: u32,
+    hash: Hash,
+}
+
+/// How the bytes at a place become a number.
+#[derive(Clone, Copy)]
+pub(crate) struct Hash {
+    mask: u32,
+    /// For three bytes: how far each is apart from the next.
+    shift: Option<u32>,
+}
+
+impl Hash {
+    /// Returns zlib's hash of three bytes.
+    pub(crate) fn three(bits: u32) -> Hash {
+        Hash {
+            mask: (1 << bits) - 1,
+            shift: Some(bits.div_ceil(3)),
+        }
+    }
+
+    /// Returns Chromium's hash of four bytes.
+    pub(crate) fn four(bits: u32) -> Hash {
+        Hash {
+            mask: (1 << bits) - 1,
+            shift: None,
+        }
+    }
+
+    #[inline]
+    fn of(self, bytes: [u8; 4]) -> u32 {
+        let number = match self.shift {
+            Some(shift) => {
+                let [first, second, third, _] = bytes.map(u32::from);
+                first << (2 * shift) ^ second << shift ^ third
+            }
+            None => {
+                let four = u32::from_le_bytes(bytes);
+                four.wrapping_mul(FACTOR).wrapping_add(FACTOR) >> 16
+            }
+        };
+        number & self.mask
+    }
 }
 
 impl Chains {
     /// Returns chains over a window of 2^`window_bits` bytes.
-    pub(crate) fn new(window_bits: u8, hash_bits: u32) -> Chains {
+    pub(crate) fn new(window_bits: u8, hash: Hash) -> Chains {
         Chains {
-            heads: vec![0; 1 << hash_bits],
+            heads: vec![0; hash.mask as usize + 1],
             previous: vec![0; 1 << window_bits],
-            shift: hash_bits.div_ceil(3),
-            hash_mask: (1 << hash_bits) - 1,
+            hash,
         }
     }
 
-    /// Enters the place `at`, and returns the place before it in its chain: 0 for none, so that the
-    /// very first byte cannot be found. Bytes behind the end count as zeros.
+    /// Enters the place `at`, where `four` bytes stand, and returns the place before it in its chain: 0
+    /// for none, so that the very first byte cannot be found.
     #[inline]
-    pub(crate) fn insert(&mut self, bytes: &[u8], at: usize) -> usize {
-        let three = match bytes.get(at..at + 3) {
-            Some(three) => [three[0], three[1], three[2]],
-            None => {
-                let byte = |ahead| bytes.get(at + ahead).copied().unwrap_or(0);
-                [byte(0), byte(1), byte(2)]
-            }
-        };
-        let [first, second, third] = three.map(u32::from);
-        let hash = (first << (2 * self.shift) ^ second << self.shift ^ third) & self.hash_mask;
+    pub(crate) fn insert(&mut self, four: [u8; 4], at: usize) -> usize {
+        let hash = self.hash.of(four);
         let mask = self.previous.len() - 1;
         // The hash is below the number of heads, and masked places below the window.
         let head = &mut self.heads[hash as usize];
@@ -75,3 +106,5 @@ fn word(bytes: &[u8]) -> u64 {
     word.copy_from_slice(bytes);
     u64::from_le_bytes(word)
 }
+
+const FACTOR: u32 = 66521;

@@ -31,7 +31,7 @@ impl<'a> Parser<'a> {
             bytes,
             settings,
             effort: settings.effort(),
-            chains: Chains::new(settings.window, settings.hash_bits()),
+            chains: Chains::new(settings.window, settings.hash()),
             window: Window {
                 start: 0,
                 end: 0,
@@ -159,7 +159,21 @@ impl<'a> Parser<'a> {
 
     #[inline]
     fn insert_any(&mut self, at: usize) -> usize {
-        self.chains.insert(self.bytes, at)
+        let four = match self.bytes.get(at..at + 4) {
+            Some(four) => [four[0], four[1], four[2], four[3]],
+            None => [0, 1, 2, 3].map(|ahead| self.beyond(at + ahead)),
+        };
+        self.chains.insert(four, at)
+    }
+
+    /// Returns a byte of the window at the input's end and behind it: there it has what it had before.
+    fn beyond(&self, at: usize) -> u8 {
+        let at = if at < self.bytes.len() || self.window.start == 0 {
+            at
+        } else {
+            at.saturating_sub(self.window.size)
+        };
+        self.bytes.get(at).copied().unwrap_or(0)
     }
 
     /// Returns the length and the place of the first longest match of more than `best` bytes.

@@ -1,3 +1,5 @@
+use super::chains::Hash;
+
 /// What makes zlib, or a program with the same ancestor, write one stream and not another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Settings {
@@ -20,6 +22,8 @@ pub(crate) enum Flavour {
     Zlib,
     /// The programs zip and gzip.
     InfoZip,
+    /// The zlib of Chromium, and so of Node.
+    Chromium,
 }
 
 /// What is searched for: zlib's strategies.
@@ -71,10 +75,18 @@ impl Settings {
         }
     }
 
+    /// Returns the settings of Chromium's zlib at `level`.
+    pub(crate) fn chromium(level: u8) -> Settings {
+        Settings {
+            flavour: Flavour::Chromium,
+            ..Settings::zlib(level)
+        }
+    }
+
     /// Returns the number of tokens that fill a block.
     pub(crate) fn block_tokens(&self) -> usize {
         match self.flavour {
-            Flavour::Zlib => (1 << (self.memory + 6)) - 1,
+            Flavour::Zlib | Flavour::Chromium => (1 << (self.memory + 6)) - 1,
             Flavour::InfoZip => 0x7fff,
         }
     }
@@ -84,10 +96,19 @@ impl Settings {
         self.level > 3 && !matches!(self.strategy, Strategy::HuffmanOnly | Strategy::Runs)
     }
 
-    /// Returns the bits of the hash of three bytes.
-    pub(super) fn hash_bits(&self) -> u32 {
+    /// Returns how the bytes at a place become its hash.
+    pub(super) fn hash(&self) -> Hash {
+        let bits = self.hash_bits();
         match self.flavour {
-            Flavour::Zlib => u32::from(self.memory) + 7,
+            Flavour::Zlib | Flavour::InfoZip => Hash::three(bits),
+            Flavour::Chromium => Hash::four(bits),
+        }
+    }
+
+    /// Returns the bits of the hash of three bytes.
+    fn hash_bits(&self) -> u32 {
+        match self.flavour {
+            Flavour::Zlib | Flavour::Chromium => u32::from(self.memory) + 7,
             Flavour::InfoZip => 15,
         }
     }

@@ -88,7 +88,7 @@ impl Likely {
     fn allows(&self, settings: &Settings) -> bool {
         let limit = settings.block_tokens();
         let is_cut =
-            |tokens: usize| settings.flavour != Flavour::Zlib && tokens.is_multiple_of(0x1000);
+            |tokens: usize| settings.flavour == Flavour::InfoZip && tokens.is_multiple_of(0x1000);
         let blocks = self
             .first_tokens
             .is_none_or(|tokens| tokens == limit || is_cut(tokens));
@@ -112,6 +112,7 @@ impl Likely {
                 ..Settings::zlib(level)
             });
             all.push(Settings::info_zip(level));
+            all.push(Settings::chromium(level));
         }
         let strategies = [
             Strategy::Default,
@@ -185,6 +186,7 @@ fn write(settings: &Settings) -> Vec<u8> {
         (Flavour::Zlib, 8) => ZLIB,
         (Flavour::Zlib, _) => ZLIB_LARGE,
         (Flavour::InfoZip, _) => INFO_ZIP,
+        (Flavour::Chromium, _) => CHROMIUM,
     };
     if usual(flavour, settings.level) == Some(*settings) {
         return vec![flavour << 4 | settings.level];
@@ -242,6 +244,7 @@ fn usual(flavour: u8, level: u8) -> Option<Settings> {
             ..Settings::zlib(level)
         }),
         INFO_ZIP => Some(Settings::info_zip(level)),
+        CHROMIUM => Some(Settings::chromium(level)),
         _ => None,
     }
 }
@@ -249,5 +252,6 @@ fn usual(flavour: u8, level: u8) -> Option<Settings> {
 const ZLIB: u8 = 0;
 const ZLIB_LARGE: u8 = 1;
 const INFO_ZIP: u8 = 2;
-const ZLIB_ANY: u8 = 3;
+const CHROMIUM: u8 = 3;
+const ZLIB_ANY: u8 = 4;
 const REMEMBERED: usize = 4;
