@@ -1,5 +1,7 @@
 mod bsdiff;
 mod registry;
+#[allow(dead_code, unused_imports)]
+mod solid;
 mod store;
 mod zstd;
 
