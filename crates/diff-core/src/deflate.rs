@@ -8,11 +8,12 @@ mod huffman;
 mod parser;
 mod reader;
 mod settings;
-mod tree;
+pub(crate) mod tree;
 mod writer;
 
-pub(crate) use blocks::{Compressor, Made};
-pub(crate) use reader::{Block, BlockKind, Reader};
+pub(crate) use blocks::{BlockCounts, Compressor, Made};
+pub(crate) use chains::{Chains, Hash, match_length};
+pub(crate) use reader::{Block, BlockKind, Reader, Trees};
 pub(crate) use settings::{Flavour, Settings, Strategy};
 pub(crate) use writer::Writer;
 

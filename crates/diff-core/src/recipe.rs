@@ -4,7 +4,14 @@
 //! encoder would have done is emulated, and only what is different is told: nothing at all where zlib
 //! made the stream and its settings are found out.
 
+mod covers;
+mod heads;
+mod model;
+mod old_tokens;
 mod parsed;
+mod search;
+mod tokens;
+mod walk;
 mod zlib;
 
 use crate::DeltaError;
@@ -59,9 +66,11 @@ pub(crate) fn find(
         return None;
     }
     let parsed = Parsed::read(compressed, plain)?;
-    let recipe = zlib::find(&parsed, plain, hint)?;
-    let fits = recipe.bytes.len() <= max_bytes && remakes(&recipe, plain, old, compressed);
-    fits.then_some(recipe)
+    let fits = |recipe: &Recipe| {
+        recipe.bytes.len() <= max_bytes && remakes(recipe, plain, old, compressed)
+    };
+    let by_zlib = zlib::find(&parsed, plain, hint).filter(fits);
+    by_zlib.or_else(|| tokens::find(&parsed, plain, old, max_bytes).filter(fits))
 }
 
 /// Rebuilds the stream of which `recipe` tells from `plain`, and hands it piece by piece to `out`: never
@@ -83,13 +92,17 @@ pub(crate) fn rebuild(
         plain.len() as u64,
         MAX_PLAIN_BYTES as u64,
     )?;
-    let _ = old;
     let mut output = Output {
         left: max_output,
         limit: max_output,
         out,
     };
-    zlib::rebuild(recipe, plain, &mut output)
+    match recipe.first() {
+        Some(first) if first >> 4 == tokens::TOKENS => {
+            tokens::rebuild(recipe, plain, old, &mut output)
+        }
+        _ => zlib::rebuild(recipe, plain, &mut output),
+    }
 }
 
 /// Where a rebuilt stream goes: no more than what is allowed.

@@ -127,6 +127,66 @@ impl Heap {
     }
 }
 
+/// Returns the code lengths, of `max_bits` at most, that 7-Zip gives symbols of these counts.
+pub(crate) fn code_lengths_sorted(counts: &[u32], max_bits: usize) -> Vec<u8> {
+    let mut lengths = vec![0; counts.len()];
+    let used = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+    let mut leaves: Vec<(u32, usize)> = used.map(|(symbol, count)| (*count, symbol)).collect();
+    leaves.sort_unstable();
+    if leaves.len() < 2 {
+        let only = leaves.first().map_or(0, |leaf| leaf.1);
+        for symbol in [0, only.max(1)] {
+            lengths[symbol] = 1;
+        }
+        return lengths;
+    }
+    // Both queues rise, so the two rarest nodes are at their fronts; of equals the leaf is taken.
+    let mut merged: Vec<u32> = Vec::with_capacity(leaves.len());
+    let mut parents = vec![0; leaves.len()];
+    let (mut leaf, mut node) = (0, 0);
+    while merged.len() + 1 < leaves.len() {
+        let mut sum = 0;
+        for _ in 0..2 {
+            let is_leaf = leaf < leaves.len()
+                && merged
+                    .get(node)
+                    .is_none_or(|count| leaves[leaf].0 <= *count);
+            if is_leaf {
+                sum += leaves[leaf].0;
+                leaf += 1;
+            } else {
+                sum += merged[node];
+                parents[node] = merged.len();
+                node += 1;
+            }
+        }
+        merged.push(sum);
+    }
+    // Every inner node turns one code into two that are longer.
+    let mut of_length = vec![0_usize; max_bits + 1];
+    let mut depths = vec![0; merged.len()];
+    of_length[0] = 1;
+    for node in (0..merged.len()).rev() {
+        depths[node] = if node + 1 == merged.len() {
+            0
+        } else {
+            depths[parents[node]] + 1
+        };
+        let fitting = depths[node].min(max_bits - 1);
+        let split = (0..=fitting).rev().find(|length| of_length[*length] > 0);
+        let Some(split) = split else { continue };
+        of_length[split] -= 1;
+        of_length[split + 1] += 2;
+    }
+    let mut sorted = leaves.iter();
+    for (length, count) in of_length.iter().enumerate().rev() {
+        for (_, symbol) in sorted.by_ref().take(*count) {
+            lengths[*symbol] = u8::try_from(length).unwrap_or(0);
+        }
+    }
+    lengths
+}
+
 /// Returns the codes that zlib gives a block's symbols, and its way of writing their lengths.
 pub(crate) fn trees(
     literals: &[u32; LITERAL_SYMBOLS],

@@ -1,4 +1,4 @@
-use crate::deflate::{Block, Reader, Token};
+use crate::deflate::{Block, BlockKind, Reader, Token};
 
 /// A stream, read whole.
 pub(super) struct Parsed {
@@ -49,5 +49,25 @@ impl Parsed {
             tokens,
             padding,
         })
+    }
+
+    /// Returns the first tokens, as one block, and the number of bytes that they stand for.
+    pub(super) fn start(&self, tokens: usize) -> (Parsed, usize) {
+        let tokens = self.tokens.get(..tokens).unwrap_or(&self.tokens);
+        let bytes = tokens.iter().map(|token| token.length()).sum();
+        let block = ParsedBlock {
+            block: Block {
+                last: true,
+                kind: BlockKind::Fixed,
+            },
+            tokens: tokens.len(),
+            bytes,
+        };
+        let start = Parsed {
+            blocks: vec![block],
+            tokens: tokens.to_vec(),
+            padding: 0,
+        };
+        (start, bytes)
     }
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::deflate::{self, Compressor, Flavour, Made};
+use crate::deflate::{self, Block, BlockCounts, BlockKind, Compressor, Flavour, Made, tree};
 
 /// Makes words, runs, repeats and noise, the same for the same seed.
 pub(super) fn made(seed: u64, length: usize) -> Vec<u8> {
@@ -104,4 +104,134 @@ fn a_recipe_never_makes_more_than_allowed() {
     let recipe = find(&stream, &plain, None, &mut Hint::default(), 3).unwrap();
     let refused = rebuilt(recipe.bytes(), &plain, None, stream.len() - 1);
     assert!(matches!(refused, Err(DeltaError::Limit { .. })));
+}
+
+/// Compresses by a search that is none of zlib's: greedy, with blocks cut where the caller says.
+fn strange(plain: &[u8], block_tokens: usize, stored: bool) -> Vec<u8> {
+    let mut tokens = Vec::new();
+    Compressor::new(
+        plain,
+        Settings {
+            window: 11,
+            ..Settings::zlib(5)
+        },
+    )
+    .run::<()>(&mut |made| {
+        if let Made::Token(token) = made {
+            tokens.push(token);
+        }
+        Ok(())
+    })
+    .unwrap();
+    let mut writer = Writer::default();
+    let mut start = 0;
+    let blocks = tokens.chunks(block_tokens).count();
+    for (index, tokens) in tokens.chunks(block_tokens).enumerate() {
+        let end = start + tokens.iter().map(|token| token.length()).sum::<usize>();
+        let bytes = &plain[start..end];
+        start = end;
+        let mut counts = BlockCounts::new();
+        tokens.iter().for_each(|token| counts.add(*token));
+        let kind = match index % 3 {
+            0 if stored && bytes.len() < 0xffff => BlockKind::Stored {
+                length: bytes.len(),
+                padding: 0,
+            },
+            1 => BlockKind::Fixed,
+            _ => BlockKind::Dynamic(Box::new(tree::trees(&counts.literals, &counts.distances))),
+        };
+        let block = Block {
+            last: index + 1 == blocks,
+            kind,
+        };
+        writer.block(&block, tokens, bytes).unwrap();
+    }
+    writer.end(0);
+    writer.take_ready()
+}
+
+fn edited(plain: &[u8], at: usize) -> Vec<u8> {
+    let at = at % plain.len();
+    [
+        &plain[..at],
+        b"an edit",
+        &plain[(at + 5).min(plain.len())..],
+    ]
+    .concat()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn what_a_strange_encoder_makes_is_rebuilt(
+        seed: u64,
+        length in 1..30_000_usize,
+        block_tokens in 50..4000_usize,
+        stored: bool,
+        edit: usize,
+    ) {
+        let plain = made(seed, length);
+        let stream = strange(&plain, block_tokens, stored);
+        let recipe = find(&stream, &plain, None, &mut Hint::default(), usize::MAX).unwrap();
+        prop_assert!(!recipe.needs_old());
+        prop_assert_eq!(&rebuilt(recipe.bytes(), &plain, None, stream.len()).unwrap(), &stream);
+
+        let edited = edited(&plain, edit);
+        let newer = strange(&edited, block_tokens, stored);
+        let old = Some(Old { compressed: &stream, plain: &plain });
+        let recipe = find(&newer, &edited, old, &mut Hint::default(), usize::MAX).unwrap();
+        prop_assert_eq!(rebuilt(recipe.bytes(), &edited, old, newer.len()).unwrap(), newer);
+    }
+
+    #[test]
+    fn no_damaged_recipe_or_old_stream_panics_or_makes_too_much(
+        seed: u64,
+        damage in prop::collection::vec((any::<usize>(), any::<u8>()), 1..6),
+        in_recipe: bool,
+    ) {
+        let plain = made(seed, 6000);
+        let newer_plain = edited(&plain, 3000);
+        let (mut stream, newer) = (strange(&plain, 700, false), strange(&newer_plain, 700, false));
+        let old = Some(Old { compressed: &stream, plain: &plain });
+        let recipe = find(&newer, &newer_plain, old, &mut Hint::default(), usize::MAX).unwrap();
+        let mut recipe = recipe.bytes().to_vec();
+        let damaged = if in_recipe { &mut recipe } else { &mut stream };
+        for (at, byte) in damage {
+            let at = at % damaged.len();
+            damaged[at] ^= byte;
+        }
+        let old = Some(Old { compressed: &stream, plain: &plain });
+        if let Ok(made) = rebuilt(&recipe, &newer_plain, old, 20_000) {
+            prop_assert!(made.len() <= 20_000);
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic_as_a_recipe(recipe: Vec<u8>, first in 0x50..0x60_u8, second in 0..0xc0_u8) {
+        let plain = made(7, 3000);
+        let stream = strange(&plain, 700, true);
+        let old = Some(Old { compressed: &stream, plain: &plain });
+        let _ = rebuilt(&recipe, &plain, old, 10_000);
+        let tokens = [&[first, second], &recipe[..]].concat();
+        let _ = rebuilt(&tokens, &plain, old, 10_000);
+    }
+}
+
+#[test]
+fn an_edit_costs_little_where_the_old_stream_is_known() {
+    let plain = made(3, 60_000);
+    let edited = edited(&plain, 30_000);
+    let (stream, newer) = (strange(&plain, 2500, false), strange(&edited, 2500, false));
+    let old = Some(Old {
+        compressed: &stream,
+        plain: &plain,
+    });
+    let recipe = find(&newer, &edited, old, &mut Hint::default(), usize::MAX).unwrap();
+    assert!(recipe.needs_old());
+    assert!(
+        recipe.bytes().len() < newer.len() / 100,
+        "{}",
+        recipe.bytes().len()
+    );
 }

@@ -1,0 +1,213 @@
+use super::covers::Covers;
+use super::heads::Habits;
+use super::model::Model;
+use super::old_tokens::OldTokens;
+use super::parsed::Parsed;
+use super::search::SearchEffort;
+use super::walk::{MOST_TOKENS, Manner, Walk};
+use super::{Old, Output, Recipe, malformed};
+use crate::DeltaError;
+use crate::deflate::{BlockCounts, BlockKind, Writer};
+use crate::entropy::{BitDecoder, BitEncoder};
+
+/// Codes the stream by what is not as expected of its encoder, or not as in `old`.
+pub(super) fn find(
+    parsed: &Parsed,
+    plain: &[u8],
+    old: Option<Old<'_>>,
+    max_bytes: usize,
+) -> Option<Recipe> {
+    if parsed.blocks.iter().any(|block| block.tokens > MOST_TOKENS) {
+        return None;
+    }
+    let habits = habits(parsed);
+    let with_old = old.and_then(|old| {
+        let manner = Manner {
+            effort: effort(OLD_CHAIN, LAST_NICE),
+            looks_ahead: true,
+            habits,
+        };
+        write(parsed, plain, Some(old), manner)
+    });
+    let is_good = |recipe: &Recipe| recipe.bytes.len() * GOOD_SHARE < parsed.tokens.len();
+    let best = if with_old.as_ref().is_some_and(is_good) {
+        with_old
+    } else {
+        let manner = manner(parsed, plain, habits);
+        let alone = write(parsed, plain, None, manner);
+        let again = old.and_then(|old| write(parsed, plain, Some(old), manner));
+        let all = [with_old, alone, again].into_iter().flatten();
+        all.min_by_key(|recipe| recipe.bytes.len())
+    };
+    best.filter(|recipe| recipe.bytes.len() <= max_bytes)
+}
+
+/// Rebuilds a stream.
+pub(super) fn rebuild(
+    recipe: &[u8],
+    plain: &[u8],
+    old: Option<Old<'_>>,
+    output: &mut Output<'_>,
+) -> Result<(), DeltaError> {
+    let [first, second, coded @ ..] = recipe else {
+        return Err(malformed("ends too early"));
+    };
+    let manner = read_manner(*first, *second).ok_or_else(|| malformed("has unknown settings"))?;
+    let mut model = Model::new(BitDecoder::new(coded));
+    let old = if first & NEEDS_OLD == 0 {
+        None
+    } else {
+        let old = old.ok_or_else(|| malformed("needs the old stream"))?;
+        let covers = Covers::default().code(&mut model, old, plain)?;
+        Some(OldTokens::new(old, covers))
+    };
+    let mut writer = Writer::default();
+    let walk = Walk::new(model, plain, manner, old);
+    let (padding, coder) = walk.run(None, &mut |block, tokens, bytes| {
+        writer.block(block, tokens, bytes)?;
+        output.drain(&mut writer)
+    })?;
+    if !coder.is_at_end() {
+        return Err(malformed("goes on behind its end"));
+    }
+    writer.end(padding);
+    output.drain(&mut writer)
+}
+
+fn write(parsed: &Parsed, plain: &[u8], old: Option<Old<'_>>, manner: Manner) -> Option<Recipe> {
+    let mut model = Model::new(BitEncoder::new());
+    let old_tokens = match old {
+        None => None,
+        Some(old) => {
+            let covers = Covers::find(old.plain, plain)
+                .code(&mut model, old, plain)
+                .ok()?;
+            Some(OldTokens::new(old, covers))
+        }
+    };
+    let walk = Walk::new(model, plain, manner, old_tokens);
+    let (_, coder) = walk.run(Some(parsed), &mut |_, _, _| Ok(())).ok()?;
+    let mut bytes = write_manner(manner, old.is_some()).to_vec();
+    bytes.extend(coder.finish());
+    Some(Recipe {
+        bytes,
+        needs_old: old.is_some(),
+    })
+}
+
+/// Finds how the stream's encoder makes codes, by the first block that has its own.
+fn habits(parsed: &Parsed) -> Habits {
+    let mut first = 0;
+    let mut best = (usize::MAX, Habits::default());
+    for block in &parsed.blocks {
+        let tokens = parsed
+            .tokens
+            .get(first..first + block.tokens)
+            .unwrap_or(&[]);
+        first += block.tokens;
+        let BlockKind::Dynamic(trees) = &block.block.kind else {
+            continue;
+        };
+        let mut counts = BlockCounts::new();
+        tokens.iter().for_each(|token| counts.add(*token));
+        for (sorted, crossing) in [(false, false), (true, false), (false, true), (true, true)] {
+            let habits = Habits { sorted, crossing };
+            let mut model = Model::new(BitEncoder::new());
+            if habits.code(&mut model, &counts, trees).is_ok() {
+                let length = model.into_coder().finish().len();
+                if length < best.0 {
+                    best = (length, habits);
+                }
+            }
+        }
+        break;
+    }
+    best.1
+}
+
+/// Finds what makes the stream's start cheapest.
+fn manner(parsed: &Parsed, plain: &[u8], habits: Habits) -> Manner {
+    let (start, bytes) = parsed.start(TRIED_TOKENS);
+    let plain = plain.get(..bytes).unwrap_or(plain);
+    let cost = |manner| {
+        let recipe = write(&start, plain, None, manner);
+        recipe.map_or(usize::MAX, |recipe| recipe.bytes.len())
+    };
+    let mut best = Manner {
+        effort: effort(OLD_CHAIN, LAST_NICE),
+        looks_ahead: true,
+        habits,
+    };
+    let mut least = cost(best);
+    let mut attempt = |change: &dyn Fn(&mut Manner)| {
+        let mut manner = best;
+        change(&mut manner);
+        let cost = cost(manner);
+        if cost < least {
+            (least, best) = (cost, manner);
+        }
+        best
+    };
+    for chain in [0, 2, 4, 7, 11] {
+        attempt(&|manner| manner.effort.chain = 2 << chain);
+    }
+    for nice in NICE {
+        attempt(&|manner| manner.effort.nice = nice);
+    }
+    attempt(&|manner| manner.looks_ahead = false)
+}
+
+fn effort(chain: u8, nice: u8) -> SearchEffort {
+    SearchEffort {
+        chain: 2 << chain,
+        nice: NICE[usize::from(nice)],
+    }
+}
+
+fn write_manner(manner: Manner, needs_old: bool) -> [u8; 2] {
+    let mut first = TOKENS << 4;
+    first |= if needs_old { NEEDS_OLD } else { 0 };
+    first |= if manner.habits.sorted { SORTED } else { 0 };
+    first |= if manner.habits.crossing { CROSSING } else { 0 };
+    first |= if manner.looks_ahead { LOOKS_AHEAD } else { 0 };
+    let [chain, ..] = (manner.effort.chain.ilog2() - 1).to_le_bytes();
+    let nice = NICE
+        .iter()
+        .position(|nice| *nice == manner.effort.nice)
+        .unwrap_or(0);
+    let [nice, ..] = nice.to_le_bytes();
+    [first, chain << 4 | nice]
+}
+
+fn read_manner(first: u8, second: u8) -> Option<Manner> {
+    let chain = second >> 4;
+    let nice = *NICE.get(usize::from(second & 15))?;
+    (first >> 4 == TOKENS && chain <= LAST_CHAIN).then_some(Manner {
+        effort: SearchEffort {
+            chain: 2 << chain,
+            nice,
+        },
+        looks_ahead: first & LOOKS_AHEAD != 0,
+        habits: Habits {
+            sorted: first & SORTED != 0,
+            crossing: first & CROSSING != 0,
+        },
+    })
+}
+
+/// The first four bits of a recipe of this kind.
+pub(super) const TOKENS: u8 = 5;
+const NEEDS_OLD: u8 = 1;
+const SORTED: u8 = 2;
+const CROSSING: u8 = 4;
+const LOOKS_AHEAD: u8 = 8;
+/// The lengths that may end a search.
+const NICE: [usize; 7] = [8, 16, 32, 64, 128, 130, 258];
+const LAST_NICE: u8 = 6;
+/// The most that is searched: 2^12 places.
+const LAST_CHAIN: u8 = 11;
+const OLD_CHAIN: u8 = 9;
+/// How many tokens are tried to find what is expected best.
+const TRIED_TOKENS: usize = 20_000;
+/// A recipe of so small a share of the number of tokens needs no better one.
+const GOOD_SHARE: usize = 40;
