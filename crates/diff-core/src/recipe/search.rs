@@ -21,6 +21,8 @@ pub(super) struct SearchEffort {
     pub(super) chain: usize,
     /// A match of this length ends the search.
     pub(super) nice: usize,
+    /// Whether places within matches are left out.
+    pub(super) skips: bool,
 }
 
 /// The matches at a place.
@@ -95,6 +97,9 @@ impl<'a> Search<'a> {
     }
 
     fn fill(&mut self, staircase: &mut Staircase, place: usize) {
+        if self.effort.skips {
+            self.entered = self.entered.max(place);
+        }
         while self.entered <= place {
             let four = [0, 1, 2, 3].map(|ahead| self.bytes.get(self.entered + ahead).copied());
             self.head = self

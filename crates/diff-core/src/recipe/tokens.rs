@@ -134,33 +134,41 @@ fn manner(parsed: &Parsed, plain: &[u8], habits: Habits) -> Manner {
         recipe.map_or(usize::MAX, |recipe| recipe.bytes.len())
     };
     let mut best = Manner {
-        effort: effort(OLD_CHAIN, LAST_NICE),
-        looks_ahead: true,
+        effort: effort(0, LAST_NICE),
+        looks_ahead: false,
         habits,
     };
+    best.effort.skips = true;
     let mut least = cost(best);
     let mut attempt = |change: &dyn Fn(&mut Manner)| {
         let mut manner = best;
         change(&mut manner);
         let cost = cost(manner);
-        if cost < least {
+        // What is searched in vain is paid for by every device.
+        if cost < least - least / 64 {
             (least, best) = (cost, manner);
         }
-        best
     };
-    for chain in [0, 2, 4, 7, 11] {
-        attempt(&|manner| manner.effort.chain = 2 << chain);
+    attempt(&|manner| manner.effort.skips = false);
+    for chain in [0, 3, 6, 9, LAST_CHAIN] {
+        for looks_ahead in [false, true] {
+            attempt(&|manner| {
+                manner.effort = effort(chain, LAST_NICE);
+                manner.looks_ahead = looks_ahead;
+            });
+        }
     }
     for nice in NICE {
         attempt(&|manner| manner.effort.nice = nice);
     }
-    attempt(&|manner| manner.looks_ahead = false)
+    best
 }
 
 fn effort(chain: u8, nice: u8) -> SearchEffort {
     SearchEffort {
         chain: 2 << chain,
         nice: NICE[usize::from(nice)],
+        skips: false,
     }
 }
 
@@ -176,16 +184,18 @@ fn write_manner(manner: Manner, needs_old: bool) -> [u8; 2] {
         .position(|nice| *nice == manner.effort.nice)
         .unwrap_or(0);
     let [nice, ..] = nice.to_le_bytes();
-    [first, chain << 4 | nice]
+    let skips = if manner.effort.skips { SKIPS } else { 0 };
+    [first, chain << 4 | skips | nice]
 }
 
 fn read_manner(first: u8, second: u8) -> Option<Manner> {
     let chain = second >> 4;
-    let nice = *NICE.get(usize::from(second & 15))?;
+    let nice = *NICE.get(usize::from(second & 7))?;
     (first >> 4 == TOKENS && chain <= LAST_CHAIN).then_some(Manner {
         effort: SearchEffort {
             chain: 2 << chain,
             nice,
+            skips: second & SKIPS != 0,
         },
         looks_ahead: first & LOOKS_AHEAD != 0,
         habits: Habits {
@@ -201,6 +211,7 @@ const NEEDS_OLD: u8 = 1;
 const SORTED: u8 = 2;
 const CROSSING: u8 = 4;
 const LOOKS_AHEAD: u8 = 8;
+const SKIPS: u8 = 8;
 /// The lengths that may end a search.
 const NICE: [usize; 7] = [8, 16, 32, 64, 128, 130, 258];
 const LAST_NICE: u8 = 6;
@@ -208,6 +219,6 @@ const LAST_NICE: u8 = 6;
 const LAST_CHAIN: u8 = 11;
 const OLD_CHAIN: u8 = 9;
 /// How many tokens are tried to find what is expected best.
-const TRIED_TOKENS: usize = 20_000;
+const TRIED_TOKENS: usize = 10_000;
 /// A recipe of so small a share of the number of tokens needs no better one.
 const GOOD_SHARE: usize = 40;
