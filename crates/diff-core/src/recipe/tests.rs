@@ -235,3 +235,41 @@ fn an_edit_costs_little_where_the_old_stream_is_known() {
         recipe.bytes().len()
     );
 }
+
+/// The streams of zlib itself, by length and CRC-32.
+#[test]
+fn the_emulation_is_zlib_to_the_bit() {
+    let strategies = [
+        deflate::Strategy::Default,
+        deflate::Strategy::Filtered,
+        deflate::Strategy::HuffmanOnly,
+        deflate::Strategy::Runs,
+        deflate::Strategy::Fixed,
+    ];
+    let lines = include_str!("tests/zlib-streams.txt").lines();
+    for line in lines.filter(|line| !line.starts_with('#')) {
+        let (settings_of, crc) = line.rsplit_once(' ').unwrap();
+        let numbers: Vec<usize> = settings_of.split(' ').map(|n| n.parse().unwrap()).collect();
+        let [level, memory, window, strategy, seed, length, expected] = numbers[..] else {
+            panic!("{line}");
+        };
+        let settings = Settings {
+            flavour: Flavour::Zlib,
+            level: level.try_into().unwrap(),
+            memory: memory.try_into().unwrap(),
+            window: window.try_into().unwrap(),
+            strategy: strategies[strategy],
+        };
+        let stream = compressed(&made(seed as u64, length), settings);
+        assert_eq!(stream.len(), expected, "{line}");
+        assert_eq!(format!("{:08x}", crc_32(&stream)), crc, "{line}");
+    }
+}
+
+fn crc_32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            crc >> 1 ^ 0xedb8_8320 * (crc & 1)
+        })
+    })
+}

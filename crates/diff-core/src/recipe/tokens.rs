@@ -149,11 +149,13 @@ fn manner(parsed: &Parsed, plain: &[u8], habits: Habits) -> Manner {
             (least, best) = (cost, manner);
         }
     };
-    attempt(&|manner| manner.effort.skips = false);
     for chain in [0, 3, 6, 9, LAST_CHAIN] {
-        for looks_ahead in [false, true] {
+        for (looks_ahead, skips) in [(false, true), (false, false), (true, false)] {
             attempt(&|manner| {
-                manner.effort = effort(chain, LAST_NICE);
+                manner.effort = SearchEffort {
+                    skips,
+                    ..effort(chain, LAST_NICE)
+                };
                 manner.looks_ahead = looks_ahead;
             });
         }
@@ -219,6 +221,6 @@ const LAST_NICE: u8 = 6;
 const LAST_CHAIN: u8 = 11;
 const OLD_CHAIN: u8 = 9;
 /// How many tokens are tried to find what is expected best.
-const TRIED_TOKENS: usize = 10_000;
+const TRIED_TOKENS: usize = 8_000;
 /// A recipe of so small a share of the number of tokens needs no better one.
 const GOOD_SHARE: usize = 40;
