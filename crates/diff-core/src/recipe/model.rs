@@ -106,11 +106,6 @@ impl<C: Coder> Model<C> {
         self.coder
     }
 
-    /// Returns what the decisions go to.
-    pub(super) fn coder(&self) -> &C {
-        &self.coder
-    }
-
     /// Codes one decision in three contexts.
     #[inline]
     pub(super) fn decide(&mut self, kind: Kind, contexts: [u32; INPUTS], bit: bool) -> bool {
@@ -134,7 +129,8 @@ impl<C: Coder> Model<C> {
         let target = if bit { 0xffff } else { 0 };
         let error = (target - i32::try_from(set).unwrap_or(0)) >> 4;
         for input in 0..INPUTS {
-            weights[input] += (inputs[input] * error * LEARNING) >> 14;
+            let weight = weights[input] + ((inputs[input] * error * LEARNING) >> 14);
+            weights[input] = weight.clamp(-HEAVIEST, HEAVIEST);
             let slot = &mut self.slots[input][at[input]];
             let rate = self.tables.rates[usize::from(slot.seen)];
             let step = (i64::from(target - i32::from(slot.set)) * i64::from(rate)) >> 16;
@@ -161,9 +157,14 @@ impl<C: Coder> Model<C> {
         }
         let mut read = 1;
         for place in (0..length).rev() {
-            let low = u32::try_from(read & 3).unwrap_or(0);
-            let seen = 1 << 11 | length << 6 | place << 1 | (low << 7 & 0x600);
-            let bit = self.flag(kind, context | seen, number >> place & 1 == 1);
+            // Of short numbers all bits count, of long ones the place.
+            let seen = if length <= 4 {
+                u32::try_from(read).unwrap_or(0)
+            } else {
+                32 + place
+            };
+            let context = context | 1 << 11 | length << 6 | seen;
+            let bit = self.flag(kind, context, number >> place & 1 == 1);
             read = read << 1 | usize::from(bit);
         }
         read - 1
@@ -209,6 +210,7 @@ const SLOT_BITS: u32 = 15;
 const SEEN: usize = 126;
 const LAST_SEEN: u8 = 126;
 const WEIGHT: i32 = 1 << 15;
+const HEAVIEST: i32 = 1 << 19;
 const WEIGHT_SETS: usize = 32;
 const LEARNING: i32 = 10;
 /// 65536 / (1 + e^-x) for x from -8 to 8 in steps of a half.

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::deflate::{self, Block, BlockCounts, BlockKind, Compressor, Flavour, Made, tree};
+use crate::deflate::{self, Block, BlockCounts, BlockKind, Compressor, Flavour, Made, Token, tree};
 
 /// Makes words, runs, repeats and noise, the same for the same seed.
 pub(super) fn made(seed: u64, length: usize) -> Vec<u8> {
@@ -272,4 +272,36 @@ fn crc_32(bytes: &[u8]) -> u32 {
             crc >> 1 ^ 0xedb8_8320 * (crc & 1)
         })
     })
+}
+
+/// The example of the format's document.
+#[test]
+fn the_example_of_the_document_is_rebuilt() {
+    let plain = b"A cell divides. A cell divides. A cell divides.";
+    let mut tokens: Vec<_> = plain
+        .iter()
+        .take(16)
+        .map(|byte| Token::literal(*byte))
+        .collect();
+    tokens.extend([Token::matched(6, 16), Token::matched(25, 16)]);
+    let block = Block {
+        last: true,
+        kind: BlockKind::Fixed,
+    };
+    let mut writer = Writer::default();
+    writer.block(&block, &tokens, plain).unwrap();
+    writer.end(0);
+    let stream = writer.take_ready();
+    assert_eq!(hex(&stream), "7354484ecdc95148c92ccb4c492dd65380f071f201");
+    let recipe = find(&stream, plain, None, &mut Hint::default(), 20).unwrap();
+    assert_eq!(hex(recipe.bytes()), "500e972e2c");
+    assert_eq!(rebuilt(recipe.bytes(), plain, None, 99).unwrap(), stream);
+    assert_eq!(
+        hex(&rebuilt(&[0x06], plain, None, 99).unwrap()),
+        "7354484ecdc95148c92ccb4c492dd65370c4cf0700"
+    );
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
