@@ -133,37 +133,51 @@ fn manner(parsed: &Parsed, plain: &[u8], habits: Habits) -> Manner {
         let recipe = write(&start, plain, None, manner);
         recipe.map_or(usize::MAX, |recipe| recipe.bytes.len())
     };
-    let mut best = Manner {
-        effort: effort(0, LAST_NICE),
-        looks_ahead: false,
-        habits,
+    // What is searched in vain is paid for by every device: more must save a little at least.
+    let cheapest = |manners: &mut dyn Iterator<Item = Manner>| {
+        let costs = manners.map(|manner| (cost(manner), manner));
+        costs.reduce(|best, next| {
+            if next.0 < best.0 - best.0 / 256 {
+                next
+            } else {
+                best
+            }
+        })
     };
-    best.effort.skips = true;
-    let mut least = cost(best);
-    let mut attempt = |change: &dyn Fn(&mut Manner)| {
-        let mut manner = best;
-        change(&mut manner);
-        let cost = cost(manner);
-        // What is searched in vain is paid for by every device.
-        if cost < least - least / 64 {
-            (least, best) = (cost, manner);
-        }
-    };
-    for chain in [0, 3, 6, 9, LAST_CHAIN] {
-        for (looks_ahead, skips) in [(false, true), (false, false), (true, false)] {
-            attempt(&|manner| {
-                manner.effort = SearchEffort {
-                    skips,
-                    ..effort(chain, LAST_NICE)
-                };
-                manner.looks_ahead = looks_ahead;
-            });
-        }
-    }
-    for nice in NICE {
-        attempt(&|manner| manner.effort.nice = nice);
-    }
-    best
+    let roughly = [0, 3, 6, 9].into_iter().flat_map(|chain| {
+        [(false, true), (false, false), (true, false)].map(|(looks_ahead, skips)| Manner {
+            effort: SearchEffort {
+                skips,
+                ..effort(chain, LAST_NICE)
+            },
+            looks_ahead,
+            habits,
+        })
+    });
+    let with_effort = |manner: Manner, effort| Manner { effort, ..manner };
+    let rough = cheapest(&mut roughly.into_iter());
+    let chained = rough.and_then(|(_, rough)| {
+        let efforts = (0..=LAST_CHAIN).map(|chain| SearchEffort {
+            chain: 2 << chain,
+            ..rough.effort
+        });
+        cheapest(&mut efforts.map(|effort| with_effort(rough, effort)))
+    });
+    let ended = chained.and_then(|(_, chained)| {
+        let efforts = NICE.iter().map(|nice| SearchEffort {
+            nice: *nice,
+            ..chained.effort
+        });
+        cheapest(&mut efforts.rev().map(|effort| with_effort(chained, effort)))
+    });
+    ended.map_or_else(
+        || Manner {
+            effort: effort(OLD_CHAIN, LAST_NICE),
+            looks_ahead: true,
+            habits,
+        },
+        |(_, manner)| manner,
+    )
 }
 
 fn effort(chain: u8, nice: u8) -> SearchEffort {

@@ -1,4 +1,4 @@
-use super::parsed::Parsed;
+use super::parsed::{Parsed, ParsedBlock};
 use super::{Hint, Output, Recipe, malformed};
 use crate::DeltaError;
 use crate::deflate::{BlockKind, Compressor, Flavour, Made, Settings, Strategy, Writer};
@@ -49,9 +49,11 @@ pub(super) fn rebuild(
 
 /// What a stream tells about its settings before anything is tried.
 struct Likely {
-    /// The most tokens of a block, and those of the first of several.
+    /// The most tokens of a block.
     most_tokens: usize,
+    /// The tokens of the first of several blocks; of a stored one the bytes.
     first_tokens: Option<usize>,
+    first_stored: Option<usize>,
     all_literals: bool,
     all_runs: bool,
     all_fixed: bool,
@@ -61,21 +63,16 @@ struct Likely {
 
 impl Likely {
     fn of(parsed: &Parsed, plain: &[u8]) -> Likely {
-        let several = parsed.blocks.len() > 1;
         let distances = || parsed.tokens.iter().map(|token| token.distance());
+        let is_stored = |block: &&ParsedBlock| matches!(block.block.kind, BlockKind::Stored { .. });
+        let is_coded = |block: &&ParsedBlock| !is_stored(block);
         let mut kinds = parsed.blocks.iter().map(|block| &block.block.kind);
-        let first = parsed.blocks.first();
-        // The tokens of a stored block are lost, and with them how many they were.
-        let first =
-            first.filter(|first| several && !matches!(first.block.kind, BlockKind::Stored { .. }));
+        let first = parsed.blocks.first().filter(|_| parsed.blocks.len() > 1);
+        let coded = parsed.blocks.iter().filter(is_coded);
         Likely {
-            most_tokens: parsed
-                .blocks
-                .iter()
-                .map(|block| block.tokens)
-                .max()
-                .unwrap_or(0),
-            first_tokens: first.map(|block| block.tokens),
+            most_tokens: coded.map(|block| block.tokens).max().unwrap_or(0),
+            first_tokens: first.filter(is_coded).map(|block| block.tokens),
+            first_stored: first.filter(is_stored).map(|block| block.bytes),
             all_literals: distances().all(|distance| distance == 0),
             all_runs: distances().all(|distance| distance <= 1),
             all_fixed: kinds.all(|kind| !matches!(kind, BlockKind::Dynamic(_))),
@@ -92,13 +89,21 @@ impl Likely {
         let blocks = self
             .first_tokens
             .is_none_or(|tokens| tokens == limit || is_cut(tokens));
+        // What is stored has few matches, so that its bytes are hardly more than its tokens.
+        let stored = self
+            .first_stored
+            .is_none_or(|bytes| bytes >= limit && bytes <= limit + limit / 4);
         let strategy = match settings.strategy {
             Strategy::Default | Strategy::Filtered => true,
             Strategy::HuffmanOnly => self.all_literals,
             Strategy::Runs => self.all_runs,
             Strategy::Fixed => self.all_fixed,
         };
-        blocks && strategy && self.longest_distance < 1 << settings.window
+        self.most_tokens <= limit
+            && blocks
+            && stored
+            && strategy
+            && self.longest_distance < 1 << settings.window
     }
 
     /// Returns all settings that nothing speaks against, what is frequent first.
@@ -130,10 +135,12 @@ impl Likely {
                 .iter()
                 .flat_map(|s| (1..=9).rev().map(|m| (*s, m)))
             {
-                for level in levels {
+                // Without a search, the level makes no difference.
+                let searches = !matches!(strategy, Strategy::HuffmanOnly | Strategy::Runs);
+                for level in levels.iter().take(if searches { levels.len() } else { 1 }) {
                     all.push(Settings {
                         flavour: Flavour::Zlib,
-                        level,
+                        level: *level,
                         memory,
                         window,
                         strategy,
