@@ -34,16 +34,11 @@ impl BitEncoder {
         }
     }
 
-    /// Returns about how many bytes were written so far.
-    pub(crate) fn length(&self) -> usize {
-        self.bytes.len()
-    }
-
     /// Returns the bytes, as few as decode to what was encoded: behind their end a decoder reads zeros.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         for kept in 0..=4_u32 {
             let mask = u32::MAX.checked_shr(8 * kept).unwrap_or(0);
-            let rounded = u64::from(self.low) + u64::from(mask) & !u64::from(mask);
+            let rounded = (u64::from(self.low) + u64::from(mask)) & !u64::from(mask);
             if rounded <= u64::from(self.high) {
                 let [_, _, _, _, rounded @ ..] = rounded.to_be_bytes();
                 let kept = usize::try_from(kept).unwrap_or(rounded.len());
@@ -118,7 +113,7 @@ impl<'a> BitDecoder<'a> {
 /// Returns the last value of those that stand for a set bit.
 #[inline]
 fn middle(low: u32, high: u32, set: u32) -> u32 {
-    let part = u64::from(high - low) * u64::from(set) >> PROBABILITY_BITS;
+    let part = (u64::from(high - low) * u64::from(set)) >> PROBABILITY_BITS;
     // Below `high - low`, since `set` is below the whole.
     low + u32::try_from(part).unwrap_or(0)
 }
@@ -126,6 +121,7 @@ fn middle(low: u32, high: u32, set: u32) -> u32 {
 /// The bits of a probability.
 pub(crate) const PROBABILITY_BITS: u32 = 16;
 /// The probability of what is certain, which no decision may have.
+#[cfg(test)]
 pub(crate) const WHOLE: u32 = 1 << PROBABILITY_BITS;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 mod bsdiff;
 mod registry;
 #[allow(dead_code, unused_imports)]
-mod solid;
+pub(crate) mod solid;
 mod store;
 mod zstd;
 
@@ -24,11 +24,13 @@ pub enum Method {
     Zstd,
     /// A bsdiff patch on the reference: the smallest for sparse edits of binaries and databases.
     Bsdiff,
+    /// Copies from all of old and new, and literals, coded by mixed probabilities: the smallest for most content.
+    Solid,
 }
 
 impl Method {
     /// Every method of this build, in the order of their numbers.
-    pub const ALL: [Method; 3] = [Method::Store, Method::Zstd, Method::Bsdiff];
+    pub const ALL: [Method; 4] = [Method::Store, Method::Zstd, Method::Bsdiff, Method::Solid];
 
     /// Returns the method's number in the delta format.
     pub const fn id(self) -> u8 {
@@ -36,6 +38,7 @@ impl Method {
             Method::Store => 0,
             Method::Zstd => 1,
             Method::Bsdiff => 2,
+            Method::Solid => 3,
         }
     }
 
@@ -45,6 +48,7 @@ impl Method {
             Method::Store => "store",
             Method::Zstd => "zstd",
             Method::Bsdiff => "bsdiff",
+            Method::Solid => "solid",
         }
     }
 
@@ -142,7 +146,7 @@ mod tests {
             assert_eq!(usize::from(method.id()), index);
             assert_eq!(method.to_string(), method.name());
         }
-        assert_eq!(Method::from_id(3), None);
+        assert_eq!(Method::from_id(4), None);
         assert_eq!(Method::from_id(255), None);
     }
 }

@@ -54,7 +54,8 @@ fn the_golden_delta_of_version_1_is_applied() {
     let delta = Delta::parse(&bytes, &Limits::standard()).unwrap();
     let plan = delta.plan(&old.listing).unwrap();
     assert_eq!(delta.new_tree_digest(), Some(new.listing.digest()));
-    assert_eq!(plan.methods(), Method::ALL);
+    let first = [Method::Store, Method::Zstd, Method::Bsdiff];
+    assert_eq!(plan.methods(), first);
     let has = |wanted: fn(&Origin) -> bool| plan.files().iter().any(|file| wanted(&file.origin));
     assert!(has(|origin| matches!(origin, Origin::Old(_))));
     assert!(has(|origin| matches!(origin, Origin::SameAs(_))));

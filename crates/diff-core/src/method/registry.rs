@@ -1,4 +1,5 @@
 use super::bsdiff::Bsdiff;
+use super::solid::Solid;
 use super::store::Store;
 use super::zstd::Zstd;
 use super::{Codec, Method};
@@ -9,5 +10,6 @@ pub(crate) fn codec(method: Method) -> &'static dyn Codec {
         Method::Store => &Store,
         Method::Zstd => &Zstd,
         Method::Bsdiff => &Bsdiff,
+        Method::Solid => &Solid,
     }
 }

@@ -10,6 +10,8 @@ pub(crate) enum Kind {
         /// At most [`Distances::NEAR`] either way.
         by: isize,
     },
+    /// Where the last bytes stood before.
+    Foreseen,
     /// One of those before: 0 is the one before the last.
     Recent(usize),
     /// Another.
@@ -55,12 +57,14 @@ impl Distances {
 
     /// Returns how a distance is told, so many literals behind the last copy.
     #[inline]
-    pub(crate) fn kind(&self, distance: usize, literals: usize) -> Kind {
+    pub(crate) fn kind(&self, distance: usize, literals: usize, foreseen: usize) -> Kind {
         let by = distance.wrapping_sub(self.last).cast_signed();
         if by == 0 {
             Kind::Aligned
         } else if by == literals.cast_signed() {
             Kind::Resumed
+        } else if distance == foreseen {
+            Kind::Foreseen
         } else if let Some(place) = self.before.iter().position(|known| *known == distance) {
             Kind::Recent(place)
         } else if by.unsigned_abs() <= Distances::NEAR {
@@ -93,14 +97,14 @@ mod tests {
         let mut distances = Distances::new(100);
         distances.take(5000);
         distances.take(9);
-        assert_eq!(distances.kind(9, 3), Kind::Aligned);
-        assert_eq!(distances.kind(12, 3), Kind::Resumed);
-        assert_eq!(distances.kind(5000, 3), Kind::Recent(0));
-        assert_eq!(distances.kind(100, 3), Kind::Recent(1));
-        assert_eq!(distances.kind(7, 3), Kind::Near { by: -2 });
-        assert_eq!(distances.kind(9999, 3), Kind::Far { distance: 9999 });
+        assert_eq!(distances.kind(9, 3, 0), Kind::Aligned);
+        assert_eq!(distances.kind(12, 3, 0), Kind::Resumed);
+        assert_eq!(distances.kind(5000, 3, 0), Kind::Recent(0));
+        assert_eq!(distances.kind(100, 3, 0), Kind::Recent(1));
+        assert_eq!(distances.kind(7, 3, 0), Kind::Near { by: -2 });
+        assert_eq!(distances.kind(9999, 3, 0), Kind::Far { distance: 9999 });
         distances.take(100);
-        assert_eq!(distances.kind(9, 0), Kind::Recent(0));
-        assert_eq!(distances.kind(5000, 0), Kind::Recent(1));
+        assert_eq!(distances.kind(9, 0, 0), Kind::Recent(0));
+        assert_eq!(distances.kind(5000, 0, 0), Kind::Recent(1));
     }
 }

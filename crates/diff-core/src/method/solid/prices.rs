@@ -12,9 +12,9 @@ pub(crate) struct Prices {
     /// Of a literal's byte that the last distance predicts.
     predicted: u32,
     /// Of telling a copy's kind.
-    kinds: [u32; 5],
+    kinds: [u32; 6],
     /// Of a length, by the kind and the bits that it has.
-    lengths: [[u32; LENGTH_BITS]; 5],
+    lengths: [[u32; LENGTH_BITS]; 6],
 }
 
 impl Prices {
@@ -32,7 +32,7 @@ impl Prices {
                 _ => 1650,
             };
         }
-        let mut lengths = [[0; LENGTH_BITS]; 5];
+        let mut lengths = [[0; LENGTH_BITS]; 6];
         for (kind, prices) in lengths.iter_mut().enumerate() {
             for (bits, price) in (0_u32..).zip(prices.iter_mut()) {
                 // An aligned copy is often long, a far one seldom.
@@ -45,7 +45,7 @@ impl Prices {
             copy: [250, 500, 600, 650, 700, 750, 800, 850],
             bytes,
             predicted: 600,
-            kinds: [350, 700, 900, 1000, 500],
+            kinds: [350, 700, 900, 1000, 500, 500],
             lengths,
         }
     }
@@ -68,7 +68,7 @@ impl Prices {
     #[inline]
     pub(crate) fn start(&self, kind: Kind, literals: usize) -> u32 {
         let distance = match kind {
-            Kind::Aligned | Kind::Resumed => 0,
+            Kind::Aligned | Kind::Resumed | Kind::Foreseen => 0,
             Kind::Near { by } => Prices::BIT + number(by.unsigned_abs() as u64),
             Kind::Recent(_) => 350,
             Kind::Far { distance } => 500 + (distance.max(1).ilog2() * Prices::BIT),
@@ -92,6 +92,7 @@ const fn place(kind: Kind) -> usize {
         Kind::Near { .. } => 2,
         Kind::Recent(_) => 3,
         Kind::Far { .. } => 4,
+        Kind::Foreseen => 5,
     }
 }
 
