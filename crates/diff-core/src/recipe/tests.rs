@@ -236,6 +236,15 @@ fn an_edit_costs_little_where_the_old_stream_is_known() {
     );
 }
 
+#[test]
+fn blocks_of_nothing_come_to_an_end() {
+    let refused = rebuilt(&[0x58, 0xb6], &[0; 5000], None, 1 << 24);
+    assert!(
+        matches!(refused, Err(DeltaError::Malformed { .. })),
+        "{refused:?}"
+    );
+}
+
 /// The streams of zlib itself, by length and CRC-32.
 #[test]
 fn the_emulation_is_zlib_to_the_bit() {

@@ -73,7 +73,8 @@ impl<'a, C: Coder> Walk<'a, C> {
         let mut rest = known.map_or(&[][..], |known| &known.tokens);
         let (mut before, mut kind_before) = (0, 3);
         let mut tokens = Vec::new();
-        loop {
+        // Blocks cost time even where they make nothing.
+        for _ in 0..FEWEST_BLOCKS + self.plain.len() / BLOCK_BYTES {
             let block = blocks.next();
             let known_kind = block.map(|block| &block.block.kind);
             let start = self.place;
@@ -118,16 +119,15 @@ impl<'a, C: Coder> Walk<'a, C> {
                 &tokens,
                 self.plain.get(start..self.place).unwrap_or(&[]),
             )?;
+            if block.last && self.place < self.plain.len() {
+                return Err(malformed("leaves out the end of the plaintext"));
+            }
             if block.last {
-                break;
+                let padding = self.padding(known.map_or(0, |known| known.padding));
+                return Ok((padding, self.model.into_coder()));
             }
         }
-        if self.place < self.plain.len() {
-            return Err(malformed("leaves out the end of the plaintext"));
-        }
-        let padding = known.map_or(0, |known| known.padding);
-        let padding = self.padding(padding);
-        Ok((padding, self.model.into_coder()))
+        Err(malformed("has too many blocks"))
     }
 
     fn kind(&mut self, before: u32, number: u32) -> u32 {
@@ -369,5 +369,8 @@ fn log(number: usize) -> u32 {
 
 /// The most tokens of a block.
 pub(super) const MOST_TOKENS: usize = 1 << 20;
+/// The most blocks: so many, and one more for every so many bytes.
+const FEWEST_BLOCKS: usize = 256;
+const BLOCK_BYTES: usize = 128;
 /// The most lengths that are asked for one by one.
 const MOST_STEPS: usize = 6;
