@@ -70,13 +70,18 @@ fn settings() -> impl Strategy<Value = Settings> {
         deflate::Strategy::Fixed,
     ];
     (
+        any::<bool>(),
         1..=9_u8,
         1..=9_u8,
         9..=15_u8,
         prop::sample::select(strategies.to_vec()),
     )
-        .prop_map(|(level, memory, window, strategy)| Settings {
-            flavour: Flavour::Zlib,
+        .prop_map(|(chromium, level, memory, window, strategy)| Settings {
+            flavour: if chromium {
+                Flavour::Chromium
+            } else {
+                Flavour::Zlib
+            },
             level,
             memory,
             window,

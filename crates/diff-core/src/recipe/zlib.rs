@@ -138,13 +138,15 @@ impl Likely {
                 // Without a search, the level makes no difference.
                 let searches = !matches!(strategy, Strategy::HuffmanOnly | Strategy::Runs);
                 for level in levels.iter().take(if searches { levels.len() } else { 1 }) {
-                    all.push(Settings {
-                        flavour: Flavour::Zlib,
-                        level: *level,
-                        memory,
-                        window,
-                        strategy,
-                    });
+                    for flavour in [Flavour::Zlib, Flavour::Chromium] {
+                        all.push(Settings {
+                            flavour,
+                            level: *level,
+                            memory,
+                            window,
+                            strategy,
+                        });
+                    }
                 }
             }
         }
@@ -205,10 +207,15 @@ fn write(settings: &Settings) -> Vec<u8> {
         Strategy::Runs => 3,
         Strategy::Fixed => 4,
     };
+    let flag = if settings.flavour == Flavour::Chromium {
+        CHROMIUM_FLAG
+    } else {
+        0
+    };
     vec![
         ZLIB_ANY << 4 | settings.level,
         settings.memory << 4 | settings.window,
-        strategy,
+        strategy | flag,
     ]
 }
 
@@ -216,7 +223,12 @@ fn read(recipe: &[u8]) -> Result<Settings, DeltaError> {
     let settings = match *recipe {
         [first] => usual(first >> 4, first & 15),
         [first, second, strategy] if first >> 4 == ZLIB_ANY => {
-            let strategy = match strategy {
+            let flavour = if strategy & CHROMIUM_FLAG == 0 {
+                Flavour::Zlib
+            } else {
+                Flavour::Chromium
+            };
+            let strategy = match strategy & !CHROMIUM_FLAG {
                 0 => Strategy::Default,
                 1 => Strategy::Filtered,
                 2 => Strategy::HuffmanOnly,
@@ -225,7 +237,7 @@ fn read(recipe: &[u8]) -> Result<Settings, DeltaError> {
                 _ => return Err(malformed("has a strategy that does not exist")),
             };
             Some(Settings {
-                flavour: Flavour::Zlib,
+                flavour,
                 level: first & 15,
                 memory: second >> 4,
                 window: second & 15,
@@ -261,4 +273,6 @@ const ZLIB_LARGE: u8 = 1;
 const INFO_ZIP: u8 = 2;
 const CHROMIUM: u8 = 3;
 const ZLIB_ANY: u8 = 4;
+/// Set in the strategy of Chromium's zlib.
+const CHROMIUM_FLAG: u8 = 8;
 const REMEMBERED: usize = 4;
