@@ -10,6 +10,8 @@ mod literals;
 mod mixer;
 mod model;
 mod parse;
+#[cfg(test)]
+mod plain;
 mod prices;
 mod slots;
 mod step;

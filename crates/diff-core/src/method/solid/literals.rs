@@ -44,8 +44,7 @@ impl Literals {
     pub(super) fn new(slot_bits: u32) -> Literals {
         let mut map = [Fine::NEW; MAP];
         for (place, counter) in (0_u32..).zip(map.iter_mut()) {
-            let probability = (place % 64 * 1024 + 512).clamp(64, 65_472);
-            *counter = Fine::of(probability);
+            *counter = Fine::of(place % 64 * 1024 + 512);
         }
         Literals {
             slots: Slots::new(slot_bits),
@@ -137,8 +136,7 @@ impl Literals {
             }
             let set = ((around.since as usize * 2 + usize::from(agrees)) * 8 + place) * 6 + known;
             let sum = (self.mixer.mix(set, &inputs) + self.second.mix(coded, &inputs)) >> 1;
-            let mixed = squash(sum);
-            let probability = mixed;
+            let probability = squash(sum);
             let bit = decisions.code(byte >> (7 - place) & 1 == 1, probability.clamp(32, 65_504));
             self.mixer.learn(bit, RATE);
             self.second.learn(bit, RATE);

@@ -233,10 +233,13 @@ impl Model {
                     BY,
                     &contexts,
                 ) + 1;
-                if is_less {
-                    last.wrapping_sub(by)
+                if by > Distances::NEAR {
+                    // Refused, like every distance of 0.
+                    0
+                } else if is_less {
+                    last.saturating_sub(by)
                 } else {
-                    last.wrapping_add(by)
+                    last.saturating_add(by)
                 }
             }
             4 => {

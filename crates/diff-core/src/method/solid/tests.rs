@@ -12,6 +12,8 @@ fn edits_of_text_cost_little_and_come_back() {
         .replace(" 77\n", " seventy-seven\n");
     let coded = coded(old.as_bytes(), new.as_bytes());
     assert!(coded.len() < 150, "{} bytes", coded.len());
+    let slow = plain::decode(old.as_bytes(), &coded, new.len());
+    assert!(slow.as_deref() == Some(new.as_bytes()));
     assert_eq!(
         decoded(old.as_bytes(), &coded, new.len()).unwrap(),
         new.as_bytes()
@@ -92,7 +94,14 @@ proptest! {
     fn what_is_coded_comes_back(pair in related()) {
         let (old, new) = pair;
         let coded = coded(&old, &new);
+        prop_assert_eq!(plain::decode(&old, &coded, new.len()), Some(new.clone()));
         prop_assert_eq!(decoded(&old, &coded, new.len()).unwrap(), new);
+    }
+
+    #[test]
+    fn the_slow_decoder_says_the_same_of_any_bytes(bytes: Vec<u8>, old in prop::collection::vec(0_u8..4, 0..3000)) {
+        let fast = decoded(&old, &bytes, 2000).ok();
+        prop_assert_eq!(plain::decode(&old, &bytes, 2000), fast);
     }
 
     #[test]
@@ -154,4 +163,26 @@ fn noise(length: usize, seed: u32) -> Vec<u8> {
         state.to_be_bytes()[0]
     };
     std::iter::repeat_with(next).take(length).collect()
+}
+
+#[test]
+fn the_example_of_the_format_is_what_it_says() {
+    let (old, new) = (b"Cells divide.", b"Cells divide, always.");
+    let steps = [
+        Step::Copy {
+            length: 12,
+            distance: 13,
+        },
+        Step::Literals(8),
+        Step::Copy {
+            length: 1,
+            distance: 21,
+        },
+    ];
+    let coded = Solid::encode_steps(old, new, &steps, &mut |_| Ok(())).unwrap();
+    let hex: String = coded.iter().map(|byte| format!("{byte:02x}")).collect();
+    let document = include_str!("../../../../../docs/src/formats/solid.md");
+    assert!(document.contains(&format!("\n{hex}\n")), "{hex}");
+    assert_eq!(decoded(old, &coded, new.len()).unwrap(), new);
+    assert_eq!(plain::decode(old, &coded, new.len()).unwrap(), new);
 }

@@ -1,0 +1,530 @@
+//! The slow, short decoder: written from the format's document alone, to check the fast one.
+
+/// Returns what a frame decodes to; nothing where it is malformed.
+pub(super) fn decode(reference: &[u8], frame: &[u8], length: usize) -> Option<Vec<u8>> {
+    let mut plain = Plain::new(reference, frame, length);
+    for place in 0..reference.len() {
+        plain.note(place);
+    }
+    plain.prime(reference);
+    while plain.all.len() < reference.len() + length {
+        plain.token(reference.len() + length)?;
+    }
+    (plain.read >= frame.len()).then(|| plain.all.split_off(reference.len()))
+}
+
+struct Plain<'a> {
+    all: Vec<u8>,
+    frame: &'a [u8],
+    read: usize,
+    low: u64,
+    high: u64,
+    value: u64,
+    /// Literals are learnt from, not read, while there is one of these.
+    known: Option<u8>,
+    squash: Vec<i64>,
+    stretch: Vec<i64>,
+    guesses: Vec<[usize; 2]>,
+    guess_bits: u32,
+    distances: [usize; 4],
+    since: usize,
+    tokens: u64,
+    last_length: usize,
+    seen: Vec<u8>,
+    word: u32,
+    right: usize,
+    slots: Vec<[u32; 16]>,
+    first: Vec<u32>,
+    maps: Vec<Vec<(i64, i64)>>,
+    agreeing: Vec<(i64, i64)>,
+    guessing: Vec<(i64, i64)>,
+    weights: Vec<[i64; 10]>,
+    second: Vec<[i64; 10]>,
+    plain: Vec<(i64, i64)>,
+    hashed: Vec<(i64, i64)>,
+    choosing: Vec<[i64; 7]>,
+}
+
+const HALF: (i64, i64) = (1 << 21, 0);
+
+impl<'a> Plain<'a> {
+    fn new(reference: &[u8], frame: &'a [u8], length: usize) -> Plain<'a> {
+        let bits = |number: usize| usize::BITS - number.leading_zeros();
+        let mut upper = Vec::new();
+        let mut power = 1_u128 << 62;
+        for _ in 0..=2815 {
+            let share = (1_u128 << 78) / ((1 << 62) + power);
+            upper.push(i64::try_from(share.min(65_535)).unwrap());
+            power = (power * 4_593_706_758_521_714_574) >> 62;
+        }
+        let lower = upper.iter().skip(1).rev().map(|share| 65_536 - share);
+        // The middle is 32,768 either way.
+        let squash: Vec<i64> = lower.chain(upper.iter().copied()).collect();
+        let stretch = (0..4096).map(|share| {
+            let found = (-2047..2047)
+                .find(|at: &i64| squash[usize::try_from(at + 2815).unwrap()] >= 16 * share + 8);
+            found.unwrap_or(2047)
+        });
+        let stretch = stretch.collect();
+        let map: Vec<_> = (0..1024)
+            .map(|cell| ((cell % 64 * 1024 + 512) << 6, 0))
+            .collect();
+        let guess_bits = bits((reference.len() + length).max(1)).clamp(10, 18);
+        let slot_bits = (bits(length) + 1).clamp(11, 16);
+        let mut plain = Plain {
+            all: reference.to_vec(),
+            frame,
+            read: 0,
+            low: 0,
+            high: 0xffff_ffff,
+            value: 0,
+            known: None,
+            squash,
+            stretch,
+            guesses: vec![[0; 2]; 1 << guess_bits],
+            guess_bits,
+            distances: [reference.len().max(1), 1, 2, 4],
+            since: 0,
+            tokens: 0,
+            last_length: 0,
+            seen: vec![0; 8],
+            word: 0,
+            right: 0,
+            slots: vec![[0x8000; 16]; 1 << slot_bits],
+            first: vec![0x8000; 1 << 16],
+            maps: vec![map; 7],
+            agreeing: vec![HALF; 256],
+            guessing: vec![HALF; 2048],
+            weights: vec![[14_000; 10]; 384],
+            second: vec![[14_000; 10]; 256],
+            plain: vec![HALF; 4096],
+            hashed: vec![HALF; 1 << 16],
+            choosing: vec![[7000; 7]; 4096],
+        };
+        for _ in 0..4 {
+            plain.shift();
+        }
+        plain
+    }
+
+    fn shift(&mut self) {
+        let byte = self.frame.get(self.read).copied().unwrap_or(0);
+        self.read += 1;
+        self.value = (self.value << 8 | u64::from(byte)) & 0xffff_ffff;
+    }
+
+    fn decide(&mut self, probability: i64) -> bool {
+        let middle =
+            self.low + (self.high - self.low) * u64::try_from(probability).unwrap() / 65_536;
+        let bit = self.value <= middle;
+        if bit {
+            self.high = middle;
+        } else {
+            self.low = middle + 1;
+        }
+        while self.low >> 24 == self.high >> 24 {
+            self.low = self.low << 8 & 0xffff_ffff;
+            self.high = (self.high << 8 | 255) & 0xffff_ffff;
+            self.shift();
+        }
+        bit
+    }
+
+    fn back(&self, distance: usize) -> u64 {
+        let place = self.all.len().checked_sub(distance);
+        place
+            .and_then(|place| self.all.get(place))
+            .map_or(0, |byte| u64::from(*byte))
+    }
+
+    /// Notes a place of the history as what follows the bytes before it.
+    fn note(&mut self, place: usize) {
+        let key = self.key(place);
+        self.guesses[key] = [place, self.guesses[key][0]];
+    }
+
+    fn key(&self, place: usize) -> usize {
+        let mut bytes = 0_u64;
+        for before in (1..=5).rev() {
+            let byte = place.checked_sub(before).map_or(0, |place| self.all[place]);
+            bytes = bytes << 8 | u64::from(byte);
+        }
+        let key = bytes.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - self.guess_bits);
+        usize::try_from(key).unwrap()
+    }
+
+    fn guess(&self) -> (usize, usize) {
+        let end = self.all.len();
+        for place in self.guesses[self.key(end)] {
+            let distance = end - place;
+            if place > 0 && distance > 0 && distance != self.distances[0] {
+                let same = (1..=16)
+                    .take_while(|before| self.back(distance + before) == self.back(*before))
+                    .count();
+                if same >= 4 {
+                    return (distance, same);
+                }
+            }
+        }
+        (0, 0)
+    }
+
+    fn see(&mut self, byte: u8) {
+        self.seen.insert(0, byte);
+        self.seen.truncate(8);
+        let is_word = byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+        self.word = if is_word {
+            hash(9, self.word, byte.into())
+        } else {
+            0
+        };
+    }
+
+    fn append(&mut self, byte: u8) {
+        let place = self.all.len();
+        self.all.push(byte);
+        self.note(place);
+    }
+
+    fn prime(&mut self, reference: &[u8]) {
+        let samples = (reference.len() / 1024).min(128);
+        for sample in 0..samples {
+            let apart = reference.len() / samples;
+            let start = sample * apart + apart.saturating_sub(256) / 2;
+            for byte in &reference[start..start + 256] {
+                self.known = Some(*byte);
+                self.literal(3, 0, 0, 0, 0, 0);
+                self.see(*byte);
+            }
+        }
+        self.known = None;
+        self.seen = vec![0; 8];
+        self.word = 0;
+    }
+
+    fn token(&mut self, end: usize) -> Option<()> {
+        let last = self.distances[0];
+        let (foreseen, same) = self.guess();
+        let guess = if same > 0 { self.back(foreseen) } else { 0 };
+        let predicted = self.back(last);
+        let after = if last > 1 { self.back(last - 1) } else { 0 };
+        let since = u64::try_from(self.since).unwrap();
+        let (one, two) = (u64::from(self.seen[0]), u64::from(self.seen[1]));
+        let same_wide = u64::try_from(same).unwrap();
+        let contexts = [
+            self.tokens & 0x1ff | since.min(7) << 9,
+            one | predicted << 8 | since.min(2) << 16,
+            one | two << 8 | since.min(1) << 16,
+            predicted | after << 8 | one << 16 | since.min(3) << 24,
+            same_wide | guess << 8 | since.min(3) << 16,
+            self.tokens & 0xfff | width(self.last_length) << 16,
+        ];
+        if !self.choose(self.since.min(7), contexts) {
+            let byte = self.literal(self.since.min(3), predicted, after, self.right, guess, same);
+            self.right = self.right << 1 & 3 | usize::from(u64::from(byte) == predicted);
+            self.since += 1;
+            self.tokens = self.tokens << 3 & 0xffff_ffff;
+            self.see(byte);
+            self.append(byte);
+            return Some(());
+        }
+        let resumed = last + self.since;
+        let contexts = [
+            self.tokens & 0x1ff | since.min(3) << 12,
+            since.min(31) | width(self.last_length) << 8,
+            one | predicted << 8 | self.back(resumed) << 16,
+            one | two << 8,
+            self.tokens & 0x3_ffff,
+            same_wide | since.min(3) << 8,
+        ];
+        let mut kind = 0;
+        while kind < 7 {
+            let is_open = kind != 1 || self.since > 0;
+            let is_open = is_open && (kind != 2 || foreseen > 0);
+            if is_open && !self.choose(8 + kind, contexts) {
+                break;
+            }
+            kind += 1;
+        }
+        let lengths = if kind == 0 {
+            self.since.min(3)
+        } else {
+            (kind + 3).min(8)
+        };
+        let contexts = [
+            self.tokens & 0x3f,
+            width(self.last_length),
+            one | predicted << 8,
+            since.min(7) << 8 | self.tokens & 7,
+            self.tokens & 0xfff,
+            same_wide,
+        ];
+        let length = self.number(468 + 160 * lengths, contexts) + 1;
+        let wide = width(length);
+        let distance = match kind {
+            0 => last,
+            1 => resumed,
+            2 => foreseen,
+            3 => {
+                let contexts = [
+                    since.min(31),
+                    wide,
+                    self.tokens & 0x3f,
+                    one,
+                    since.min(31) | wide << 8,
+                    0,
+                ];
+                let is_less = self.choose(18, contexts);
+                let by =
+                    self.number(20, contexts.map(|context| context * 2 + u64::from(is_less))) + 1;
+                if by > 4096 {
+                    return None;
+                }
+                if is_less {
+                    last.checked_sub(by)?
+                } else {
+                    last + by
+                }
+            }
+            4 => {
+                let contexts = [
+                    wide.min(8),
+                    self.tokens & 0x3f,
+                    since.min(3),
+                    wide,
+                    one,
+                    predicted,
+                ];
+                let mut node = 1;
+                for _ in 0..5 {
+                    node = 2 * node + usize::from(self.choose(180 + node, contexts));
+                }
+                self.bits(node - 32, 180 + 32 + 8 * (node - 32), contexts)
+            }
+            _ => self.distances[kind - 4],
+        };
+        if distance == 0 || distance > self.all.len() || length > end - self.all.len() {
+            return None;
+        }
+        for place in 0..length {
+            let [byte, ..] = self.back(distance).to_le_bytes();
+            if length - place <= 32 {
+                self.see(byte);
+            }
+            self.append(byte);
+        }
+        let place = self.distances.iter().position(|known| *known == distance);
+        self.distances[..=place.unwrap_or(3)].rotate_right(1);
+        self.distances[0] = distance;
+        self.since = 0;
+        self.last_length = length;
+        self.right = self.right << 1 & 3;
+        self.tokens = (self.tokens << 3 | [1, 2, 3, 4, 5, 6, 6, 6][kind]) & 0xffff_ffff;
+        Some(())
+    }
+
+    fn number(&mut self, what: usize, contexts: [u64; 6]) -> usize {
+        let mut bits = 0;
+        while bits < 31 && self.choose(what + bits, contexts) {
+            bits += 1;
+        }
+        self.bits(bits, what + 32 + 8 * bits.min(15), contexts) - 1
+    }
+
+    fn bits(&mut self, bits: usize, what: usize, contexts: [u64; 6]) -> usize {
+        let mut number = 1;
+        for known in 0..bits {
+            let bit = if known < 3 {
+                self.choose(what + number, contexts)
+            } else {
+                self.decide(32_768)
+            };
+            number = 2 * number + usize::from(bit);
+        }
+        number
+    }
+
+    fn choose(&mut self, what: usize, contexts: [u64; 6]) -> bool {
+        let narrow = |number: u64| u32::try_from(number & 0xffff_ffff).unwrap();
+        let mut inputs = [0; 7];
+        let mut cells = [0; 6];
+        for (place, salt) in (0..6).zip(8..) {
+            let wide = hash(salt, narrow(contexts[place]), u32::try_from(what).unwrap());
+            cells[place] = usize::try_from(wide >> 16).unwrap();
+            if self.hashed[cells[place]].1 == 0 {
+                self.hashed[cells[place]].0 = self.plain[what].0 >> 6 << 6;
+            }
+            inputs[place] = self.stretched(self.hashed[cells[place]].0 >> 6);
+        }
+        inputs[6] = self.stretched(self.plain[what].0 >> 6);
+        let sum = mix(&inputs, &self.choosing[what]);
+        let probability = self.squashed(sum);
+        let bit = self.decide(probability.clamp(16, 65_520));
+        learn(&inputs, &mut self.choosing[what], probability, bit, 20);
+        for cell in cells {
+            count(&mut self.hashed[cell], bit, 22);
+        }
+        count(&mut self.plain[what], bit, 255);
+        bit
+    }
+
+    fn literal(
+        &mut self,
+        since: usize,
+        predicted: u64,
+        after: u64,
+        right: usize,
+        guess: u64,
+        same: usize,
+    ) -> u8 {
+        let byte = |place: usize| u32::from(self.seen[place]);
+        let [predicted, after, guess] =
+            [predicted, after, guess].map(|byte| u32::try_from(byte).unwrap());
+        let four = byte(0) | byte(1) << 8 | byte(2) << 16 | byte(3) << 24;
+        let one = byte(0);
+        let hashes = [
+            hash(1, four & 0xffff, 0),
+            hash(2, four & 0xff_ffff, 0),
+            hash(3, four, 0),
+            hash(4, four, byte(4) | byte(5) << 8),
+            hash(5, self.word, one),
+            hash(
+                6,
+                predicted | one << 8,
+                u32::try_from(since).unwrap() | after << 8,
+            ),
+        ];
+        let mut coded = 1_u32;
+        let mut slots = [0; 6];
+        let mut node = 1;
+        for place in 0..8 {
+            if place % 4 == 0 {
+                let half = if place == 0 { 0 } else { coded };
+                slots = hashes.map(|hashed| self.slot(hash(7, hashed, half)));
+                node = 1;
+            }
+            let mut counters: Vec<u32> = slots.iter().map(|slot| self.slots[*slot][node]).collect();
+            let first = usize::try_from(one * 256 + coded).unwrap();
+            counters.push(self.first[first]);
+            let mut inputs = [0; 10];
+            let mut known = 0;
+            let cell =
+                |counter: u32| usize::try_from((counter & 15) * 64 + (counter >> 10)).unwrap();
+            for (place, counter) in counters.iter().enumerate() {
+                if counter & 15 > 0 {
+                    inputs[place] = self.stretched(self.maps[place][cell(*counter)].0 >> 6);
+                    known += usize::from(place < 4 || place == 6);
+                }
+            }
+            let fits = |byte: u32| (byte | 256) >> (8 - place) == coded;
+            let next = |byte: u32| usize::from(byte >> (7 - place) & 1 == 1);
+            let agreeing = (since * 4 + (right & 3)) * 16 + place * 2 + next(predicted);
+            let guessing = (since * 32 + same) * 16 + place * 2 + next(guess);
+            let (agrees, follows) = (fits(predicted), same > 0 && fits(guess));
+            if agrees {
+                inputs[7] = self.stretched(self.agreeing[agreeing].0 >> 6);
+            }
+            inputs[8] = 256;
+            if follows {
+                inputs[9] = self.stretched(self.guessing[guessing].0 >> 6);
+            }
+            let set = ((since * 2 + usize::from(agrees)) * 8 + place) * 6 + known;
+            let other = usize::try_from(coded).unwrap();
+            let sums = [
+                mix(&inputs, &self.weights[set]),
+                mix(&inputs, &self.second[other]),
+            ];
+            let probability = self.squashed((sums[0] + sums[1]) >> 1);
+            let bit = match self.known {
+                Some(byte) => byte >> (7 - place) & 1 == 1,
+                None => self.decide(probability.clamp(32, 65_504)),
+            };
+            let said = sums.map(|sum| self.squashed(sum));
+            learn(&inputs, &mut self.weights[set], said[0], bit, 26);
+            learn(&inputs, &mut self.second[other], said[1], bit, 26);
+            for (place, counter) in counters.iter().enumerate() {
+                count(&mut self.maps[place][cell(*counter)], bit, 255);
+            }
+            for slot in slots {
+                quick(&mut self.slots[slot][node], bit);
+            }
+            quick(&mut self.first[first], bit);
+            if agrees {
+                count(&mut self.agreeing[agreeing], bit, 250);
+            }
+            if follows {
+                count(&mut self.guessing[guessing], bit, 250);
+            }
+            coded = coded * 2 + u32::from(bit);
+            node = node * 2 + usize::from(bit);
+        }
+        u8::try_from(coded & 255).unwrap()
+    }
+
+    fn slot(&mut self, hash: u32) -> usize {
+        let check = hash >> 16;
+        let slot = usize::try_from(hash).unwrap() & (self.slots.len() - 1);
+        for slot in [slot, slot ^ 1] {
+            if self.slots[slot][0] == check {
+                return slot;
+            }
+        }
+        let seen = |slot: usize| self.slots[slot][1] & 15;
+        let taken = if seen(slot ^ 1) < seen(slot) {
+            slot ^ 1
+        } else {
+            slot
+        };
+        self.slots[taken] = [0x8000; 16];
+        self.slots[taken][0] = check;
+        taken
+    }
+
+    fn stretched(&self, probability: i64) -> i64 {
+        self.stretch[usize::try_from(probability >> 4).unwrap()]
+    }
+
+    fn squashed(&self, logistic: i64) -> i64 {
+        self.squash[usize::try_from(logistic.clamp(-2815, 2815) + 2815).unwrap()]
+    }
+}
+
+fn mix(inputs: &[i64], weights: &[i64]) -> i64 {
+    let sum: i64 = inputs
+        .iter()
+        .zip(weights)
+        .map(|(input, weight)| (input * weight) >> 8)
+        .sum();
+    (sum >> 8).clamp(-2815, 2815)
+}
+
+fn learn(inputs: &[i64], weights: &mut [i64], said: i64, bit: bool, rate: i64) {
+    let error = ((i64::from(bit) * 65_535 - said) * rate) >> 4;
+    for (weight, input) in weights.iter_mut().zip(inputs) {
+        *weight = (*weight + ((input * error + 32_768) >> 16)).clamp(-524_287, 524_287);
+    }
+}
+
+fn count((probability, seen): &mut (i64, i64), bit: bool, most: i64) {
+    let target = i64::from(bit) * 4_194_303;
+    *probability += ((target - *probability) * (655_360 / (10 * *seen + 16))) >> 16;
+    *seen += i64::from(*seen < most);
+}
+
+fn quick(counter: &mut u32, bit: bool) {
+    let (probability, seen) = (i64::from(*counter >> 4), i64::from(*counter & 15));
+    let target = i64::from(bit) * 4095;
+    let moved =
+        probability + (((target - probability) * (655_360 / (10 * seen + 16)) + 32_768) >> 16);
+    *counter = u32::try_from(moved * 16 + (seen + 1).min(15)).unwrap();
+}
+
+fn hash(salt: u32, a: u32, b: u32) -> u32 {
+    let mixed = (a ^ salt.wrapping_mul(0x9e37_79b1)).wrapping_mul(0x85eb_ca6b);
+    let mixed = (mixed ^ (mixed >> 15) ^ b.wrapping_mul(0x27d4_eb2f)).wrapping_mul(0xc2b2_ae35);
+    mixed ^ (mixed >> 16)
+}
+
+fn width(number: usize) -> u64 {
+    u64::from(usize::BITS - number.leading_zeros())
+}
