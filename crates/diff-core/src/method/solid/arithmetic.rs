@@ -7,7 +7,7 @@ pub(super) const MOST: i32 = 2047;
 #[inline]
 pub(super) fn squash(logistic: i32) -> u32 {
     let place = logistic.clamp(-REACH, REACH) + REACH;
-    u32::from(SQUASHED[place.cast_unsigned() as usize % SQUASHED.len()])
+    u32::from(SQUASHED[place.cast_unsigned() as usize])
 }
 
 /// Returns the logistic number of a probability in 65,536.
