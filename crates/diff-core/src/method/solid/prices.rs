@@ -69,9 +69,9 @@ impl Prices {
     pub(crate) fn start(&self, kind: Kind, literals: usize) -> u32 {
         let distance = match kind {
             Kind::Aligned | Kind::Resumed | Kind::Foreseen => 0,
-            Kind::Near { by } => Prices::BIT + number(by.unsigned_abs() as u64),
+            Kind::Near { by } => 2 * Prices::BIT + number(by.unsigned_abs() as u64),
             Kind::Recent(_) => 350,
-            Kind::Far { distance } => 500 + (distance.max(1).ilog2() * Prices::BIT),
+            Kind::Far { distance } => 1400 + (distance.max(1).ilog2() * Prices::BIT),
         };
         self.copy[literals.min(SINCE - 1)] + self.kinds[place(kind)] + distance
     }
