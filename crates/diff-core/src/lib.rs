@@ -57,6 +57,8 @@
 //! ```
 
 mod apply;
+#[allow(dead_code, unused_imports)]
+mod container;
 mod content_path;
 #[allow(dead_code)]
 mod deflate;

@@ -1,0 +1,67 @@
+//! Containers: where the deflate streams of a file stand, and what is written around each.
+//!
+//! The publisher opens files by [`open`]. The device never parses a container: it is told where a
+//! stream starts and how it is wrapped, takes the wrapping off by [`unwrap`] and puts it on again by
+//! a [`Wrapping`].
+
+mod ascii85;
+mod gzip;
+mod inflate;
+mod pdf;
+mod png;
+mod search;
+mod unwrap;
+mod wrap;
+mod wrapper;
+mod zip;
+mod zlib;
+
+pub(crate) use ascii85::Lines;
+pub(crate) use search::{OpeningLimits, open};
+pub(crate) use unwrap::{Unwrapped, compressed, unwrap};
+pub(crate) use wrap::Wrapping;
+pub(crate) use wrapper::{Shape, Wrapper};
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::error::DeltaError;
+
+/// A deflate stream of a file, opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stream {
+    /// Where the stream stands in the file, its wrapping included.
+    pub(crate) range: Range<usize>,
+    /// What is written around the deflate data.
+    pub(crate) wrapper: Wrapper,
+    /// The inflated bytes.
+    pub(crate) plain: Vec<u8>,
+    /// The streams inside the plaintext, with ranges relative to it.
+    pub(crate) inner: Vec<Stream>,
+    /// How the plaintext is divided, if it is an image's.
+    pub(crate) rows: Option<Rows>,
+}
+
+impl Stream {
+    /// Returns the deflate data alone, out of the file that the stream was found in.
+    pub(crate) fn compressed<'a>(&self, file: &'a [u8]) -> Result<Cow<'a, [u8]>, DeltaError> {
+        compressed(self.wrapper.shape(), file, self.range.clone())
+    }
+}
+
+/// How an image's plaintext is divided into rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rows {
+    /// Bytes of a row, with the byte in front that names its filter.
+    pub(crate) row_bytes: usize,
+    /// Bytes of a pixel, at least one.
+    pub(crate) pixel_bytes: usize,
+}
+
+/// Returns the digest that ends a zlib stream of `plain`.
+pub(crate) fn adler32(plain: &[u8]) -> u32 {
+    adler2::adler32_slice(plain)
+}
+
+#[cfg(test)]
+mod tests;

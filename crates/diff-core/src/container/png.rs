@@ -1,0 +1,127 @@
+use super::Rows;
+use super::search::{Candidate, Trials};
+use super::wrapper::{LONGEST_BUFFERED_PIECE, Shape, Wrapper};
+
+/// Goes through the IDAT chunks that follow one another from a place on: yields the body of each and
+/// where the chunk ends.
+pub(crate) struct Bodies<'a> {
+    file: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Bodies<'a> {
+    /// Returns the chunks of `file` from the one whose length field stands at `at`.
+    pub(crate) fn new(file: &'a [u8], at: usize) -> Bodies<'a> {
+        Bodies { file, at }
+    }
+}
+
+impl<'a> Iterator for Bodies<'a> {
+    type Item = (&'a [u8], usize);
+
+    fn next(&mut self) -> Option<(&'a [u8], usize)> {
+        let (length, rest) = self.file.get(self.at..)?.split_first_chunk()?;
+        let body = rest.strip_prefix(b"IDAT")?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (body, crc) = body.split_at_checked(length)?;
+        crc.first_chunk::<4>()?;
+        self.at += 12 + length;
+        Some((body, self.at))
+    }
+}
+
+/// Opens the run of IDAT chunks whose first has its type at `at`.
+pub(crate) fn candidate(
+    file: &[u8],
+    at: usize,
+    header: Option<&Header>,
+    trials: &mut Trials<'_>,
+) -> Option<Candidate> {
+    let start = at.checked_sub(4)?;
+    let mut bodies = Bodies::new(file, start);
+    let (first, _) = bodies.next()?;
+    let mut last = first.len();
+    let mut chunks = 1;
+    trials.charge(first.len())?;
+    for (body, _) in bodies {
+        trials.charge(12 + body.len())?;
+        if last != first.len() || body.len() > first.len() {
+            return None;
+        }
+        last = body.len();
+        chunks += 1;
+    }
+    let piece = u32::try_from(first.len()).ok()?;
+    let piece = match chunks {
+        1 => piece.max(LONGEST_BUFFERED_PIECE),
+        _ => piece,
+    };
+    let (found, plain) = trials.inflate(Shape::Idat, file, start)?;
+    let rows = header.and_then(|header| header.rows(plain.len()));
+    Some(Candidate {
+        range: start..found.end,
+        wrapper: Wrapper::Idat {
+            header: found.header,
+            piece,
+        },
+        plain,
+        rows,
+    })
+}
+
+/// What a PNG's header says of its rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Header {
+    height: u64,
+    row_bytes: u64,
+    pixel_bytes: u64,
+}
+
+impl Header {
+    /// Reads the header whose type stands at `at`; `None` if its rows are interlaced.
+    pub(crate) fn parse(file: &[u8], at: usize) -> Option<Header> {
+        let body = file.get(at..)?.strip_prefix(b"IHDR")?;
+        let [
+            w0,
+            w1,
+            w2,
+            w3,
+            h0,
+            h1,
+            h2,
+            h3,
+            depth,
+            colour,
+            _,
+            _,
+            interlaced,
+            ..,
+        ] = *body
+        else {
+            return None;
+        };
+        let channels = match colour {
+            0 | 3 => 1,
+            2 => 3,
+            4 => 2,
+            6 => 4,
+            _ => return None,
+        };
+        let bits = channels * u64::from(depth);
+        let width = u64::from(u32::from_be_bytes([w0, w1, w2, w3]));
+        (interlaced == 0).then(|| Header {
+            height: u64::from(u32::from_be_bytes([h0, h1, h2, h3])),
+            row_bytes: 1 + (width * bits).div_ceil(8),
+            pixel_bytes: (bits / 8).max(1),
+        })
+    }
+
+    /// Returns the rows of a plaintext of so many bytes, if they fill it.
+    fn rows(&self, plain_bytes: usize) -> Option<Rows> {
+        let fits = self.row_bytes.checked_mul(self.height)? == plain_bytes as u64;
+        fits.then_some(Rows {
+            row_bytes: usize::try_from(self.row_bytes).ok()?,
+            pixel_bytes: usize::try_from(self.pixel_bytes).ok()?,
+        })
+    }
+}
