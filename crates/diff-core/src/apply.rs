@@ -1,3 +1,4 @@
+mod closing;
 mod members;
 mod memory;
 mod old_files;
@@ -12,6 +13,7 @@ use crate::error::DeltaError;
 use crate::method::{EncodedFrame, codec};
 use crate::{CancelToken, Cancelled, Digest, Entry, Limits, Listing, Progress, Silent, Tree};
 
+use closing::{Closing, Surroundings};
 use members::{Members, Target};
 use memory::Memory;
 use old_files::OldFiles;
@@ -259,15 +261,26 @@ impl Run<'_, '_> {
 
     fn group(&self, group: &Group) -> Result<Vec<(usize, Digest)>, DeltaError> {
         let limits = &self.applier.limits;
-        let needed = group.frames.iter().map(|frame| frame.memory(limits)).max();
-        let needed = needed.unwrap_or(0);
-        DeltaError::check_limit("memory of a frame", needed, limits.max_memory_bytes)?;
+        let needed = group.memory(limits);
+        DeltaError::check_limit("memory of a group", needed, limits.max_memory_bytes)?;
         let _share = self.memory.take(needed);
-        let mut members = Members::new(self.target(), &group.members);
+        let members = Members::new(self.target(), &group.members);
+        let mut output = match group.opened {
+            None => Output::Members(members),
+            Some(opened) => Output::Closing(Closing::new(
+                members,
+                opened,
+                self.applier.plan.recompressors(),
+                limits,
+            )),
+        };
         for frame in &group.frames {
-            self.frame(frame, &mut members)?;
+            self.frame(frame, &mut output)?;
         }
-        members.finish()
+        match output {
+            Output::Members(members) => members.finish(),
+            Output::Closing(closing) => closing.finish(),
+        }
     }
 
     fn target(&self) -> Target<'_> {
@@ -279,7 +292,7 @@ impl Run<'_, '_> {
         }
     }
 
-    fn frame(&self, frame: &Frame, members: &mut Members<'_>) -> Result<(), DeltaError> {
+    fn frame(&self, frame: &Frame, output: &mut Output<'_>) -> Result<(), DeltaError> {
         self.check()?;
         let bytes = self.applier.delta.bytes().get(frame.encoded.clone());
         let encoded = EncodedFrame {
@@ -290,9 +303,17 @@ impl Run<'_, '_> {
         };
         let check = || self.check();
         let reference = self.old_files.reference(&frame.references, &check)?;
+        let around = Surroundings {
+            old_files: &self.old_files,
+            reference: &reference,
+            check: &check,
+        };
         codec(frame.method).decode(&reference, &encoded, &mut |piece| {
             self.check()?;
-            members.write(piece)
+            match output {
+                Output::Members(members) => members.write(piece),
+                Output::Closing(closing) => closing.write(piece, &around),
+            }
         })
     }
 
@@ -303,4 +324,12 @@ impl Run<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Where the frames of a group go.
+enum Output<'r> {
+    /// The content is the members' own.
+    Members(Members<'r>),
+    /// The content is closed into the members.
+    Closing(Closing<'r>),
 }

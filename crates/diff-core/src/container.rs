@@ -6,6 +6,7 @@
 
 mod ascii85;
 mod gzip;
+mod image;
 mod inflate;
 mod pdf;
 mod png;
@@ -16,9 +17,9 @@ mod wrapper;
 mod zip;
 mod zlib;
 
-pub(crate) use ascii85::Lines;
+pub(crate) use image::{Pixels, Rows};
 pub(crate) use search::{OpeningLimits, open};
-pub(crate) use unwrap::{Unwrapped, compressed, unwrap};
+pub(crate) use unwrap::{compressed, unwrap};
 pub(crate) use wrap::Wrapping;
 pub(crate) use wrapper::{Shape, Wrapper};
 
@@ -38,8 +39,17 @@ pub(crate) struct Stream {
     pub(crate) plain: Vec<u8>,
     /// The streams inside the plaintext, with ranges relative to it.
     pub(crate) inner: Vec<Stream>,
-    /// How the plaintext is divided, if it is an image's.
-    pub(crate) rows: Option<Rows>,
+    /// What the plaintext is, if it is an image's.
+    pub(crate) image: Option<Image>,
+}
+
+/// An image as its rows and what their pixels are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Image {
+    /// How the rows are filtered.
+    pub(crate) rows: Rows,
+    /// What the pixels are.
+    pub(crate) pixels: Pixels,
 }
 
 impl Stream {
@@ -47,15 +57,13 @@ impl Stream {
     pub(crate) fn compressed<'a>(&self, file: &'a [u8]) -> Result<Cow<'a, [u8]>, DeltaError> {
         compressed(self.wrapper.shape(), file, self.range.clone())
     }
-}
 
-/// How an image's plaintext is divided into rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rows {
-    /// Bytes of a row, with the byte in front that names its filter.
-    pub(crate) row_bytes: usize,
-    /// Bytes of a pixel, at least one.
-    pub(crate) pixel_bytes: usize,
+    /// Returns the plaintext in the form in which it is coded: the rows of images without filters.
+    pub(crate) fn opened(&self) -> Cow<'_, [u8]> {
+        let rows = self.image.as_ref().map(|image| image.rows);
+        let opened = rows.and_then(|rows| rows.unfilter(&self.plain));
+        opened.map_or(Cow::Borrowed(&self.plain), Cow::Owned)
+    }
 }
 
 /// Returns the digest that ends a zlib stream of `plain`.

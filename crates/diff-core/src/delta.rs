@@ -2,6 +2,7 @@ mod frames;
 mod plan;
 mod planned;
 mod records;
+mod sources;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -12,8 +13,9 @@ use crate::wire::Reader;
 use crate::{Digest, Limits, Listing};
 
 pub use plan::Plan;
-pub(crate) use planned::{Frame, Group, Span};
+pub(crate) use planned::{Frame, Group, ImageStep, Opened, OpeningStep, Source};
 pub use planned::{Origin, PlannedFile};
+pub(crate) use sources::MAX_DEPTH;
 
 /// A delta whose header, plan and trailer were read and found within limits.
 ///
@@ -23,6 +25,7 @@ pub use planned::{Origin, PlannedFile};
 #[doc = include_str!("../../../docs/src/formats/delta.md")]
 pub struct Delta<'a> {
     bytes: &'a [u8],
+    version: u8,
     payload_end: usize,
     plan: Vec<u8>,
     new_tree: Option<Digest>,
@@ -36,7 +39,7 @@ impl<'a> Delta<'a> {
     /// [`DeltaError`] tells which rule of the format is broken or which limit is passed; no more
     /// memory is taken than `limits` allow.
     pub fn parse(bytes: &'a [u8], limits: &Limits) -> Result<Delta<'a>, DeltaError> {
-        let flags = read_header(bytes)?;
+        let (version, flags) = read_header(bytes)?;
         let carries_digest = flags & CARRIES_DIGEST != 0;
         let trailer_bytes = LENGTHS_BYTES + if carries_digest { Digest::LENGTH } else { 0 };
         let trailer_at = bytes.len().checked_sub(trailer_bytes);
@@ -69,6 +72,7 @@ impl<'a> Delta<'a> {
         };
         Ok(Delta {
             bytes,
+            version,
             payload_end,
             plan,
             new_tree,
@@ -91,6 +95,7 @@ impl<'a> Delta<'a> {
             &self.plan,
             old,
             HEADER_BYTES..self.payload_end,
+            self.version,
             &self.limits,
         )
     }
@@ -166,14 +171,15 @@ impl<'w> DeltaWriter<'w> {
     }
 }
 
-fn read_header(bytes: &[u8]) -> Result<u8, DeltaError> {
+/// Returns the version and the flags.
+fn read_header(bytes: &[u8]) -> Result<(u8, u8), DeltaError> {
     let not_a_delta = || DeltaError::NotADelta {
         found: bytes.iter().take(MAGIC.len()).copied().collect(),
     };
     let rest = bytes.strip_prefix(MAGIC).ok_or_else(not_a_delta)?;
     let mut reader = Reader::new("header", rest);
     let version = reader.byte()?;
-    if version != VERSION {
+    if !(OLDEST_VERSION..=VERSION).contains(&version) {
         return Err(DeltaError::UnsupportedVersion {
             found: version,
             known: VERSION,
@@ -186,7 +192,7 @@ fn read_header(bytes: &[u8]) -> Result<u8, DeltaError> {
             known: CARRIES_DIGEST,
         });
     }
-    Ok(flags)
+    Ok((version, flags))
 }
 
 fn decode_plan(
@@ -222,7 +228,9 @@ fn encode_plan(plan: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 const MAGIC: &[u8] = b"SDLT";
-const VERSION: u8 = 1;
+/// The version that is written.
+const VERSION: u8 = 2;
+const OLDEST_VERSION: u8 = 1;
 /// The flag of a delta whose trailer has the digest of the new tree.
 const CARRIES_DIGEST: u8 = 1;
 const HEADER_BYTES: usize = MAGIC.len() + 2;

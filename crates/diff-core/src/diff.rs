@@ -1,18 +1,25 @@
 mod coder;
+mod covers;
+mod pieces;
+mod reference;
 mod source;
+mod survey;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use rayon::prelude::*;
 
 use crate::delta::{DeltaWriter, Frame, Group, Origin, Plan, PlannedFile};
 use crate::error::{DeltaError, DiffError};
-use crate::group::{Draft, FRESH_BYTES, drafts};
+use crate::group::{Draft, FAST_GROUP_BYTES, GROUP_BYTES, Member, drafts};
 use crate::method::{Level, Method};
 use crate::pairing::Pairing;
-use crate::{CancelToken, Limits, Progress, Silent, Tree};
+use crate::stats::{BuiltFile, DeltaStats};
+use crate::{CancelToken, ContentPath, Limits, Progress, Silent, Tree};
 
 use coder::{CodedGroup, Coder};
+use survey::Survey;
 
 /// Makes a delta of two trees.
 ///
@@ -86,32 +93,126 @@ impl<'a> Differ<'a> {
         let digest = self.carry_digest.then(|| self.new.listing.digest());
         let mut writer = DeltaWriter::start(out, digest).map_err(DiffError::Output)?;
 
-        let drafts = drafts(&pairing, self.old.listing, self.new.listing);
+        let survey = Survey::of(self.old, self.new, &pairing, self.level, &self.cancel)?;
+        let reference_bytes = |index| survey.reference_bytes.get(&index).copied().unwrap_or(0);
+        let cap = match self.level {
+            Level::Fast => FAST_GROUP_BYTES,
+            Level::Default | Level::Best => GROUP_BYTES,
+        };
+        let drafts = drafts(self.members(&pairing, &survey), cap, reference_bytes);
         let mut groups = Vec::new();
+        let mut built = Vec::new();
+        let mut recompressors = BTreeSet::new();
         for wave in waves(&drafts) {
-            let code = |draft: &Draft| self.coder().code(draft);
+            let code = |draft: &Draft| self.coder(&survey).code(draft);
             let coded: Vec<_> = wave.par_iter().map(code).collect();
             for draft in coded {
-                for group in draft? {
-                    groups.push(write_group(group, &mut writer).map_err(DiffError::Output)?);
-                }
+                let group = draft?;
+                built.extend(self.built_files(&group));
+                recompressors.extend(group.recompressors.iter().copied());
+                groups.push(write_group(group, &mut writer).map_err(DiffError::Output)?);
             }
         }
 
         let old_digest = self.old.listing.digest();
-        let plan = Plan::new(old_digest, pairing.files, groups);
+        let plan = Plan::new(
+            old_digest,
+            pairing.files,
+            groups,
+            recompressors.into_iter().collect(),
+        );
         let bytes = plan.encode(self.old.listing);
         self.check_plan(&plan, bytes.len() as u64)?;
         let length = writer.finish(&bytes).map_err(DiffError::Output)?;
-        Ok(DeltaSummary::of(&plan, length, self.old))
+        built.sort_by_key(|(index, _)| *index);
+        let files: Vec<BuiltFile> = built.into_iter().map(|(_, file)| file).collect();
+        let frame_bytes = files.iter().map(|file| file.encoded_bytes).sum();
+        let stats = DeltaStats {
+            delta_bytes: length,
+            frame_bytes,
+            plan_bytes: length - frame_bytes,
+            files,
+        };
+        Ok(DeltaSummary::of(&plan, stats, self.old))
     }
 
-    fn coder(&self) -> Coder<'_> {
+    /// Returns the files to be built, those that resemble each other side by side: of a kind, and with
+    /// the same counterpart.
+    fn members(&self, pairing: &Pairing, survey: &Survey) -> Vec<Member> {
+        let built = pairing.files.iter().zip(&survey.built).enumerate();
+        let mut members: Vec<Member> = built
+            .filter_map(|(file, (planned, built))| {
+                let built = built.as_ref()?;
+                Some(Member {
+                    file,
+                    length: planned.length,
+                    opened_bytes: built.opened_bytes,
+                    is_closed: built.is_closed,
+                    counterparts: built.counterparts.clone(),
+                    pixel: built.pixel,
+                })
+            })
+            .collect();
+        members.sort_by_key(|member| {
+            let own = pairing.files.get(member.file).map(|file| &file.path);
+            let counterpart = member.counterparts.first();
+            let counterpart = counterpart.and_then(|index| self.old.listing.entries().get(*index));
+            let place = counterpart.map(|entry| &entry.path).or(own);
+            (own.map(ContentPath::extension), place, own)
+        });
+        members
+    }
+
+    /// Returns what each member of a group costs, with its index in the new listing.
+    fn built_files(&self, group: &CodedGroup) -> Vec<(usize, BuiltFile)> {
+        let mut start = 0;
+        let mut files = Vec::new();
+        for (member, account) in group.members.iter().zip(&group.accounts) {
+            let Some(entry) = self.new.listing.entries().get(*member) else {
+                continue;
+            };
+            let old = self.old.listing.entries();
+            let counterparts = account.counterparts.iter();
+            let counterparts = counterparts.filter_map(|index| old.get(*index));
+            let mut file = BuiltFile {
+                path: entry.path.clone(),
+                length: entry.length,
+                encoded_bytes: 0,
+                opened_bytes: 0,
+                copied_bytes: account.copied_bytes,
+                streams: account.streams,
+                recipe_bytes: account.recipe_bytes,
+                methods: Vec::new(),
+                counterparts: counterparts.map(|entry| entry.path.clone()).collect(),
+                group_files: group.members.len(),
+            };
+            // The script stands before the first member and belongs to all.
+            let content = start..account.end as u64;
+            start = content.end;
+            file.opened_bytes = content.end - content.start;
+            let mut at = 0;
+            for frame in &group.frames {
+                let end = at + frame.decoded_length;
+                let (first, last) = (content.start.max(at), content.end.min(end));
+                if first < last {
+                    file.encoded_bytes += frame.cost_of(first - at..last - at);
+                    if !file.methods.contains(&frame.method) {
+                        file.methods.push(frame.method);
+                    }
+                }
+                at = end;
+            }
+            files.push((*member, file));
+        }
+        files
+    }
+
+    fn coder<'s>(&'s self, survey: &'s Survey) -> Coder<'s> {
         Coder {
             old: self.old,
             new: self.new,
+            survey,
             level: self.level,
-            max_frame_bytes: self.limits.max_frame_bytes,
             progress: self.progress,
             cancel: &self.cancel,
         }
@@ -126,6 +227,10 @@ impl<'a> Differ<'a> {
                 limit,
             })
         };
+        for group in plan.groups() {
+            let memory = group.memory(&self.limits);
+            limit("memory of a group", memory, self.limits.max_memory_bytes)?;
+        }
         let frames = || plan.groups().iter().flat_map(|group| &group.frames);
         let references = frames().map(|frame| frame.references.len() as u64).sum();
         limit("plan bytes", bytes, self.limits.max_plan_bytes)?;
@@ -151,17 +256,23 @@ pub struct DeltaSummary {
     pub moved_files: u64,
     /// The methods that applying needs.
     pub methods: Vec<Method>,
+    /// The names of all methods and recompressors that applying needs.
+    pub needs: Vec<&'static str>,
+    /// Where the bytes went.
+    pub stats: DeltaStats,
 }
 
 impl DeltaSummary {
-    fn of(plan: &Plan, length: u64, old: Tree<'_>) -> DeltaSummary {
+    fn of(plan: &Plan, stats: DeltaStats, old: Tree<'_>) -> DeltaSummary {
         let mut summary = DeltaSummary {
-            length,
+            length: stats.delta_bytes,
             built_files: 0,
             built_bytes: plan.built_bytes(),
             unchanged_files: 0,
             moved_files: 0,
             methods: plan.methods(),
+            needs: plan.needs(),
+            stats,
         };
         for file in plan.files() {
             match file.origin {
@@ -195,13 +306,14 @@ fn write_group(group: CodedGroup, writer: &mut DeltaWriter<'_>) -> std::io::Resu
     }
     Ok(Group {
         members: group.members,
+        opened: group.opened,
         frames,
     })
 }
 
 /// Cuts the drafts into runs whose coded bytes are kept until they are written.
 fn waves(drafts: &[Draft]) -> Vec<&[Draft]> {
-    let cap = rayon::current_num_threads() as u64 * 2 * FRESH_BYTES;
+    let cap = rayon::current_num_threads() as u64 * 2 * GROUP_BYTES;
     let mut waves = Vec::new();
     let (mut start, mut bytes) = (0, 0_u64);
     for (index, draft) in drafts.iter().enumerate() {

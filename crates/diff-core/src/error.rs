@@ -88,6 +88,12 @@ pub enum DeltaError {
         /// The method's number.
         id: u8,
     },
+    /// The delta needs streams rebuilt in a way that this program does not have.
+    #[error("the delta needs recompressor {id}, which this program does not have")]
+    UnsupportedRecompressor {
+        /// The recompressor's number.
+        id: u32,
+    },
     /// The delta starts from another tree than the one at hand.
     #[error("the delta starts from tree {expected}, this tree is {found}")]
     WrongOld {

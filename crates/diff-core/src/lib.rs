@@ -57,10 +57,8 @@
 //! ```
 
 mod apply;
-#[allow(dead_code, unused_imports)]
 mod container;
 mod content_path;
-#[allow(dead_code)]
 mod deflate;
 mod delta;
 mod diff;
@@ -74,8 +72,10 @@ mod method;
 mod pairing;
 mod progress;
 mod prove;
-#[allow(dead_code)]
 mod recipe;
+mod recompressor;
+mod script;
+mod similarity;
 mod stats;
 mod tree;
 mod wire;
@@ -91,7 +91,8 @@ pub use mapped::{FileBytes, MappedFile};
 pub use method::{Level, Method};
 pub use progress::{CancelToken, Cancelled, Progress, Silent};
 pub use prove::prove;
-pub use stats::{BuiltFile, DeltaStats};
+pub use recompressor::{Recompressor, abilities};
+pub use stats::{BuiltFile, DeltaStats, StreamCounts};
 pub use tree::{
     Collision, Contents, Entry, FolderContents, Listing, ListingError, Tree, find_collisions,
 };

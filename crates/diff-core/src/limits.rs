@@ -23,7 +23,10 @@ pub struct Limits {
     /// Bytes of private memory that all frames decoding at once may take, mapped files aside; a frame
     /// that needs more by itself is refused.
     pub max_memory_bytes: u64,
-    /// Frames in a delta, and spans of old files that all of them refer to: stops a plan of endless
+    /// Bytes of one compressed stream's plaintext, inflated from an old file or compressed again for a
+    /// new one: stops a bomb within a container.
+    pub max_stream_bytes: u64,
+    /// Frames in a delta, and sources and steps that all of them refer to: stops a plan of endless
     /// small ones.
     pub max_frames: u64,
 }
@@ -39,7 +42,8 @@ impl Limits {
             max_reference_bytes: 64 << 20,
             max_frame_bytes: 64 << 20,
             max_window_bytes: 8 << 20,
-            max_memory_bytes: 48 << 20,
+            max_memory_bytes: 60 << 20,
+            max_stream_bytes: 16 << 20,
             max_frames: 4_000_000,
         }
     }

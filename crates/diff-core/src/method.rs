@@ -1,6 +1,5 @@
 mod bsdiff;
 mod registry;
-#[allow(dead_code, unused_imports)]
 pub(crate) mod solid;
 mod store;
 mod zstd;

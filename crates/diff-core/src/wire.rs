@@ -74,6 +74,17 @@ impl<'a> Reader<'a> {
         usize::try_from(value).map_err(|_| self.malformed(format!("{value} is out of range")))
     }
 
+    /// Returns the next byte without taking it.
+    pub(crate) fn peek(&self) -> Result<u8, DeltaError> {
+        let next = self.bytes.get(self.at).copied();
+        next.ok_or_else(|| self.malformed("a byte is wanted and none is left"))
+    }
+
+    /// Returns how many bytes were read.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
     /// Returns the rest of the bytes.
     pub(crate) fn rest(&mut self) -> &'a [u8] {
         let rest = self.bytes.get(self.at..).unwrap_or_default();

@@ -4,10 +4,12 @@
 
 mod support;
 
-use diff_core::{Applier, Delta, DeltaError, Digest, Limits, ListingError};
+use diff_core::{Applier, Delta, DeltaError, Digest, Limits, ListingError, Plan};
 use proptest::prelude::*;
 
-use support::forge::{Forge, edit, insert_built, insert_old, insert_same, keep, skip, varint};
+use support::forge::{
+    Forge, edit, insert_built, insert_moved, insert_old, insert_same, keep, skip, varint,
+};
 use support::{MemorySink, MemoryTree, apply, diff};
 
 fn old() -> MemoryTree {
@@ -24,6 +26,11 @@ fn refused_within(delta: &[u8], limits: &Limits) -> DeltaError {
     planned.expect_err("the delta is refused")
 }
 
+/// Returns what the delta makes of [`old`].
+fn planned(delta: &[u8]) -> Result<Plan, DeltaError> {
+    Delta::parse(delta, &Limits::standard()).and_then(|delta| delta.plan(&old().listing))
+}
+
 fn limit(error: DeltaError) -> (&'static str, u64) {
     match error {
         DeltaError::Limit { what, claimed, .. } => (what, claimed),
@@ -36,11 +43,11 @@ fn foreign_bytes_newer_versions_and_unknown_flags_are_told_apart() {
     assert!(matches!(refused(b""), DeltaError::NotADelta { .. }));
     assert!(matches!(refused(b"BSDIFF40"), DeltaError::NotADelta { .. }));
     let mut delta = diff(&old(), &old()).0;
-    delta[4] = 2;
+    delta[4] = 3;
     let error = refused(&delta);
     assert!(matches!(
         error,
-        DeltaError::UnsupportedVersion { found: 2, .. }
+        DeltaError::UnsupportedVersion { found: 3, .. }
     ));
     delta[4] = 1;
     delta[5] = 2;
@@ -172,7 +179,7 @@ fn frames_above_their_limits_are_refused() {
     limits.max_memory_bytes = 1 << 20;
     let window = built().group(&[0], 1).frame(1, &[], 2 << 20, b"short");
     let (what, claimed) = limit(refused_within(&window.delta(), &limits));
-    assert_eq!((what, claimed > 2 << 20), ("memory of a frame", true));
+    assert_eq!((what, claimed > 2 << 20), ("memory of a group", true));
 
     let mut limits = Limits::standard();
     limits.max_frames = 2;
@@ -276,6 +283,143 @@ fn records_that_break_a_rule_are_refused() {
         .record(keep(3))
         .record(insert_old(0, &"x".repeat(2000), 0));
     assert_eq!(limit(refused(&long.delta())), ("bytes of a path", 2000));
+}
+
+#[test]
+fn moved_runs_that_break_a_rule_are_refused() {
+    let moved = |record: Vec<u8>| Forge::over(&old()).newest().record(keep(3)).record(record);
+    for (name, record) in [
+        ("beyond the old tree", insert_moved("d/", 1, 2, 0)),
+        ("from outside it", insert_moved("d/", 3, 0, 0)),
+        ("for ever", insert_moved("d/", 0, u64::MAX, 0)),
+        ("more stripped than there is", insert_moved("d/", 0, 2, 2)),
+        ("all the same path", insert_moved("d", 0, 2, 1)),
+        ("an empty path", insert_moved("", 0, 0, 1)),
+        ("climbing", insert_moved("d/../", 0, 0, 0)),
+    ] {
+        let error = refused(&moved(record).delta());
+        assert!(
+            matches!(error, DeltaError::Malformed { .. }),
+            "{name}: {error}"
+        );
+    }
+    let collides = moved(insert_moved("B/", 0, 2, 0));
+    assert!(matches!(
+        refused(&collides.delta()),
+        DeltaError::Malformed { .. }
+    ));
+    let in_version_1 = Forge::over(&old())
+        .record(keep(3))
+        .record(insert_moved("d/", 0, 2, 0));
+    assert!(matches!(
+        refused(&in_version_1.delta()),
+        DeltaError::Malformed { .. }
+    ));
+    assert!(planned(&moved(insert_moved("d/", 0, 2, 0)).delta()).is_ok());
+}
+
+#[test]
+fn steps_through_old_files_stay_inside_them_and_their_limits() {
+    let stepping = |steps: &[u8]| {
+        let built = Forge::over(&old()).newest().record(keep(3));
+        let built = built.record(insert_built(0, "d", 5)).group(&[0], 1);
+        built.frame_with_steps(1, 1, steps, 5, b"short").delta()
+    };
+    let [take, skip, inflate, unknown] = [0, 1, 2, 3];
+    for (name, steps) in [
+        ("nothing is taken", vec![1, 12 << 2 | skip]),
+        ("more is taken than there is", vec![1, 13 << 2 | take]),
+        (
+            "more is skipped than there is",
+            vec![2, 12 << 2 | skip, 1 << 2 | take],
+        ),
+        ("a step that does nothing", vec![2, take, 1 << 2 | take]),
+        ("an inflated stream of nothing", vec![1, inflate, 0]),
+        ("a packing that nobody knows", vec![1, 5 << 2 | inflate, 4]),
+        (
+            "nested steps that are none",
+            vec![1, 5 << 2 | inflate, 128, 0],
+        ),
+        (
+            "nested steps that leave the plaintext",
+            vec![1, 5 << 2 | inflate, 128, 1, 6 << 2 | take],
+        ),
+        (
+            "streams four deep",
+            vec![
+                1,
+                5 << 2 | inflate,
+                128,
+                1,
+                5 << 2 | inflate,
+                128,
+                1,
+                5 << 2 | inflate,
+                128,
+                1,
+                4 << 2 | take,
+            ],
+        ),
+        ("a kind that nobody knows", vec![1, 5 << 2 | unknown]),
+    ] {
+        let error = refused(&stepping(&steps));
+        assert!(
+            matches!(error, DeltaError::Malformed { .. }),
+            "{name}: {error}"
+        );
+    }
+    let mut bomb = vec![1];
+    varint(&mut bomb, (17 << 20) << 2 | 2);
+    bomb.push(0);
+    assert_eq!(
+        limit(refused(&stepping(&bomb))),
+        ("bytes of an inflated stream", 17 << 20)
+    );
+    let mut endless = Vec::new();
+    varint(&mut endless, 1 << 40);
+    assert_eq!(
+        limit(refused(&stepping(&endless))).0,
+        "steps through old files"
+    );
+    assert!(planned(&stepping(&[2, 4 << 2 | skip, 8 << 2 | take])).is_ok());
+}
+
+#[test]
+fn recompressors_that_nobody_has_are_refused() {
+    let needing = |bits| {
+        Forge::over(&old())
+            .newest()
+            .recompressors(bits)
+            .record(keep(3))
+            .delta()
+    };
+    assert!(planned(&needing(0b11)).is_ok());
+    let error = refused(&needing(0b101));
+    assert!(matches!(
+        error,
+        DeltaError::UnsupportedRecompressor { id: 2 }
+    ));
+}
+
+#[test]
+fn opened_groups_above_their_limits_are_refused() {
+    let opened = |content, memory| {
+        let built = Forge::over(&old()).newest().record(keep(3));
+        let built = built
+            .record(insert_built(0, "d", 5))
+            .opened_group(content, memory);
+        built.frame_with_steps(0, 1, &[0], 5, b"short").delta()
+    };
+    assert_eq!(
+        limit(refused(&opened(1 << 50, 0))).0,
+        "bytes of opened content"
+    );
+    assert_eq!(limit(refused(&opened(5, 1 << 30))).0, "memory of a group");
+    assert!(matches!(
+        refused(&opened(6, 0)),
+        DeltaError::Malformed { .. }
+    ));
+    assert!(planned(&opened(5, 0)).is_ok());
 }
 
 #[test]

@@ -57,6 +57,27 @@ fn renames_and_copies_cost_nothing() {
 }
 
 #[test]
+fn a_renamed_folder_costs_its_name() {
+    let pages = |folder: &str| {
+        let page = |number| (format!("course/{folder}/{number:04}.html"), page(number));
+        (0..500).map(page).collect::<Vec<_>>()
+    };
+    let kept = [
+        ("course/aa.html".to_owned(), "first".to_owned()),
+        ("course/zz.html".to_owned(), "last".to_owned()),
+    ];
+    let tree = |folder| MemoryTree::new(&[&kept[..], &pages(folder)].concat());
+    for (old, new) in [
+        ("library", "a library"),
+        ("a library", "library"),
+        ("unit", "unit 2/pages"),
+    ] {
+        let bytes = round_trip(&tree(old), &tree(new));
+        assert!(bytes < 80, "{bytes} bytes from {old} to {new}");
+    }
+}
+
+#[test]
 fn new_content_under_several_paths_is_made_once() {
     let content = noise(50_000, 3);
     let new = MemoryTree::new(&[("a", &content), ("b", &content), ("c", &content)]);

@@ -2,6 +2,7 @@
 
 mod side;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -42,6 +43,8 @@ struct DiffDocument<'a> {
     unchanged_files: u64,
     moved_files: u64,
     methods: Vec<&'static str>,
+    /// The methods and recompressors that applying needs.
+    needs: &'a [&'static str],
     #[serde(skip_serializing_if = "Option::is_none")]
     stats: Option<StatsDocument<'a>>,
 }
@@ -50,36 +53,99 @@ struct DiffDocument<'a> {
 struct StatsDocument<'a> {
     frame_bytes: u64,
     plan_bytes: u64,
+    kinds: Vec<KindDocument<'a>>,
     files: Vec<BuiltFileDocument<'a>>,
+}
+
+/// All built files of one kind, which is what their names end in.
+#[derive(Serialize)]
+struct KindDocument<'a> {
+    kind: &'a str,
+    files: u64,
+    bytes: u64,
+    encoded_bytes: u64,
+    streams: StreamsDocument,
+    recipe_bytes: u64,
 }
 
 #[derive(Serialize)]
 struct BuiltFileDocument<'a> {
     path: &'a str,
+    kind: &'a str,
     bytes: u64,
     encoded_bytes: u64,
+    /// Bytes of it that stand in its group's content, compressed streams opened.
+    opened_bytes: u64,
+    /// Bytes of it that are copied from old files without being decoded.
+    copied_bytes: u64,
+    streams: StreamsDocument,
+    recipe_bytes: u64,
     methods: Vec<&'static str>,
-    /// The old file that it is coded against, where one can be told.
-    counterpart: Option<&'a str>,
+    /// The old files that it is coded against, the closest first.
+    counterparts: Vec<&'a str>,
     group_files: usize,
+}
+
+/// What became of compressed streams.
+#[derive(Serialize, Default, Clone, Copy)]
+struct StreamsDocument {
+    opened: u64,
+    copied: u64,
+    closed: u64,
 }
 
 impl<'a> From<&'a DeltaStats> for StatsDocument<'a> {
     fn from(stats: &'a DeltaStats) -> StatsDocument<'a> {
         let file = |file: &'a BuiltFile| BuiltFileDocument {
             path: file.path.as_str(),
+            kind: file.path.extension(),
             bytes: file.length,
             encoded_bytes: file.encoded_bytes,
+            opened_bytes: file.opened_bytes,
+            copied_bytes: file.copied_bytes,
+            streams: StreamsDocument {
+                opened: file.streams.opened,
+                copied: file.streams.copied,
+                closed: file.streams.closed,
+            },
+            recipe_bytes: file.recipe_bytes,
             methods: method_names(&file.methods),
-            counterpart: file.counterpart.as_ref().map(ContentPath::as_str),
+            counterparts: file.counterparts.iter().map(ContentPath::as_str).collect(),
             group_files: file.group_files,
         };
+        let files: Vec<BuiltFileDocument<'_>> = stats.files.iter().map(file).collect();
         StatsDocument {
             frame_bytes: stats.frame_bytes,
             plan_bytes: stats.plan_bytes,
-            files: stats.files.iter().map(file).collect(),
+            kinds: kinds(&files),
+            files,
         }
     }
+}
+
+/// Adds the files of each kind up, the dearest kind first.
+fn kinds<'a>(files: &[BuiltFileDocument<'a>]) -> Vec<KindDocument<'a>> {
+    let mut kinds: BTreeMap<&str, KindDocument<'a>> = BTreeMap::new();
+    for file in files {
+        let kind = kinds.entry(file.kind).or_insert(KindDocument {
+            kind: file.kind,
+            files: 0,
+            bytes: 0,
+            encoded_bytes: 0,
+            streams: StreamsDocument::default(),
+            recipe_bytes: 0,
+        });
+        kind.files += 1;
+        kind.bytes += file.bytes;
+        kind.encoded_bytes += file.encoded_bytes;
+        kind.streams.opened += file.streams.opened;
+        kind.streams.copied += file.streams.copied;
+        kind.streams.closed += file.streams.closed;
+        kind.recipe_bytes += file.recipe_bytes;
+    }
+    let mut kinds: Vec<_> = kinds.into_values().collect();
+    kinds.sort_by_key(|kind| std::cmp::Reverse(kind.encoded_bytes));
+    kinds
 }
 
 fn method_names(methods: &[Method]) -> Vec<&'static str> {
@@ -119,25 +185,19 @@ pub(crate) fn diff(arguments: &DiffArguments, output: Output) -> Result<Exit, Fa
         out.flush().map_err(failed)?;
         summary
     };
-    let stats = {
+    {
         let bar = output.bar("proving", summary.built_bytes);
-        let limits = Limits::standard();
         let bytes = mapped(&aside.path())?;
+        let limits = Limits::standard();
         prove(old_tree, new_tree, &bytes, &limits, &bar, &cancel)?;
-        let delta = Delta::parse(&bytes, &limits)?;
-        let plan = delta.plan(old.listing())?;
-        arguments
-            .stats
-            .then(|| DeltaStats::of(&delta, &plan, old.listing()))
-    };
+    }
     aside.finish()?;
-    tell_diff(arguments, &summary, stats.as_ref(), &old, &new, output)
+    tell_diff(arguments, &summary, &old, &new, output)
 }
 
 fn tell_diff(
     arguments: &DiffArguments,
     summary: &DeltaSummary,
-    stats: Option<&DeltaStats>,
     old: &Side,
     new: &Side,
     output: Output,
@@ -153,7 +213,8 @@ fn tell_diff(
         unchanged_files: summary.unchanged_files,
         moved_files: summary.moved_files,
         methods: method_names(&summary.methods),
-        stats: stats.map(StatsDocument::from),
+        needs: &summary.needs,
+        stats: arguments.stats.then(|| StatsDocument::from(&summary.stats)),
     };
     output.result(&document, |out| {
         let (delta, new) = (document.delta_bytes, document.new_bytes);
@@ -165,45 +226,83 @@ fn tell_diff(
         )?;
         writeln!(
             out,
-            "{} built ({}), {} unchanged, {} moved or copied; methods: {}",
+            "{} built ({}), {} unchanged, {} moved or copied; needs {}",
             counted(document.built_files, "file"),
             bytes(document.built_bytes),
             document.unchanged_files,
             document.moved_files,
-            document.methods.join(", ")
+            document.needs.join(", ")
         )?;
-        stats.map_or(Ok(()), |stats| write_stats(out, stats))
+        document
+            .stats
+            .as_ref()
+            .map_or(Ok(()), |stats| write_stats(out, stats))
     })?;
     Ok(Exit::Done)
 }
 
-/// Writes what each built file costs, the dearest first.
-fn write_stats(out: &mut dyn Write, stats: &DeltaStats) -> io::Result<()> {
-    let mut files: Vec<_> = stats.files.iter().collect();
-    files.sort_by_key(|file| std::cmp::Reverse(file.encoded_bytes));
-    let mut table = Table::new(&[">IN THE DELTA", ">OF", "METHODS", "FILE", "AGAINST"]);
-    for file in files {
+/// Writes what each kind and each built file cost, the dearest first.
+fn write_stats(out: &mut dyn Write, stats: &StatsDocument<'_>) -> io::Result<()> {
+    writeln!(out)?;
+    let mut table = Table::new(&[
+        ">IN THE DELTA",
+        ">OF",
+        ">FILES",
+        "KIND",
+        "STREAMS",
+        ">RECIPES",
+    ]);
+    for kind in &stats.kinds {
         table.row([
-            file.encoded_bytes.to_string(),
-            file.length.to_string(),
-            method_names(&file.methods).join(", "),
-            file.path.to_string(),
-            match &file.counterpart {
-                Some(counterpart) if *counterpart == file.path => "itself".to_owned(),
-                Some(counterpart) => counterpart.to_string(),
-                None => String::new(),
-            },
+            kind.encoded_bytes.to_string(),
+            kind.bytes.to_string(),
+            kind.files.to_string(),
+            named(kind.kind),
+            told(&kind.streams),
+            kind.recipe_bytes.to_string(),
         ]);
     }
-    let plan = "(paths and plan)".to_owned();
-    table.row([
-        stats.plan_bytes.to_string(),
-        String::new(),
-        String::new(),
-        plan,
-        String::new(),
-    ]);
+    table.write(out)?;
     writeln!(out)?;
+    let mut files: Vec<_> = stats.files.iter().collect();
+    files.sort_by_key(|file| std::cmp::Reverse(file.encoded_bytes));
+    let columns = [
+        ">IN THE DELTA",
+        ">OF",
+        ">COPIED",
+        "METHODS",
+        "STREAMS",
+        ">RECIPES",
+        "FILE",
+        "AGAINST",
+    ];
+    let mut table = Table::new(&columns);
+    for file in files {
+        let against = match file.counterparts.as_slice() {
+            [] => String::new(),
+            [first, rest @ ..] => {
+                let first = if *first == file.path { "itself" } else { first };
+                match rest.len() {
+                    0 => first.to_owned(),
+                    more => format!("{first} and {more} more"),
+                }
+            }
+        };
+        table.row([
+            file.encoded_bytes.to_string(),
+            file.bytes.to_string(),
+            file.copied_bytes.to_string(),
+            file.methods.join(", "),
+            told(&file.streams),
+            file.recipe_bytes.to_string(),
+            file.path.to_owned(),
+            against,
+        ]);
+    }
+    let mut last = [const { String::new() }; 8];
+    last[0] = stats.plan_bytes.to_string();
+    last[6] = "(paths and plan)".to_owned();
+    table.row(last);
     table.write(out)?;
     if stats.files.iter().any(|file| file.group_files > 1) {
         writeln!(
@@ -212,6 +311,27 @@ fn write_stats(out: &mut dyn Write, stats: &DeltaStats) -> io::Result<()> {
         )?;
     }
     Ok(())
+}
+
+fn named(kind: &str) -> String {
+    match kind {
+        "" => "(none)".to_owned(),
+        kind => format!(".{kind}"),
+    }
+}
+
+/// Tells what became of compressed streams, nothing where there are none.
+fn told(streams: &StreamsDocument) -> String {
+    let parts = [
+        (streams.opened, "opened"),
+        (streams.copied, "copied"),
+        (streams.closed, "closed"),
+    ];
+    let parts = parts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    parts.join(", ")
 }
 
 #[derive(Serialize)]

@@ -1,7 +1,9 @@
+use std::borrow::Cow;
 use std::ops::{Deref, Range};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use crate::delta::Span;
+use crate::container::{Shape, compressed, unwrap};
+use crate::delta::{ImageStep, OpeningStep, Source};
 use crate::error::DeltaError;
 use crate::{Cancelled, Digest, Entry, FileBytes, Tree};
 
@@ -22,53 +24,50 @@ impl<'a> OldFiles<'a> {
         }
     }
 
-    /// Returns the bytes of `spans`, one after the other: a single span where it lies, several copied.
+    /// Returns the bytes of `sources`, one after the other: a single part of one file where it lies,
+    /// others assembled.
     pub(super) fn reference(
         &self,
-        spans: &[Span],
+        sources: &[Source],
         check: &dyn Fn() -> Result<(), Cancelled>,
     ) -> Result<Reference, DeltaError> {
-        match spans {
-            [] => Ok(Reference::Copied(Vec::new())),
-            [span] => {
-                let (bytes, range) = self.span(span, check)?;
-                Ok(Reference::InPlace(bytes, range))
-            }
-            spans => {
-                let mut copied = Vec::new();
-                for span in spans {
-                    let (bytes, range) = self.span(span, check)?;
-                    copied.extend_from_slice(bytes.get(range).unwrap_or_default());
+        if let [source] = sources
+            && let Some(span) = source.span()
+        {
+            let bytes = self.read(source.index, check)?;
+            let range = range(&bytes, span).ok_or_else(|| outside(source.index))?;
+            return Ok(Reference::InPlace(bytes, range));
+        }
+        let mut assembled = Assembled::default();
+        for source in sources {
+            let bytes = self.read(source.index, check)?;
+            match source.span() {
+                Some(span) => {
+                    let range = range(&bytes, span).ok_or_else(|| outside(source.index))?;
+                    let taken = bytes.get(range).unwrap_or_default();
+                    assembled.bytes.extend_from_slice(taken);
                 }
-                Ok(Reference::Copied(copied))
+                None => assembled.open(bytes, &source.steps, check)?,
             }
         }
+        Ok(Reference::Assembled(assembled))
     }
 
-    fn span(
+    /// Returns the bytes of an old file, which are what its listing says.
+    pub(super) fn read(
         &self,
-        span: &Span,
+        index: usize,
         check: &dyn Fn() -> Result<(), Cancelled>,
-    ) -> Result<(FileBytes, Range<usize>), DeltaError> {
-        let outside = || {
-            let told = format!("a frame refers outside old file {}", span.index);
-            DeltaError::malformed("plan", 0, told)
-        };
-        let entry = self.old.listing.entries().get(span.index);
-        let entry = entry.ok_or_else(outside)?;
-        let bytes = self.old.contents.read(span.index);
+    ) -> Result<FileBytes, DeltaError> {
+        let entry = self.old.listing.entries().get(index);
+        let entry = entry.ok_or_else(|| outside(index))?;
+        let bytes = self.old.contents.read(index);
         let bytes = bytes.map_err(|source| DeltaError::Old {
             path: entry.path.clone(),
             source,
         })?;
-        self.compare(span.index, entry, &bytes, check)?;
-        let start = usize::try_from(span.offset).ok();
-        let length = usize::try_from(span.length).ok();
-        let range = start.zip(length).and_then(|(start, length)| {
-            let range = start..start.checked_add(length)?;
-            bytes.get(range.clone()).map(|_| range)
-        });
-        Ok((bytes, range.ok_or_else(outside)?))
+        self.compare(index, entry, &bytes, check)?;
+        Ok(bytes)
     }
 
     fn compare(
@@ -103,8 +102,136 @@ impl<'a> OldFiles<'a> {
 pub(super) enum Reference {
     /// A part of one file, where it lies.
     InPlace(FileBytes, Range<usize>),
-    /// Parts of several files, or nothing.
-    Copied(Vec<u8>),
+    /// Parts of files, or nothing.
+    Assembled(Assembled),
+}
+
+/// Parts of files and inflated streams, one after the other.
+#[derive(Default)]
+pub(super) struct Assembled {
+    bytes: Vec<u8>,
+    streams: Vec<Inflated>,
+}
+
+/// A stream of an old file that stands inflated in the bytes.
+struct Inflated {
+    file: Arc<FileBytes>,
+    shape: Shape,
+    /// Where it stands in its file.
+    packed: Range<usize>,
+    /// Where its plaintext stands in the reference, where all of it does.
+    plain: Option<Range<usize>>,
+}
+
+impl Assembled {
+    /// Appends what `steps` take of a file.
+    fn open(
+        &mut self,
+        file: FileBytes,
+        steps: &[OpeningStep],
+        check: &dyn Fn() -> Result<(), Cancelled>,
+    ) -> Result<(), DeltaError> {
+        let file = Arc::new(file);
+        let mut at = 0;
+        for step in steps {
+            check()?;
+            let start = self.bytes.len();
+            let packed = walk(&mut self.bytes, step, &file, &mut at)?;
+            if let (Some((shape, packed)), OpeningStep::Inflate { steps, image, .. }) =
+                (packed, step)
+            {
+                let plain = start..self.bytes.len();
+                self.streams.push(Inflated {
+                    file: Arc::clone(&file),
+                    shape,
+                    packed,
+                    plain: (steps.is_empty() && image.is_none()).then_some(plain),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes one step through `bytes` from `at` on, and returns where the stream stood that it inflated.
+fn walk(
+    out: &mut Vec<u8>,
+    step: &OpeningStep,
+    bytes: &[u8],
+    at: &mut usize,
+) -> Result<Option<(Shape, Range<usize>)>, DeltaError> {
+    let outside =
+        |at: usize| DeltaError::malformed("opening", at, "a step leaves what it walks through");
+    let start = *at;
+    match step {
+        OpeningStep::Take(length) | OpeningStep::Skip(length) => {
+            let length = usize::try_from(*length).ok();
+            let end = length.and_then(|length| start.checked_add(length));
+            let end = end.ok_or_else(|| outside(start))?;
+            let passed = bytes.get(start..end).ok_or_else(|| outside(start))?;
+            if let OpeningStep::Take(_) = step {
+                out.extend_from_slice(passed);
+            }
+            *at = end;
+            Ok(None)
+        }
+        OpeningStep::Inflate {
+            shape,
+            plain_length,
+            image,
+            steps,
+        } => {
+            let inflate = |out: &mut Vec<u8>| {
+                let found = unwrap(*shape, bytes, start, *plain_length, &mut |piece| {
+                    out.extend_from_slice(piece);
+                    Ok(())
+                });
+                found.map(|found| found.end)
+            };
+            *at = if let Some(image) = image {
+                let mut plain = Vec::new();
+                let end = inflate(&mut plain)?;
+                let opened = open_image(image, &plain, bytes);
+                let told = "an old image has no such rows";
+                let opened = opened.ok_or_else(|| DeltaError::malformed("opening", start, told))?;
+                out.extend_from_slice(&opened);
+                end
+            } else if steps.is_empty() {
+                inflate(out)?
+            } else {
+                let mut plain = Vec::new();
+                let end = inflate(&mut plain)?;
+                let mut place = 0;
+                for step in steps {
+                    walk(out, step, &plain, &mut place)?;
+                }
+                end
+            };
+            Ok(Some((*shape, start..*at)))
+        }
+    }
+}
+
+/// Takes the filters off the rows of an image, which stands in `file`, and converts its pixels.
+fn open_image(image: &ImageStep, plain: &[u8], file: &[u8]) -> Option<Vec<u8>> {
+    let opened = image.rows.unfilter(plain)?;
+    match &image.converted {
+        None => Some(opened),
+        Some((pixels, pixel)) => pixels.convert(&opened, image.rows, file, *pixel),
+    }
+}
+
+impl Reference {
+    /// Returns the inflated stream with this number: its deflate bytes, and its plaintext.
+    pub(super) fn stream(&self, number: usize) -> Option<(Cow<'_, [u8]>, &[u8])> {
+        let Reference::Assembled(assembled) = self else {
+            return None;
+        };
+        let stream = assembled.streams.get(number)?;
+        let plain = assembled.bytes.get(stream.plain.clone()?)?;
+        let deflate = compressed(stream.shape, &stream.file, stream.packed.clone());
+        Some((deflate.ok()?, plain))
+    }
 }
 
 impl Deref for Reference {
@@ -113,9 +240,18 @@ impl Deref for Reference {
     fn deref(&self) -> &[u8] {
         match self {
             Reference::InPlace(bytes, range) => bytes.get(range.clone()).unwrap_or_default(),
-            Reference::Copied(bytes) => bytes,
+            Reference::Assembled(assembled) => &assembled.bytes,
         }
     }
+}
+
+fn range(bytes: &[u8], span: Range<u64>) -> Option<Range<usize>> {
+    let range = usize::try_from(span.start).ok()?..usize::try_from(span.end).ok()?;
+    bytes.get(range.clone()).map(|_| range)
+}
+
+fn outside(index: usize) -> DeltaError {
+    DeltaError::malformed("plan", 0, format!("it refers outside old file {index}"))
 }
 
 /// Digests in pieces, so that a stop is heard in time.

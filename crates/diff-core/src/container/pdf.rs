@@ -41,7 +41,7 @@ fn unsealed(file: &[u8], start: usize, trials: &mut Trials<'_>) -> Option<Candid
             range: start..found.end,
             wrapper: Wrapper::Raw,
             plain,
-            rows: None,
+            image: None,
         })
 }
 
@@ -65,7 +65,7 @@ fn text(file: &[u8], start: usize, trials: &mut Trials<'_>) -> Option<Candidate>
             lines: Lines::of(file.get(start..found.end)?)?,
         },
         plain,
-        rows: None,
+        image: None,
     })
 }
 

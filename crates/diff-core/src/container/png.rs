@@ -1,6 +1,8 @@
-use super::Rows;
+use std::ops::Range;
+
 use super::search::{Candidate, Trials};
 use super::wrapper::{LONGEST_BUFFERED_PIECE, Shape, Wrapper};
+use super::{Image, Pixels, Rows};
 
 /// Goes through the IDAT chunks that follow one another from a place on: yields the body of each and
 /// where the chunk ends.
@@ -57,7 +59,7 @@ pub(crate) fn candidate(
         _ => piece,
     };
     let (found, plain) = trials.inflate(Shape::Idat, file, start)?;
-    let rows = header.and_then(|header| header.rows(plain.len()));
+    let image = header.and_then(|header| header.image(file, start, &plain));
     Some(Candidate {
         range: start..found.end,
         wrapper: Wrapper::Idat {
@@ -65,16 +67,21 @@ pub(crate) fn candidate(
             piece,
         },
         plain,
-        rows,
+        image,
     })
 }
 
 /// What a PNG's header says of its rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Header {
+    /// Where the chunk behind it starts.
+    end: usize,
+    width: u64,
     height: u64,
     row_bytes: u64,
     pixel_bytes: u64,
+    colours: u8,
+    depth: u8,
 }
 
 impl Header {
@@ -110,18 +117,55 @@ impl Header {
         let bits = channels * u64::from(depth);
         let width = u64::from(u32::from_be_bytes([w0, w1, w2, w3]));
         (interlaced == 0).then(|| Header {
+            end: at + 4 + 13 + 4,
+            width,
+            colours: colour,
+            depth,
             height: u64::from(u32::from_be_bytes([h0, h1, h2, h3])),
             row_bytes: 1 + (width * bits).div_ceil(8),
             pixel_bytes: (bits / 8).max(1),
         })
     }
 
-    /// Returns the rows of a plaintext of so many bytes, if they fill it.
-    fn rows(&self, plain_bytes: usize) -> Option<Rows> {
-        let fits = self.row_bytes.checked_mul(self.height)? == plain_bytes as u64;
-        fits.then_some(Rows {
-            row_bytes: usize::try_from(self.row_bytes).ok()?,
-            pixel_bytes: usize::try_from(self.pixel_bytes).ok()?,
+    /// Returns the image whose rows a plaintext is, if they fill it; its chunks of pixels start at
+    /// `until`.
+    fn image(&self, file: &[u8], until: usize, plain: &[u8]) -> Option<Image> {
+        let fits = self.row_bytes.checked_mul(self.height)? == plain.len() as u64;
+        let rows = Rows {
+            stride: usize::try_from(self.row_bytes).ok()?,
+            pixel: usize::try_from(self.pixel_bytes).ok()?,
+        };
+        if !fits || rows.unfilter(plain).is_none() {
+            return None;
+        }
+        let (mut palette, mut alphas) = (0..0, 0..0);
+        let mut at = self.end;
+        while at < until {
+            let (name, body) = chunk(file, at)?;
+            at = body.end + 4;
+            match name {
+                b"PLTE" => palette = body,
+                b"tRNS" => alphas = body,
+                _ => {}
+            }
+        }
+        Some(Image {
+            rows,
+            pixels: Pixels {
+                colours: self.colours,
+                depth: self.depth,
+                width: usize::try_from(self.width).ok()?,
+                palette,
+                alphas,
+            },
         })
     }
+}
+
+/// Returns the type of the chunk that starts at a place, and where its body stands.
+fn chunk(file: &[u8], at: usize) -> Option<(&[u8; 4], Range<usize>)> {
+    let (length, rest) = file.get(at..)?.split_first_chunk()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let start = at + 8;
+    Some((rest.first_chunk()?, start..start.checked_add(length)?))
 }

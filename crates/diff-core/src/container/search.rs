@@ -3,7 +3,7 @@ use std::ops::Range;
 use super::inflate::Inflater;
 use super::unwrap::{Unwrapped, compressed, unwrap_by};
 use super::wrapper::{Shape, Wrapper};
-use super::{Rows, Stream, Wrapping, adler32, gzip, pdf, png, zip, zlib};
+use super::{Image, Stream, Wrapping, adler32, gzip, pdf, png, zip, zlib};
 use crate::error::DeltaError;
 
 /// What opening a file may cost.
@@ -53,7 +53,7 @@ pub(crate) struct Candidate {
     pub(crate) range: Range<usize>,
     pub(crate) wrapper: Wrapper,
     pub(crate) plain: Vec<u8>,
-    pub(crate) rows: Option<Rows>,
+    pub(crate) image: Option<Image>,
 }
 
 /// Looks for streams in `bytes`, and in their plaintexts down to `depth`.
@@ -185,7 +185,7 @@ impl Trials<'_> {
             wrapper: found.wrapper,
             plain: found.plain,
             inner,
-            rows: found.rows,
+            image: found.image,
         }
     }
 }

@@ -79,9 +79,9 @@ impl Wrapper {
         }
     }
 
-    /// Reads a wrapper.
-    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Wrapper, DeltaError> {
-        let first = reader.byte()?;
+    /// Reads a wrapper, of whose first byte only the bits of `mask` are its own.
+    pub(crate) fn decode(reader: &mut Reader<'_>, mask: u8) -> Result<Wrapper, DeltaError> {
+        let first = reader.byte()? & mask;
         let shape = Shape::of_number(first & 3);
         if shape == Shape::Raw {
             return match first {

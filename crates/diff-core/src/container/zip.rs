@@ -30,7 +30,7 @@ pub(crate) fn candidate(file: &[u8], at: usize, trials: &mut Trials<'_>) -> Opti
         range: start..found.end,
         wrapper: Wrapper::Raw,
         plain,
-        rows: None,
+        image: None,
     })
 }
 

@@ -10,7 +10,7 @@ pub(crate) fn candidate(file: &[u8], at: usize, trials: &mut Trials<'_>) -> Opti
             header: found.header,
         },
         plain,
-        rows: None,
+        image: None,
     })
 }
 

@@ -144,11 +144,4 @@ impl BitWriter {
     pub(super) fn take_ready(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.bytes)
     }
-
-    /// Takes all that is left, which ends between two bytes.
-    pub(super) fn finish(&mut self) -> Vec<u8> {
-        self.align(0);
-        self.put_bytes(&[]);
-        self.take_ready()
-    }
 }

@@ -1,13 +1,15 @@
+use std::collections::HashSet;
 use std::ops::Range;
 
-use super::planned::{Frame, Group, Origin, PlannedFile, Span};
+use super::planned::{Frame, Group, Opened, OpeningStep, Origin, PlannedFile, Source};
+use super::sources;
 use crate::error::DeltaError;
 use crate::method::Method;
 use crate::wire::{Reader, put_signed, put_varint};
-use crate::{Limits, Listing};
+use crate::{Entry, Limits, Listing};
 
-// How a frame's references are spelled; a larger number is one more than how many spans follow.
-const NO_REFERENCE: u64 = 0;
+// How a frame's references are spelled: 2 for each source that follows, and this where the members'
+// counterparts come before them.
 const COUNTERPARTS: u64 = 1;
 
 /// Appends each group: its members, then its frames.
@@ -22,26 +24,23 @@ pub(super) fn write(out: &mut Vec<u8>, groups: &[Group], files: &[PlannedFile], 
             put_signed(out, number - next_member);
             next_member = number + 1;
         }
-        put_varint(out, group.frames.len() as u64);
-        let counterparts = counterparts(&group.members, files, old);
-        let mut left = group_bytes(group, files);
+        let opened = u64::from(group.opened.is_some());
+        put_varint(out, (group.frames.len() as u64) << 1 | opened);
+        if let Some(opened) = group.opened {
+            put_varint(out, opened.bytes);
+            put_varint(out, opened.memory);
+        }
+        let mut left = content_bytes(group, files);
         for frame in &group.frames {
             out.push(frame.method.id());
-            if frame.references.is_empty() {
-                put_varint(out, NO_REFERENCE);
-            } else if frame.references == counterparts {
-                put_varint(out, COUNTERPARTS);
-            } else {
-                put_varint(out, frame.references.len() as u64 + 1);
-                for span in &frame.references {
-                    let index = signed(span.index);
-                    put_signed(out, index - next_index);
-                    next_index = index + 1;
-                    put_varint(out, span.offset);
-                    let end = span.offset + span.length;
-                    let reaches_end = Some(end) == old.entries().get(span.index).map(|e| e.length);
-                    put_varint(out, if reaches_end { 0 } else { span.length });
-                }
+            let sources = &frame.references;
+            let (first, rest) = split_counterparts(sources, &group.members, files, old);
+            put_varint(out, (rest.len() as u64) << 1 | first);
+            for source in rest {
+                let index = signed(source.index);
+                put_signed(out, index - next_index);
+                next_index = index + 1;
+                sources::write_steps(out, &source.steps);
             }
             let is_rest = frame.decoded_length == left;
             put_varint(out, if is_rest { 0 } else { frame.decoded_length });
@@ -51,12 +50,33 @@ pub(super) fn write(out: &mut Vec<u8>, groups: &[Group], files: &[PlannedFile], 
     }
 }
 
+/// Returns whether the sources start with the members' counterparts, and the sources that then have
+/// to be named.
+fn split_counterparts<'s>(
+    sources: &'s [Source],
+    members: &[usize],
+    files: &[PlannedFile],
+    old: &Listing,
+) -> (u64, &'s [Source]) {
+    let mut count = 0;
+    for counterpart in counterparts(members, &[], files, old) {
+        // One that is not next is named behind, or spoils the comparison below.
+        count += usize::from(sources.get(count) == Some(&counterpart));
+    }
+    let (first, rest) = sources.split_at(count);
+    match count > 0 && counterparts(members, rest, files, old) == first {
+        true => (COUNTERPARTS, rest),
+        false => (0, sources),
+    }
+}
+
 /// Reads the groups, which must make each built file once and fill `payload` exactly.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     files: &[PlannedFile],
     old: &Listing,
     payload: Range<usize>,
+    version: u8,
     limits: &Limits,
 ) -> Result<Vec<Group>, DeltaError> {
     let built: Vec<usize> = (0..files.len())
@@ -67,13 +87,15 @@ pub(super) fn read(
     let mut state = State {
         files,
         old,
+        version,
         limits,
         made: vec![false; built.len()],
         built,
         next_member: 0,
         next_index: 0,
         frames_left: limits.max_frames,
-        spans_left: limits.max_frames,
+        opened_bytes: 0,
+        steps_left: limits.max_frames,
         payload,
     };
     let mut groups = Vec::new();
@@ -93,6 +115,7 @@ pub(super) fn read(
 struct State<'a> {
     files: &'a [PlannedFile],
     old: &'a Listing,
+    version: u8,
     limits: &'a Limits,
     /// The built files by their number.
     built: Vec<usize>,
@@ -100,7 +123,9 @@ struct State<'a> {
     next_member: i64,
     next_index: i64,
     frames_left: u64,
-    spans_left: u64,
+    opened_bytes: u64,
+    /// Sources, and steps through them.
+    steps_left: u64,
     /// What no frame has taken yet.
     payload: Range<usize>,
 }
@@ -116,8 +141,15 @@ impl State<'_> {
         for _ in 0..count {
             group.members.push(self.member(reader)?);
         }
-        let mut left = group_bytes(&group, self.files);
-        let frames = reader.varint()?;
+        let mut frames = reader.varint()?;
+        if self.version > 1 {
+            let is_opened = frames & 1 == 1;
+            frames >>= 1;
+            if is_opened {
+                group.opened = Some(self.opened(reader)?);
+            }
+        }
+        let mut left = content_bytes(&group, self.files);
         self.frames_left = self.frames_left.checked_sub(frames).ok_or_else(|| {
             let limit = self.limits.max_frames;
             DeltaError::Limit {
@@ -131,10 +163,21 @@ impl State<'_> {
             left -= frame.decoded_length;
             group.frames.push(frame);
         }
+        let limit = self.limits.max_memory_bytes;
+        DeltaError::check_limit("memory of a group", group.memory(self.limits), limit)?;
         match left {
             0 => Ok(group),
             left => Err(reader.malformed(format!("{left} bytes of a group come from no frame"))),
         }
+    }
+
+    fn opened(&mut self, reader: &mut Reader<'_>) -> Result<Opened, DeltaError> {
+        let bytes = reader.varint()?;
+        let limit = self.limits.max_tree_bytes;
+        self.opened_bytes = self.opened_bytes.saturating_add(bytes);
+        DeltaError::check_limit("bytes of opened content", self.opened_bytes, limit)?;
+        let memory = reader.varint()?;
+        Ok(Opened { bytes, memory })
     }
 
     fn member(&mut self, reader: &mut Reader<'_>) -> Result<usize, DeltaError> {
@@ -161,7 +204,7 @@ impl State<'_> {
         let id = reader.byte()?;
         let method = Method::from_id(id).ok_or(DeltaError::UnsupportedMethod { id })?;
         let references = self.references(members, reader)?;
-        let reference_bytes = references.iter().map(|span| span.length);
+        let reference_bytes = references.iter().map(Source::length);
         let reference_bytes = reference_bytes.fold(0, u64::saturating_add);
         let limit = self.limits.max_reference_bytes;
         DeltaError::check_limit("reference bytes of a frame", reference_bytes, limit)?;
@@ -191,8 +234,6 @@ impl State<'_> {
             decoded_length,
             encoded: start..self.payload.start,
         };
-        let limit = self.limits.max_memory_bytes;
-        DeltaError::check_limit("memory of a frame", frame.memory(self.limits), limit)?;
         Ok(frame)
     }
 
@@ -200,30 +241,35 @@ impl State<'_> {
         &mut self,
         members: &[usize],
         reader: &mut Reader<'_>,
-    ) -> Result<Vec<Span>, DeltaError> {
-        match reader.varint()? {
-            NO_REFERENCE => Ok(Vec::new()),
-            COUNTERPARTS => {
-                self.count_spans(members.len() as u64)?;
-                Ok(counterparts(members, self.files, self.old))
-            }
-            more => {
-                let count = more - 1;
-                self.count_spans(count)?;
-                (0..count).map(|_| self.span(reader)).collect()
-            }
+    ) -> Result<Vec<Source>, DeltaError> {
+        let spelled = reader.varint()?;
+        let (has_counterparts, named) = match (self.version, spelled) {
+            (1, 0 | 1) => (spelled == 1, 0),
+            (1, more) => (false, more - 1),
+            (_, spelled) => (spelled & COUNTERPARTS != 0, spelled >> 1),
+        };
+        self.count_steps(named)?;
+        let named: Result<Vec<Source>, DeltaError> =
+            (0..named).map(|_| self.source(reader)).collect();
+        let named = named?;
+        if !has_counterparts {
+            return Ok(named);
         }
+        self.count_steps(members.len() as u64)?;
+        let mut sources = counterparts(members, &named, self.files, self.old);
+        sources.extend(named);
+        Ok(sources)
     }
 
-    fn count_spans(&mut self, count: u64) -> Result<(), DeltaError> {
+    fn count_steps(&mut self, count: u64) -> Result<(), DeltaError> {
         let limit = self.limits.max_frames;
-        let claimed = (limit - self.spans_left).saturating_add(count);
+        let claimed = (limit - self.steps_left).saturating_add(count);
         DeltaError::check_limit("references", claimed, limit)?;
-        self.spans_left = limit - claimed;
+        self.steps_left = limit - claimed;
         Ok(())
     }
 
-    fn span(&mut self, reader: &mut Reader<'_>) -> Result<Span, DeltaError> {
+    fn source(&mut self, reader: &mut Reader<'_>) -> Result<Source, DeltaError> {
         let index = self.next_index.checked_add(reader.signed()?);
         let place = index.and_then(|index| usize::try_from(index).ok());
         let entry = place.and_then(|place| self.old.entries().get(place));
@@ -231,24 +277,41 @@ impl State<'_> {
             return Err(reader.malformed("a frame refers to no old file"));
         };
         self.next_index = signed + 1;
-        let offset = reader.varint()?;
-        let available = entry.length.saturating_sub(offset);
-        let length = match reader.varint()? {
-            0 => available,
-            length => length,
+        let steps = match self.version {
+            1 => span(reader, entry)?,
+            _ => sources::read_steps(reader, entry, &mut self.steps_left, self.limits)?,
         };
-        if length == 0 || length > available {
-            return Err(reader.malformed(format!(
-                "a frame refers to {length} bytes from {offset} of {}, which has {}",
-                entry.path, entry.length
-            )));
-        }
-        Ok(Span {
+        let source = Source {
             index,
-            offset,
-            length,
-        })
+            file_length: entry.length,
+            steps,
+        };
+        if source.length() == 0 {
+            return Err(reader.malformed(format!("a frame refers to nothing of {}", entry.path)));
+        }
+        Ok(source)
     }
+}
+
+/// Reads a span of version 1: an offset and a length, or 0 for all that follows.
+fn span(reader: &mut Reader<'_>, entry: &Entry) -> Result<Vec<OpeningStep>, DeltaError> {
+    let offset = reader.varint()?;
+    let available = entry.length.saturating_sub(offset);
+    let length = match reader.varint()? {
+        0 => available,
+        length => length,
+    };
+    if length == 0 || length > available {
+        return Err(reader.malformed(format!(
+            "a frame refers to {length} bytes from {offset} of {}, which has {}",
+            entry.path, entry.length
+        )));
+    }
+    Ok(match offset {
+        0 if length == entry.length => Vec::new(),
+        0 => vec![OpeningStep::Take(length)],
+        offset => vec![OpeningStep::Skip(offset), OpeningStep::Take(length)],
+    })
 }
 
 /// Returns, for each file of the plan, how many built files come before it.
@@ -262,25 +325,30 @@ fn built_numbers(files: &[PlannedFile]) -> Vec<i64> {
     files.iter().map(number).collect()
 }
 
-/// Returns the whole old files under the members' own paths, the empty ones left out.
-fn counterparts(members: &[usize], files: &[PlannedFile], old: &Listing) -> Vec<Span> {
+/// Returns the whole old files under the members' own paths, without the empty ones and those that
+/// are named besides.
+fn counterparts(
+    members: &[usize],
+    named: &[Source],
+    files: &[PlannedFile],
+    old: &Listing,
+) -> Vec<Source> {
+    let named: HashSet<usize> = named.iter().map(|source| source.index).collect();
     let counterpart = |member: &usize| {
         let path = &files.get(*member)?.path;
         let found = old.entries().binary_search_by(|entry| entry.path.cmp(path));
         let index = found.ok()?;
         let length = old.entries().get(index)?.length;
-        (length > 0).then_some(Span {
-            index,
-            offset: 0,
-            length,
-        })
+        (length > 0 && !named.contains(&index)).then_some(Source::whole(index, length))
     };
     members.iter().filter_map(counterpart).collect()
 }
 
-fn group_bytes(group: &Group, files: &[PlannedFile]) -> u64 {
+/// Returns how many bytes the frames of a group decode to.
+fn content_bytes(group: &Group, files: &[PlannedFile]) -> u64 {
     let lengths = group.members.iter().filter_map(|member| files.get(*member));
-    lengths.map(|file| file.length).fold(0, u64::saturating_add)
+    let members = lengths.map(|file| file.length).fold(0, u64::saturating_add);
+    group.opened.map_or(members, |opened| opened.bytes)
 }
 
 fn is_built(files: &[PlannedFile], index: usize) -> bool {

@@ -6,7 +6,7 @@ use super::{frames, records};
 use crate::error::DeltaError;
 use crate::method::Method;
 use crate::wire::{Reader, put_varint};
-use crate::{Digest, Limits, Listing};
+use crate::{Digest, Limits, Listing, Recompressor};
 
 /// What a delta makes of one old tree: every file of the new tree, and how it comes about.
 ///
@@ -16,12 +16,23 @@ pub struct Plan {
     pub(super) old: Digest,
     pub(super) files: Vec<PlannedFile>,
     pub(super) groups: Vec<Group>,
+    pub(super) recompressors: Vec<Recompressor>,
 }
 
 impl Plan {
     /// Returns the plan of `files`, in the order of the new listing, made by `groups`.
-    pub(crate) fn new(old: Digest, files: Vec<PlannedFile>, groups: Vec<Group>) -> Plan {
-        Plan { old, files, groups }
+    pub(crate) fn new(
+        old: Digest,
+        files: Vec<PlannedFile>,
+        groups: Vec<Group>,
+        recompressors: Vec<Recompressor>,
+    ) -> Plan {
+        Plan {
+            old,
+            files,
+            groups,
+            recompressors,
+        }
     }
 
     /// Returns the files of the new tree in the order of its listing.
@@ -45,6 +56,18 @@ impl Plan {
         methods.into_iter().collect()
     }
 
+    /// Returns the recompressors that applying needs, each once, in the order of their numbers.
+    pub fn recompressors(&self) -> &[Recompressor] {
+        &self.recompressors
+    }
+
+    /// Returns the names of all methods and recompressors that applying needs.
+    pub fn needs(&self) -> Vec<&'static str> {
+        let methods = self.methods().into_iter().map(Method::name);
+        let recompressors = self.recompressors.iter().map(|one| one.name());
+        methods.chain(recompressors).collect()
+    }
+
     /// Returns the digest of the listing of the old tree.
     pub(crate) fn old_digest(&self) -> Digest {
         self.old
@@ -59,6 +82,8 @@ impl Plan {
     pub(crate) fn encode(&self, old: &Listing) -> Vec<u8> {
         let mut out = Vec::new();
         out.extend_from_slice(old_prefix(&self.old));
+        let bits = self.recompressors.iter().map(|one| 1 << one.id());
+        put_varint(&mut out, bits.fold(0, |all, bit: u64| all | bit));
         records::write(&mut out, &self.files, old);
         put_varint(&mut out, self.groups.len() as u64);
         frames::write(&mut out, &self.groups, &self.files, old);
@@ -70,6 +95,7 @@ impl Plan {
         bytes: &[u8],
         old: &Listing,
         payload: Range<usize>,
+        version: u8,
         limits: &Limits,
     ) -> Result<Plan, DeltaError> {
         let mut reader = Reader::new("plan", bytes);
@@ -82,14 +108,38 @@ impl Plan {
                 found: hex(found),
             });
         }
-        let files = records::read(&mut reader, old, limits)?;
-        let groups = frames::read(&mut reader, &files, old, payload, limits)?;
+        let recompressors = match version {
+            1 => Vec::new(),
+            _ => read_recompressors(&mut reader)?,
+        };
+        let files = records::read(&mut reader, old, version, limits)?;
+        let groups = frames::read(&mut reader, &files, old, payload, version, limits)?;
         reader.finish()?;
         Ok(Plan {
             old: old_digest,
             files,
             groups,
+            recompressors,
         })
+    }
+}
+
+/// Reads which recompressors applying needs: a bit for each.
+fn read_recompressors(reader: &mut Reader<'_>) -> Result<Vec<Recompressor>, DeltaError> {
+    let mut bits = reader.varint()?;
+    let mut needed = Vec::new();
+    for recompressor in Recompressor::ALL {
+        let bit = 1 << recompressor.id();
+        if bits & bit != 0 {
+            needed.push(recompressor);
+            bits &= !bit;
+        }
+    }
+    match bits {
+        0 => Ok(needed),
+        bits => Err(DeltaError::UnsupportedRecompressor {
+            id: bits.trailing_zeros(),
+        }),
     }
 }
 

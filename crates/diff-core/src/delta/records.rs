@@ -1,9 +1,10 @@
 use std::cmp::Ordering;
+use std::iter::Peekable;
 
 use super::planned::{Origin, PlannedFile};
 use crate::error::DeltaError;
 use crate::wire::{Reader, from_zigzag, put_varint, to_zigzag};
-use crate::{ContentPath, Limits, Listing, ListingError, find_collisions};
+use crate::{ContentPath, Entry, Limits, Listing, ListingError, find_collisions};
 
 // A record is one variable-length integer, `argument << 2 | kind`, and what its kind adds.
 const KEEP: u64 = 0;
@@ -15,16 +16,30 @@ const INSERT: u64 = 3;
 const CONTENT_OLD: u64 = 0;
 const CONTENT_SAME: u64 = 1;
 const CONTENT_BUILT: u64 = 2;
+/// A run of old files that have another start of their paths now; since version 2.
+const CONTENT_MOVED: u64 = 3;
 
 /// Appends the records that make `files` of `old`: their number, then each.
 pub(super) fn write(out: &mut Vec<u8>, files: &[PlannedFile], old: &Listing) {
     let mut writer = Writer::default();
     let mut entries = old.entries().iter().enumerate().peekable();
-    for file in files {
+    let mut moved = 0;
+    for (place, file) in files.iter().enumerate() {
         while let Some((_, entry)) = entries.next_if(|(_, entry)| entry.path < file.path) {
             writer.run(DROP, &entry.path);
         }
-        match entries.next_if(|(_, entry)| entry.path == file.path) {
+        if place < moved {
+            continue;
+        }
+        let same_path = entries.next_if(|(_, entry)| entry.path == file.path);
+        if same_path.is_none()
+            && let Some(run) = Moved::start(files.get(place..).unwrap_or_default(), &entries, old)
+        {
+            writer.moved(&run);
+            moved = place + run.count;
+            continue;
+        }
+        match same_path {
             Some((index, entry)) if file.origin == Origin::Old(index) => {
                 writer.run(KEEP, &entry.path);
             }
@@ -47,6 +62,63 @@ pub(super) fn write(out: &mut Vec<u8>, files: &[PlannedFile], old: &Listing) {
     put_varint(out, writer.records);
     out.extend_from_slice(&writer.bytes);
 }
+
+/// A run of files that are old files whose paths start otherwise, such as those of a renamed folder.
+struct Moved<'a> {
+    /// How all their paths start.
+    prefix: &'a [u8],
+    /// How many bytes of the old paths this stands for.
+    stripped: usize,
+    /// The first of the old files.
+    first: usize,
+    count: usize,
+    /// The path of the last file.
+    last: &'a ContentPath,
+}
+
+impl<'a> Moved<'a> {
+    /// Returns the run that `files` start with, where it is shorter than naming each. No old file that
+    /// is still to come may stand between the new paths.
+    fn start<'e>(
+        files: &'a [PlannedFile],
+        entries: &Peekable<impl Iterator<Item = (usize, &'e Entry)> + Clone>,
+        old: &Listing,
+    ) -> Option<Moved<'a>> {
+        let file = files.first()?;
+        let Origin::Old(first) = file.origin else {
+            return None;
+        };
+        let old_path = |index: usize| Some(old.entries().get(index)?.path.as_str().as_bytes());
+        let (path, source) = (file.path.as_str().as_bytes(), old_path(first)?);
+        let same = path.iter().rev().zip(source.iter().rev());
+        let same = same.take_while(|(a, b)| a == b).count();
+        let prefix = path.get(..path.len() - same)?;
+        let stripped = source.len() - same;
+        let next = entries.clone().peek().map(|(_, entry)| entry.path.clone());
+        let belongs = |(number, file): &(usize, &'a PlannedFile)| {
+            let Some(rest) = old_path(first + number).and_then(|path| path.get(stripped..)) else {
+                return false;
+            };
+            file.origin == Origin::Old(first + number)
+                && next.as_ref().is_none_or(|next| file.path < *next)
+                && file.path.as_str().as_bytes().strip_prefix(prefix) == Some(rest)
+        };
+        let run = files.iter().enumerate().take_while(belongs);
+        let (count, last) = run.fold((0, &file.path), |(count, _), (_, file)| {
+            (count + 1, &file.path)
+        });
+        (count > 1 || same >= LEAST_SAME).then_some(Moved {
+            prefix,
+            stripped,
+            first,
+            count,
+            last,
+        })
+    }
+}
+
+/// Bytes that old and new path must share at their ends for a single file.
+const LEAST_SAME: usize = 4;
 
 #[derive(Default)]
 struct Writer {
@@ -85,13 +157,7 @@ impl Writer {
     }
 
     fn insert(&mut self, file: &PlannedFile) {
-        let path = file.path.as_str().as_bytes();
-        let shared = self.path.bytes().zip(path);
-        let shared = shared.take_while(|(a, b)| a == *b).count();
-        let suffix = path.get(shared..).unwrap_or_default();
-        self.record(shared as u64, INSERT);
-        put_varint(&mut self.bytes, suffix.len() as u64);
-        self.bytes.extend_from_slice(suffix);
+        self.path(file.path.as_str().as_bytes());
         let content = match file.origin {
             Origin::Old(index) => (index as u64) << 2 | CONTENT_OLD,
             Origin::SameAs(index) => (index as u64) << 2 | CONTENT_SAME,
@@ -100,12 +166,31 @@ impl Writer {
         put_varint(&mut self.bytes, content);
         self.path = file.path.as_str().to_owned();
     }
+
+    fn moved(&mut self, run: &Moved<'_>) {
+        self.path(run.prefix);
+        put_varint(&mut self.bytes, (run.first as u64) << 2 | CONTENT_MOVED);
+        put_varint(&mut self.bytes, run.count as u64 - 1);
+        put_varint(&mut self.bytes, run.stripped as u64);
+        self.path = run.last.as_str().to_owned();
+    }
+
+    /// Starts an insertion: spells a path, or the start of some, after the last one.
+    fn path(&mut self, path: &[u8]) {
+        let shared = self.path.bytes().zip(path);
+        let shared = shared.take_while(|(a, b)| a == *b).count();
+        let suffix = path.get(shared..).unwrap_or_default();
+        self.record(shared as u64, INSERT);
+        put_varint(&mut self.bytes, suffix.len() as u64);
+        self.bytes.extend_from_slice(suffix);
+    }
 }
 
 /// Reads the records and returns the files that they make of `old`.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     old: &Listing,
+    version: u8,
     limits: &Limits,
 ) -> Result<Vec<PlannedFile>, DeltaError> {
     let records = reader.varint()?;
@@ -114,6 +199,7 @@ pub(super) fn read(
     DeltaError::check_limit("records", records, most)?;
     let mut state = State {
         old,
+        version,
         limits,
         next_old: 0,
         path: String::new(),
@@ -140,6 +226,7 @@ pub(super) fn read(
 
 struct State<'a> {
     old: &'a Listing,
+    version: u8,
     limits: &'a Limits,
     next_old: usize,
     path: String,
@@ -226,6 +313,11 @@ impl State<'_> {
         let content = reader.varint()?;
         let argument = content >> 2;
         let index = usize::try_from(argument).ok();
+        self.inserted = true;
+        if content & 3 == CONTENT_MOVED && self.version > 1 {
+            return self.moved(&path, index, reader);
+        }
+        let path = parse_path(path, reader)?;
         let (length, origin) = match content & 3 {
             CONTENT_OLD => {
                 let entry = index.and_then(|index| Some((index, self.old.entries().get(index)?)));
@@ -245,7 +337,6 @@ impl State<'_> {
             CONTENT_BUILT => (argument, Origin::Built),
             kind => return Err(reader.malformed(format!("content of unknown kind {kind}"))),
         };
-        self.inserted = true;
         let file = PlannedFile {
             path,
             length,
@@ -254,7 +345,39 @@ impl State<'_> {
         self.push(file, reader)
     }
 
-    fn read_path(&self, shared: u64, reader: &mut Reader<'_>) -> Result<ContentPath, DeltaError> {
+    /// Reads the rest of a run of old files whose paths start with `prefix` now.
+    fn moved(
+        &mut self,
+        prefix: &[u8],
+        first: Option<usize>,
+        reader: &mut Reader<'_>,
+    ) -> Result<(), DeltaError> {
+        let more = reader.size()?;
+        let stripped = reader.size()?;
+        let entries = self.old.entries();
+        let end = first.and_then(|first| first.checked_add(more)?.checked_add(1));
+        let run = first
+            .zip(end)
+            .and_then(|(first, end)| entries.get(first..end));
+        let run =
+            run.ok_or_else(|| reader.malformed("a run of moved files leaves the old tree"))?;
+        for (index, entry) in (first.unwrap_or_default()..).zip(run) {
+            let rest = entry.path.as_str().as_bytes().get(stripped..);
+            let rest = rest.ok_or_else(|| {
+                reader.malformed(format!("{stripped} bytes are more than {} has", entry.path))
+            })?;
+            let file = PlannedFile {
+                path: parse_path([prefix, rest].concat(), reader)?,
+                length: entry.length,
+                origin: Origin::Old(index),
+            };
+            self.push(file, reader)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a path, or the start of some.
+    fn read_path(&self, shared: u64, reader: &mut Reader<'_>) -> Result<Vec<u8>, DeltaError> {
         let shared_bytes = usize::try_from(shared).ok();
         let shared_bytes = shared_bytes.and_then(|shared| self.path.as_bytes().get(..shared));
         let shared_bytes = shared_bytes.ok_or_else(|| {
@@ -264,9 +387,7 @@ impl State<'_> {
         let longest = ContentPath::MAX_BYTES as u64;
         DeltaError::check_limit("bytes of a path", suffix_length, longest)?;
         let suffix = reader.slice(usize::try_from(suffix_length).unwrap_or(usize::MAX))?;
-        let bytes = [shared_bytes, suffix].concat();
-        let text = String::from_utf8(bytes).map_err(|_| reader.malformed("a path is not UTF-8"))?;
-        ContentPath::parse(&text).map_err(|error| reader.malformed(error.to_string()))
+        Ok([shared_bytes, suffix].concat())
     }
 
     fn push(&mut self, file: PlannedFile, reader: &Reader<'_>) -> Result<(), DeltaError> {
@@ -284,4 +405,9 @@ impl State<'_> {
         self.files.push(file);
         Ok(())
     }
+}
+
+fn parse_path(bytes: Vec<u8>, reader: &Reader<'_>) -> Result<ContentPath, DeltaError> {
+    let text = String::from_utf8(bytes).map_err(|_| reader.malformed("a path is not UTF-8"))?;
+    ContentPath::parse(&text).map_err(|error| reader.malformed(error.to_string()))
 }

@@ -1,22 +1,29 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
+use super::covers::covers;
+use super::pieces::{Composed, Composer, OpenedStream, Piece, Shared, cut};
+use super::reference::{Inflated, OldFile, Reference};
 use super::source::read;
-use crate::delta::Span;
+use super::survey::{StreamKey, Survey, open};
+use crate::container::Stream;
+use crate::delta::{Opened, Source};
 use crate::error::DiffError;
-use crate::group::{Draft, FRAME_BYTES, FRAME_REFERENCE_BYTES, FRESH_BYTES, Member};
+use crate::group::{Draft, FRAME_BYTES, FRAME_REFERENCE_BYTES, Member};
 use crate::method::{EncodeError, EncodedFrame, Level, Method, codec};
-use crate::pairing::Kinship;
-use crate::{CancelToken, Cancelled, FileBytes, Progress, Tree};
+use crate::recipe;
+use crate::stats::StreamCounts;
+use crate::{CancelToken, Cancelled, FileBytes, Progress, Recompressor, Tree};
 
 /// Codes drafts: of all methods that fit, the one with the fewest bytes.
 pub(super) struct Coder<'a> {
     pub(super) old: Tree<'a>,
     pub(super) new: Tree<'a>,
+    pub(super) survey: &'a Survey,
     pub(super) level: Level,
-    pub(super) max_frame_bytes: u64,
     pub(super) progress: &'a dyn Progress,
     pub(super) cancel: &'a CancelToken,
 }
@@ -24,309 +31,404 @@ pub(super) struct Coder<'a> {
 /// A group with its coded bytes.
 pub(super) struct CodedGroup {
     pub(super) members: Vec<usize>,
+    /// What became of each member.
+    pub(super) accounts: Vec<Account>,
+    pub(super) opened: Option<Opened>,
+    /// What rebuilds its streams.
+    pub(super) recompressors: BTreeSet<Recompressor>,
     pub(super) frames: Vec<CodedFrame>,
 }
 
 /// A frame with its coded bytes.
 pub(super) struct CodedFrame {
     pub(super) method: Method,
-    pub(super) references: Vec<Span>,
+    pub(super) references: Vec<Source>,
     pub(super) decoded_length: u64,
     pub(super) bytes: Vec<u8>,
 }
 
-impl CodedGroup {
-    /// Returns about how many bytes the group takes in a delta, its part of the plan included.
-    fn cost(&self) -> usize {
-        let frames = self
-            .frames
-            .iter()
-            .map(|frame| frame.bytes.len() + FRAME_COST);
-        frames.sum::<usize>() + GROUP_COST + self.members.len() * MEMBER_COST
+impl CodedFrame {
+    /// Returns how many of the frame's bytes a part of what it decodes to takes, by its length. Parts that
+    /// follow one another add up to the frame.
+    pub(super) fn cost_of(&self, part: Range<u64>) -> u64 {
+        let up_to = |decoded: u64| {
+            let cost = self.bytes.len() as u128 * u128::from(decoded);
+            let cost = cost.checked_div(self.decoded_length.into()).unwrap_or(0);
+            u64::try_from(cost).unwrap_or(0)
+        };
+        up_to(part.end) - up_to(part.start)
+    }
+}
+
+/// What became of a member.
+pub(super) struct Account {
+    /// Where it ends in the group's content.
+    pub(super) end: usize,
+    pub(super) copied_bytes: u64,
+    pub(super) streams: StreamCounts,
+    pub(super) recipe_bytes: u64,
+    pub(super) counterparts: Vec<usize>,
+}
+
+/// A new file with what was found in it.
+struct NewFile {
+    bytes: FileBytes,
+    streams: Vec<Stream>,
+    shared: Vec<Shared>,
+}
+
+impl NewFile {
+    /// Whether old files have a stream as it is.
+    fn has(&self, stream: &Stream) -> bool {
+        let within = |shared: &Shared| {
+            shared.new.start <= stream.range.start && stream.range.end <= shared.new.end
+        };
+        self.shared.iter().any(within)
+    }
+
+    /// Returns the streams that old files do not have as they are.
+    fn opened(&self) -> impl Iterator<Item = &Stream> {
+        self.streams.iter().filter(|stream| !self.has(stream))
     }
 }
 
 impl Coder<'_> {
-    /// Returns the groups that make the draft's files.
-    pub(super) fn code(&self, draft: &Draft) -> Result<Vec<CodedGroup>, DiffError> {
+    /// Returns the group that makes the draft's files.
+    pub(super) fn code(&self, draft: &Draft) -> Result<CodedGroup, DiffError> {
         self.cancel.check()?;
-        match draft {
-            Draft::Fresh(members) => Ok(vec![self.fresh(members)?]),
-            Draft::Alone(member) => Ok(vec![self.alone(*member)?]),
-            Draft::Together(members) => self.together(members),
+        let old_files = self.old_files(&draft.members)?;
+        let new_files: Result<Vec<NewFile>, DiffError> = draft
+            .members
+            .par_iter()
+            .map(|member| self.new_file(member, &old_files))
+            .collect();
+        let new_files = new_files?;
+
+        let kept: HashSet<StreamKey> = new_files
+            .iter()
+            .flat_map(|file| file.streams.iter().map(|stream| key(&file.bytes, stream)))
+            .collect();
+        let opened = new_files.iter().flat_map(NewFile::opened);
+        let inflated = Inflated::of(&old_files, &kept, opened);
+        // The streams of a frame's window have other numbers.
+        let none = Inflated::none();
+        let followed = if draft.fits { &inflated } else { &none };
+        let mut hints = recipe::Hint::default();
+        let mut composer = Composer::default();
+        let mut covered: HashMap<usize, Vec<Range<usize>>> = HashMap::new();
+        let mut accounts = Vec::new();
+        for (file, member) in new_files.into_iter().zip(&draft.members) {
+            self.cancel.check()?;
+            let length = file.bytes.len();
+            let mut account = Account {
+                end: 0,
+                copied_bytes: 0,
+                streams: StreamCounts::default(),
+                recipe_bytes: 0,
+                counterparts: member.counterparts.clone(),
+            };
+            let opened = self.opened_streams(&file, followed, &mut hints, &mut account)?;
+            let pieces = cut(length, opened, file.shared);
+            for piece in &pieces {
+                if let Piece::Old {
+                    index,
+                    offset,
+                    length,
+                } = piece
+                {
+                    account.copied_bytes += *length as u64;
+                    covered
+                        .entry(*index)
+                        .or_default()
+                        .push(*offset..offset + length);
+                }
+            }
+            composer.add(&file.bytes, &pieces);
+            accounts.push(account);
         }
-    }
-
-    fn fresh(&self, members: &[Member]) -> Result<CodedGroup, DiffError> {
-        let new = self.joined(members)?;
-        let frame = self.smallest(&Candidates::plain(), &[], &[], &new, true)?;
-        Ok(group(members, frame))
-    }
-
-    fn alone(&self, member: Member) -> Result<CodedGroup, DiffError> {
-        let new = read(self.new, member.file)?;
-        let Some(counterpart) = member.counterpart else {
-            let pieces: Vec<&[u8]> = new.chunks(as_size(FRESH_BYTES)).collect();
-            let coded = pieces
-                .par_iter()
-                .map(|piece| self.smallest(&Candidates::plain(), &[], &[], piece, true));
-            let frames: Result<Vec<_>, _> = coded.collect();
-            return Ok(CodedGroup {
-                members: vec![member.file],
-                frames: frames?.into_iter().flatten().collect(),
-            });
+        for ranges in covered.values_mut() {
+            ranges.sort_by_key(|range| range.start);
+        }
+        let composed = composer.finish();
+        for (account, end) in accounts.iter_mut().zip(&composed.ends) {
+            account.end = *end;
+        }
+        let reference = Reference::of(&old_files, &inflated, &covered);
+        let frames = match draft.fits {
+            true => self.single(draft, &reference, &composed)?,
+            false => self.framed(draft, &old_files, &reference, &composed)?,
         };
-        let old = read(self.old, counterpart.index)?;
-        let whole = old.len() <= BSDIFF_REFERENCE_BYTES
-            && member.length <= self.max_frame_bytes
-            && counterpart.kinship < Kinship::Neighbour;
-        let candidates = Candidates {
-            prefix: true,
-            plain: true,
-            bsdiff: !whole,
-        };
-        let (framed, bsdiff) = rayon::join(
-            || self.framed(member.file, counterpart.index, &old, &new, &candidates),
-            || {
-                let span = whole_file(counterpart.index, &old);
-                whole.then(|| self.encode(Method::Bsdiff, &span, &old, &new, false))
-            },
-        );
-        let framed = framed?;
-        let bsdiff = bsdiff.transpose()?.flatten().map(|frame| CodedGroup {
-            members: vec![member.file],
-            frames: vec![frame],
+        Ok(CodedGroup {
+            members: draft.members.iter().map(|member| member.file).collect(),
+            recompressors: composed.recompressors.clone(),
+            accounts,
+            opened: composed.memory.map(|memory| Opened {
+                bytes: composed.content.len() as u64,
+                memory,
+            }),
+            frames,
+        })
+    }
+}
+
+impl Coder<'_> {
+    /// Reads the old files that the members resemble: those under the members' own paths first, in the
+    /// order of the members, which a plan spells shortest.
+    fn old_files(&self, members: &[Member]) -> Result<Vec<OldFile>, DiffError> {
+        let mut seen = HashSet::new();
+        let own = members.iter().filter_map(|member| {
+            let path = &self.new.listing.entries().get(member.file)?.path;
+            let entries = self.old.listing.entries();
+            let index = entries
+                .binary_search_by(|entry| entry.path.cmp(path))
+                .ok()?;
+            member.counterparts.contains(&index).then_some(index)
         });
-        Ok(match bsdiff {
-            Some(bsdiff) if bsdiff.cost() < framed.cost() => bsdiff,
-            _ => framed,
+        let all = members
+            .iter()
+            .flat_map(|member| member.counterparts.iter().copied());
+        let order: Vec<usize> = own.chain(all).filter(|index| seen.insert(*index)).collect();
+        let file = |index: &usize| {
+            self.cancel.check()?;
+            let bytes = read(self.old, *index)?;
+            let streams = open(&bytes, self.level);
+            let resembled = members
+                .iter()
+                .filter(|member| member.counterparts.contains(index));
+            Ok(OldFile {
+                index: *index,
+                bytes,
+                streams,
+                pixel: resembled.filter_map(|member| member.pixel).max(),
+            })
+        };
+        order.par_iter().map(file).collect()
+    }
+
+    /// Reads a member, opens it and finds what it shares with old files as it is.
+    fn new_file(&self, member: &Member, old_files: &[OldFile]) -> Result<NewFile, DiffError> {
+        self.cancel.check()?;
+        let bytes = read(self.new, member.file)?;
+        // Noise is no less once it is opened, unless a device has much of it.
+        let streams = match member.is_closed && member.counterparts.is_empty() {
+            true => Vec::new(),
+            false => open(&bytes, self.level),
+        };
+        let mut shared = Vec::new();
+        if !streams.is_empty() || member.is_closed || bytes.len() >= LONG_FILE {
+            let least = if streams.is_empty() {
+                LEAST_LONG
+            } else {
+                LEAST_SHARED
+            };
+            for index in &member.counterparts {
+                let old = old_files.iter().find(|old| old.index == *index);
+                let Some(old) = old else { continue };
+                let runs = covers(&old.bytes, &bytes, least).into_iter();
+                shared.extend(runs.map(|cover| Shared {
+                    new: cover.new,
+                    index: *index,
+                    offset: cover.old,
+                }));
+            }
+        }
+        let same = streams.iter().filter_map(|stream| {
+            let place = self.survey.streams.get(&key(&bytes, stream))?;
+            Some(Shared {
+                new: stream.range.clone(),
+                index: place.index,
+                offset: place.offset,
+            })
+        });
+        shared.extend(same);
+        Ok(NewFile {
+            bytes,
+            streams,
+            shared,
         })
     }
 
-    /// Codes a long file in frames, each against a window around the same place of its counterpart.
+    /// Returns the streams of a file that are worth opening, with their recipes: those that no old file
+    /// has as they are, and that a short recipe rebuilds.
+    fn opened_streams(
+        &self,
+        file: &NewFile,
+        inflated: &Inflated<'_>,
+        hint: &mut recipe::Hint,
+        account: &mut Account,
+    ) -> Result<Vec<OpenedStream>, DiffError> {
+        let mut opened = Vec::new();
+        for stream in &file.streams {
+            self.cancel.check()?;
+            if file.has(stream) {
+                account.streams.copied += 1;
+                continue;
+            }
+            opened.extend(self.opened_stream(&file.bytes, stream, inflated, hint, account));
+        }
+        Ok(opened)
+    }
+
+    fn opened_stream(
+        &self,
+        file: &[u8],
+        stream: &Stream,
+        inflated: &Inflated<'_>,
+        hint: &mut recipe::Hint,
+        account: &mut Account,
+    ) -> Option<OpenedStream> {
+        account.streams.closed += 1;
+        let compressed = stream.compressed(file).ok()?;
+        let nearest = inflated.nearest(&stream.plain);
+        let old_compressed = nearest.and_then(|(_, old)| old.stream.compressed(old.file).ok());
+        let old = nearest.zip(old_compressed.as_deref());
+        let old = old.map(|((_, old), compressed)| recipe::Old {
+            compressed,
+            plain: &old.stream.plain,
+        });
+        // What has a counterpart costs little once it is open; what is new costs most of itself.
+        let share = if old.is_some() { 2 } else { 8 };
+        let most = compressed.len() / share;
+        let found = recipe::find(&compressed, &stream.plain, old, hint, most)?;
+        account.streams.closed -= 1;
+        account.streams.opened += 1;
+        account.recipe_bytes += found.bytes().len() as u64;
+        let mut nested = Vec::new();
+        for inner in &stream.inner {
+            nested.extend(self.opened_stream(&stream.plain, inner, inflated, hint, account));
+        }
+        let pieces = match nested.is_empty() {
+            true => Vec::new(),
+            false => cut(stream.plain.len(), nested, Vec::new()),
+        };
+        Some(OpenedStream {
+            old: nearest
+                .map(|(number, _)| number)
+                .filter(|_| found.needs_old()),
+            recipe: found.bytes().to_vec(),
+            stream: stream.clone(),
+            pieces,
+        })
+    }
+
+    /// Codes content that fits one frame.
+    fn single(
+        &self,
+        draft: &Draft,
+        reference: &Reference,
+        composed: &Composed,
+    ) -> Result<Vec<CodedFrame>, DiffError> {
+        let progress = Scaled::new(self.progress, draft, composed.content.len());
+        let (sources, old) = (&reference.sources, &reference.bytes);
+        let frame = self.smallest(sources, old, &composed.content, &progress)?;
+        Ok(frame.into_iter().collect())
+    }
+
+    /// Codes long content in frames, each against a window around the same place of the reference.
     fn framed(
         &self,
-        file: usize,
-        counterpart: usize,
-        old: &[u8],
-        new: &[u8],
-        candidates: &Candidates,
-    ) -> Result<CodedGroup, DiffError> {
-        let pieces: Vec<(usize, &[u8])> = new.chunks(as_size(FRAME_BYTES)).enumerate().collect();
+        draft: &Draft,
+        old_files: &[OldFile],
+        reference: &Reference,
+        composed: &Composed,
+    ) -> Result<Vec<CodedFrame>, DiffError> {
+        let content = &composed.content;
+        let progress = Scaled::new(self.progress, draft, content.len());
+        let size = as_size(FRAME_BYTES);
+        let pieces: Vec<(usize, &[u8])> = content.chunks(size).enumerate().collect();
         let coded = pieces.par_iter().map(|(number, piece)| {
-            let at = number * as_size(FRAME_BYTES);
-            let window = window(at, new.len(), old.len());
-            let reference = old.get(window.clone()).unwrap_or_default();
-            let span = Span {
-                index: counterpart,
-                offset: window.start as u64,
-                length: reference.len() as u64,
-            };
-            self.smallest(candidates, &[span], reference, piece, true)
+            let window = window(number * size, content.len(), reference.bytes.len());
+            let reference = reference.window(old_files, &window);
+            self.smallest(&reference.sources, &reference.bytes, piece, &progress)
         });
-        let frames: Result<Vec<_>, _> = coded.collect();
-        Ok(CodedGroup {
-            members: vec![file],
-            frames: frames?.into_iter().flatten().collect(),
-        })
-    }
-
-    /// Codes changed files each by itself, all in one frame, and all in one frame but those that
-    /// another method does much better on, and takes what is smallest.
-    fn together(&self, members: &[Member]) -> Result<Vec<CodedGroup>, DiffError> {
-        let coded = members.par_iter().map(|member| self.single(*member));
-        let singles: Vec<Single> = coded.collect::<Result<_, _>>()?;
-        let apart: usize = singles.iter().map(|single| single.group.cost()).sum();
-        if members.len() < 2 {
-            return Ok(singles.into_iter().map(|single| single.group).collect());
-        }
-        let joined: Vec<Member> = members
-            .iter()
-            .zip(&singles)
-            .filter(|(_, single)| !single.stands_out())
-            .map(|(member, _)| *member)
-            .collect();
-        let (all, most) = rayon::join(
-            || self.joint(members),
-            || match joined.len() {
-                0 | 1 => Ok(None),
-                count if count == members.len() => Ok(None),
-                _ => self.joint(&joined).map(Some),
-            },
-        );
-        let (all, most) = (all?, most?);
-        let standing_out = singles.iter().filter(|single| single.stands_out());
-        let rest: usize = standing_out.map(|single| single.group.cost()).sum();
-        match most {
-            Some(most) if most.cost() + rest < apart.min(all.cost()) => {
-                let standing_out = singles.into_iter().filter(Single::stands_out);
-                let mut groups: Vec<_> = standing_out.map(|single| single.group).collect();
-                groups.push(most);
-                Ok(groups)
-            }
-            _ if all.cost() < apart => Ok(vec![all]),
-            _ => Ok(singles.into_iter().map(|single| single.group).collect()),
-        }
-    }
-
-    /// Codes one small changed file by itself.
-    fn single(&self, member: Member) -> Result<Single, DiffError> {
-        let new = read(self.new, member.file)?;
-        let (old, span, candidates) = match member.counterpart {
-            Some(counterpart) => {
-                let old = read(self.old, counterpart.index)?;
-                let span = whole_file(counterpart.index, &old);
-                let candidates = Candidates {
-                    prefix: true,
-                    plain: true,
-                    bsdiff: counterpart.kinship < Kinship::Neighbour,
-                };
-                (old, span, candidates)
-            }
-            None => (
-                FileBytes::Owned(Vec::new()),
-                Vec::new(),
-                Candidates::plain(),
-            ),
-        };
-        let mut frames = self.candidates(&candidates, &span, &old, &new, false)?;
-        let zstd = frames.iter().filter(|frame| frame.method == Method::Zstd);
-        let zstd_bytes = zstd.map(|frame| frame.bytes.len()).min();
-        let frame = take_smallest(&mut frames);
-        self.progress.advanced(member.length);
-        Ok(Single {
-            zstd_bytes,
-            group: group(&[member], frame),
-        })
-    }
-
-    /// Codes files in one frame against all their counterparts.
-    fn joint(&self, members: &[Member]) -> Result<CodedGroup, DiffError> {
-        let mut spans = Vec::new();
-        let mut references = Vec::new();
-        let mut seen = HashSet::new();
-        let counterparts = members.iter().filter_map(|member| member.counterpart);
-        for counterpart in counterparts {
-            if seen.insert(counterpart.index) {
-                let old = read(self.old, counterpart.index)?;
-                spans.extend(whole_file(counterpart.index, &old));
-                references.extend_from_slice(&old);
-            }
-        }
-        let new = self.joined(members)?;
-        let candidates = Candidates {
-            prefix: true,
-            plain: false,
-            bsdiff: false,
-        };
-        let frame = self.smallest(&candidates, &spans, &references, &new, false)?;
-        Ok(group(members, frame))
-    }
-
-    fn joined(&self, members: &[Member]) -> Result<FileBytes, DiffError> {
-        if let [member] = members {
-            return read(self.new, member.file);
-        }
-        let mut joined = Vec::new();
-        for member in members {
-            joined.extend_from_slice(&read(self.new, member.file)?);
-        }
-        Ok(FileBytes::Owned(joined))
+        let frames: Result<Vec<_>, DiffError> = coded.collect();
+        Ok(frames?.into_iter().flatten().collect())
     }
 
     /// Returns the smallest coding of `new`, or nothing when there is nothing to code.
     fn smallest(
         &self,
-        candidates: &Candidates,
-        spans: &[Span],
+        sources: &[Source],
         reference: &[u8],
         new: &[u8],
-        is_progress: bool,
+        progress: &Scaled<'_>,
     ) -> Result<Option<CodedFrame>, DiffError> {
-        let mut frames = self.candidates(candidates, spans, reference, new, is_progress)?;
-        Ok(take_smallest(&mut frames))
-    }
-
-    fn candidates(
-        &self,
-        candidates: &Candidates,
-        spans: &[Span],
-        reference: &[u8],
-        new: &[u8],
-        is_progress: bool,
-    ) -> Result<Vec<CodedFrame>, DiffError> {
         if new.is_empty() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        let has_reference = !reference.is_empty();
-        let zstd = || -> Result<Vec<CodedFrame>, DiffError> {
-            let mut frames = Vec::new();
-            let mut is_progress = is_progress;
-            if candidates.prefix && has_reference {
-                frames.extend(self.encode(Method::Zstd, spans, reference, new, is_progress)?);
-                is_progress = false;
-            }
-            let with_prefix = frames.iter().map(|frame| frame.bytes.len()).min();
-            if candidates.plain && self.may_be_plain(new, with_prefix)? {
-                frames.extend(self.encode(Method::Zstd, &[], &[], new, is_progress)?);
-            }
-            Ok(frames)
+        let frame = |method, sources: &[Source], bytes| CodedFrame {
+            method,
+            references: sources.to_vec(),
+            decoded_length: new.len() as u64,
+            bytes,
         };
-        let bsdiff = || match candidates.bsdiff && has_reference {
-            true => self.encode(Method::Bsdiff, spans, reference, new, false),
-            false => Ok(None),
+        let mut frames = Vec::new();
+        let first = match self.level {
+            Level::Fast => Method::Zstd,
+            _ if sources.is_empty() && self.is_noise(new)? => Method::Zstd,
+            Level::Default | Level::Best => Method::Solid,
         };
-        let (zstd, bsdiff) = rayon::join(zstd, bsdiff);
-        let mut frames = zstd?;
-        frames.extend(bsdiff?);
-        let best = frames.iter().map(|frame| frame.bytes.len()).min();
-        if best.is_none_or(|best| best >= new.len()) {
-            frames.extend(self.encode(Method::Store, &[], &[], new, false)?);
+        let coded = self.encode(first, reference, new, &|bytes| progress.advanced(bytes))?;
+        let coded_bytes = coded.len();
+        frames.push(frame(first, sources, coded));
+        if self.may_be_sparse(sources, reference, new, coded_bytes) {
+            let bytes = self.encode(Method::Bsdiff, reference, new, &|_| {})?;
+            // Its decoder is not its encoder's sibling.
+            if bytes.len() < coded_bytes
+                && self.comes_back(Method::Bsdiff, reference, new, &bytes)?
+            {
+                frames.push(frame(Method::Bsdiff, sources, bytes));
+            }
         }
-        Ok(frames)
+        if coded_bytes + coded_bytes / STORED_GAIN >= new.len() {
+            frames.push(frame(Method::Store, &[], new.to_vec()));
+        }
+        let cost = |frame: &CodedFrame| match frame.method {
+            // A device that only copies is worth a few bytes.
+            Method::Store => frame.bytes.len() - frame.bytes.len() / (STORED_GAIN + 1),
+            _ => frame.bytes.len() + REFERENCE_COST * frame.references.len(),
+        };
+        Ok(frames
+            .into_iter()
+            .min_by_key(|frame| (cost(frame), frame.method)))
     }
 
-    /// Whether plain zstd could beat what the prefix gave: a quick level tells, since the slow ones
-    /// hardly ever halve what it makes.
-    fn may_be_plain(&self, new: &[u8], with_prefix: Option<usize>) -> Result<bool, DiffError> {
-        let Some(with_prefix) = with_prefix else {
-            return Ok(true);
-        };
+    /// Whether hardly anything can be saved: what a quick level finds tells. A device that would have to
+    /// decode it bit by bit is spared.
+    fn is_noise(&self, new: &[u8]) -> Result<bool, DiffError> {
         let mut advanced = |_| self.cancel.check();
         let quick = codec(Method::Zstd).encode(&[], new, Level::Fast, &mut advanced);
         let quick = quick.map_err(|error| failed(Method::Zstd, error))?;
-        Ok(quick.len() / 2 < with_prefix)
+        Ok(quick.len() >= new.len() - new.len() / NOISE_GAIN)
+    }
+
+    /// Whether bsdiff may make less of it: one binary against another, long enough to matter, not too
+    /// long for its suffix array.
+    fn may_be_sparse(&self, sources: &[Source], old: &[u8], new: &[u8], coded: usize) -> bool {
+        let limit = match self.level {
+            Level::Fast => 0,
+            Level::Default => 4 << 20,
+            Level::Best => BSDIFF_BYTES,
+        };
+        sources.len() == 1 && old.len() <= limit && new.len() <= limit && coded >= LEAST_BSDIFF
     }
 
     fn encode(
         &self,
         method: Method,
-        spans: &[Span],
         reference: &[u8],
         new: &[u8],
-        is_progress: bool,
-    ) -> Result<Option<CodedFrame>, DiffError> {
+        advanced: &dyn Fn(u64),
+    ) -> Result<Vec<u8>, DiffError> {
+        self.cancel.check()?;
         let mut advanced = |bytes| {
-            if is_progress {
-                self.progress.advanced(bytes);
-            }
+            advanced(bytes);
             self.cancel.check()
         };
-        self.cancel.check()?;
         let encoded = codec(method).encode(reference, new, self.level, &mut advanced);
-        let bytes = encoded.map_err(|error| failed(method, error))?;
-        if method == Method::Bsdiff && !self.comes_back(method, reference, new, &bytes)? {
-            return Ok(None);
-        }
-        Ok(Some(CodedFrame {
-            method,
-            references: spans.to_vec(),
-            decoded_length: new.len() as u64,
-            bytes,
-        }))
+        encoded.map_err(|error| failed(method, error))
     }
 
-    /// Whether the frame decodes to `new`: bsdiff's decoder is not its encoder's sibling.
     fn comes_back(
         &self,
         method: Method,
@@ -354,71 +456,44 @@ impl Coder<'_> {
     }
 }
 
-/// Which methods to try beside storing.
-struct Candidates {
-    prefix: bool,
-    plain: bool,
-    bsdiff: bool,
+fn key(bytes: &[u8], stream: &Stream) -> StreamKey {
+    StreamKey::of(bytes.get(stream.range.clone()).unwrap_or_default())
 }
 
-impl Candidates {
-    fn plain() -> Candidates {
-        Candidates {
-            prefix: false,
-            plain: true,
-            bsdiff: false,
+/// Tells how much of a draft's files is done while its content is coded, which has another length.
+struct Scaled<'p> {
+    progress: &'p dyn Progress,
+    files: u64,
+    content: u64,
+    coded: AtomicU64,
+}
+
+impl<'p> Scaled<'p> {
+    fn new(progress: &'p dyn Progress, draft: &Draft, content: usize) -> Scaled<'p> {
+        let files = draft.members.iter().map(|member| member.length).sum();
+        if content == 0 {
+            progress.advanced(files);
+        }
+        Scaled {
+            progress,
+            files,
+            content: content as u64,
+            coded: AtomicU64::new(0),
         }
     }
-}
 
-/// A file coded by itself, and what zstd alone would have made of it.
-struct Single {
-    group: CodedGroup,
-    zstd_bytes: Option<usize>,
-}
-
-impl Single {
-    /// Whether another method does so much better on this file that it had better stay out of a
-    /// shared frame, which is zstd's.
-    fn stands_out(&self) -> bool {
-        let frames = self.group.frames.iter();
-        let bytes: usize = frames.map(|frame| frame.bytes.len() + FRAME_COST).sum();
-        let is_zstd = self
-            .group
-            .frames
-            .iter()
-            .any(|frame| frame.method == Method::Zstd);
-        !is_zstd && self.zstd_bytes.is_some_and(|zstd| bytes + bytes / 4 < zstd)
+    fn advanced(&self, bytes: u64) {
+        let before = self.coded.fetch_add(bytes, Ordering::Relaxed);
+        let told = |coded: u64| {
+            let coded = u128::from(coded.min(self.content)) * u128::from(self.files);
+            let told = coded.checked_div(self.content.into()).unwrap_or(0);
+            u64::try_from(told).unwrap_or(self.files)
+        };
+        self.progress.advanced(told(before + bytes) - told(before));
     }
 }
 
-fn group(members: &[Member], frame: Option<CodedFrame>) -> CodedGroup {
-    CodedGroup {
-        members: members.iter().map(|member| member.file).collect(),
-        frames: frame.into_iter().collect(),
-    }
-}
-
-fn take_smallest(frames: &mut Vec<CodedFrame>) -> Option<CodedFrame> {
-    let frames = frames.drain(..);
-    frames.min_by_key(|frame| {
-        (
-            frame.bytes.len() + REFERENCE_COST * frame.references.len(),
-            frame.method,
-        )
-    })
-}
-
-fn whole_file(index: usize, old: &[u8]) -> Vec<Span> {
-    let span = Span {
-        index,
-        offset: 0,
-        length: old.len() as u64,
-    };
-    (!old.is_empty()).then_some(span).into_iter().collect()
-}
-
-/// Returns the old bytes around the place that `at` of the new file corresponds to.
+/// Returns the old bytes around the place that `at` of the new content corresponds to.
 fn window(at: usize, new: usize, old: usize) -> Range<usize> {
     let (frame, reference) = (as_size(FRAME_BYTES), as_size(FRAME_REFERENCE_BYTES));
     // Files that grew or shrank did so somewhere: the place moves in proportion.
@@ -445,13 +520,20 @@ fn as_size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-/// What a bsdiff encoder may have as reference: its suffix array takes five times as much.
-const BSDIFF_REFERENCE_BYTES: usize = 32 << 20;
-// What these take of a plan, about, once it is compressed.
-const GROUP_COST: usize = 2;
-const MEMBER_COST: usize = 1;
-const FRAME_COST: usize = 4;
+/// Files from here on are looked through for what they share with old ones before they are coded.
+const LONG_FILE: usize = 12 << 20;
+/// Runs that a file without streams must share to take them straight.
+const LEAST_LONG: usize = 32 << 10;
+const LEAST_SHARED: usize = 256;
+/// What a bsdiff encoder may have as reference at best: its suffix array takes five times as much.
+const BSDIFF_BYTES: usize = 32 << 20;
+/// Less is not worth its time.
+const LEAST_BSDIFF: usize = 256;
 const REFERENCE_COST: usize = 1;
+/// What saves less than one byte of so many at a quick level is noise.
+const NOISE_GAIN: usize = 24;
+/// A frame is stored unless coding saves one byte of so many.
+const STORED_GAIN: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -460,10 +542,10 @@ mod tests {
     #[test]
     fn windows_follow_the_place_and_stay_inside() {
         const MIB: usize = 1 << 20;
-        assert_eq!(window(0, 100 * MIB, 100 * MIB), 0..16 * MIB);
-        assert_eq!(window(40 * MIB, 100 * MIB, 100 * MIB), 36 * MIB..52 * MIB);
-        assert_eq!(window(96 * MIB, 100 * MIB, 100 * MIB), 84 * MIB..100 * MIB);
-        assert_eq!(window(40 * MIB, 80 * MIB, 40 * MIB), 16 * MIB..32 * MIB);
+        assert_eq!(window(0, 100 * MIB, 100 * MIB), 0..14 * MIB);
+        assert_eq!(window(40 * MIB, 100 * MIB, 100 * MIB), 37 * MIB..51 * MIB);
+        assert_eq!(window(96 * MIB, 100 * MIB, 100 * MIB), 86 * MIB..100 * MIB);
+        assert_eq!(window(40 * MIB, 80 * MIB, 40 * MIB), 17 * MIB..31 * MIB);
         assert_eq!(window(8 * MIB, 16 * MIB, 1000), 0..1000);
     }
 }

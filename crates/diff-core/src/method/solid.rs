@@ -3,6 +3,7 @@ mod choices;
 mod counter;
 mod decisions;
 mod distances;
+mod finder;
 mod guesses;
 mod hash;
 mod history;
@@ -87,7 +88,7 @@ impl Codec for Solid {
         level: Level,
         advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
     ) -> Result<Vec<u8>, EncodeError> {
-        let steps = parse::parse(reference, new, level, &Prices::standard(), advanced)?;
+        let steps = parse::parse(reference, new, level, advanced)?;
         Solid::encode_steps(reference, new, &steps, advanced)
     }
 

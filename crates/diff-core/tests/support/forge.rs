@@ -5,6 +5,8 @@ use super::MemoryTree;
 /// A delta told field by field, each as wrong as a test wants it.
 #[derive(Clone)]
 pub(crate) struct Forge {
+    version: u8,
+    recompressors: u64,
     old_digest: [u8; 8],
     records: Vec<Vec<u8>>,
     records_claimed: Option<u64>,
@@ -17,6 +19,8 @@ impl Forge {
     pub(crate) fn over(old: &MemoryTree) -> Forge {
         let digest = old.listing.digest();
         Forge {
+            version: 1,
+            recompressors: 3,
             old_digest: digest.as_bytes()[..8].try_into().unwrap(),
             records: Vec::new(),
             records_claimed: None,
@@ -24,6 +28,18 @@ impl Forge {
             group_count: 0,
             payload: Vec::new(),
         }
+    }
+
+    /// Tells what comes as version 2 does.
+    pub(crate) fn newest(mut self) -> Forge {
+        self.version = 2;
+        self
+    }
+
+    /// Tells which recompressors are needed, a bit for each.
+    pub(crate) fn recompressors(mut self, bits: u64) -> Forge {
+        self.recompressors = bits;
+        self
     }
 
     pub(crate) fn record(mut self, record: Vec<u8>) -> Forge {
@@ -48,8 +64,39 @@ impl Forge {
         for member in members {
             signed(&mut self.groups, *member);
         }
+        let frames = if self.version > 1 {
+            frames << 1
+        } else {
+            frames
+        };
         varint(&mut self.groups, frames);
         self
+    }
+
+    /// Starts a group of one frame that is opened, and makes the first built file.
+    pub(crate) fn opened_group(mut self, content: u64, memory: u64) -> Forge {
+        self.group_count += 1;
+        for field in [1, 0, 1 << 1 | 1, content, memory] {
+            varint(&mut self.groups, field);
+        }
+        self
+    }
+
+    /// Adds a frame of version 2 with one source, whose steps are these bytes.
+    pub(crate) fn frame_with_steps(
+        mut self,
+        method: u8,
+        index: i64,
+        steps: &[u8],
+        decoded: u64,
+        bytes: &[u8],
+    ) -> Forge {
+        self.groups.extend([method, 1 << 1]);
+        signed(&mut self.groups, index);
+        self.groups.extend_from_slice(steps);
+        varint(&mut self.groups, decoded);
+        varint(&mut self.groups, bytes.len() as u64);
+        self.payload(bytes)
     }
 
     /// Adds a frame; the first number of a span is relative to the span before and one.
@@ -91,6 +138,9 @@ impl Forge {
 
     pub(crate) fn delta(&self) -> Vec<u8> {
         let mut plan = Vec::new();
+        if self.version > 1 {
+            varint(&mut plan, self.recompressors);
+        }
         let records = self.records_claimed.unwrap_or(self.records.len() as u64);
         varint(&mut plan, records);
         plan.extend(self.records.iter().flatten());
@@ -101,7 +151,7 @@ impl Forge {
 
     /// Returns a delta whose plan is these bytes behind the digest of the old tree.
     pub(crate) fn raw_plan(&self, plan: &[u8]) -> Vec<u8> {
-        let mut delta = b"SDLT\x01\x00".to_vec();
+        let mut delta = vec![b'S', b'D', b'L', b'T', self.version, 0];
         delta.extend(&self.payload);
         delta.extend(self.old_digest);
         delta.extend(plan);
@@ -126,6 +176,13 @@ pub(crate) fn edit(grown: i64) -> Vec<u8> {
 
 pub(crate) fn insert_old(shared: u64, suffix: &str, index: u64) -> Vec<u8> {
     insert(shared, suffix, index << 2)
+}
+
+pub(crate) fn insert_moved(prefix: &str, first: u64, more: u64, stripped: u64) -> Vec<u8> {
+    let mut bytes = insert(0, prefix, first << 2 | 3);
+    varint(&mut bytes, more);
+    varint(&mut bytes, stripped);
+    bytes
 }
 
 pub(crate) fn insert_same(shared: u64, suffix: &str, index: u64) -> Vec<u8> {

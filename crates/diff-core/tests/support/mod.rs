@@ -1,6 +1,7 @@
 //! Trees in memory, and the two halves of a round trip.
 #![allow(dead_code, reason = "each test that shares it uses its own part")]
 
+pub(crate) mod containers;
 pub(crate) mod forge;
 
 use std::collections::BTreeMap;

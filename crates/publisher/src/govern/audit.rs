@@ -508,14 +508,14 @@ fn check_plan(
         return Err((expected, plan.built_bytes().to_string()));
     }
     let unlisted = plan
-        .methods()
+        .needs()
         .into_iter()
-        .find(|method| !listed.methods.iter().any(|name| name == method.name()));
+        .find(|needed| !listed.methods.iter().any(|name| name == needed));
     match unlisted {
         None => Ok(()),
-        Some(method) => {
+        Some(needed) => {
             let expected = format!("the methods {}", listed.methods.join(", "));
-            Err((expected, method.name().to_owned()))
+            Err((expected, needed.to_owned()))
         }
     }
 }

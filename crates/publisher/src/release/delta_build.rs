@@ -19,7 +19,7 @@ pub(crate) struct BuiltDelta {
     pub(crate) content: ContentReference,
     /// Bytes that applying it writes anew.
     pub(crate) built_bytes: u64,
-    /// The names of the methods that a device needs.
+    /// The names of the methods and recompressors that a device needs.
     pub(crate) methods: Vec<String>,
 }
 
@@ -98,7 +98,7 @@ impl DeltaBuilder<'_> {
             file,
             content,
             built_bytes: summary.built_bytes,
-            methods: method_names(&summary.methods),
+            methods: names(&summary.needs),
         }))
     }
 
@@ -109,15 +109,12 @@ impl DeltaBuilder<'_> {
 
 /// A delta that builds nothing asks for the method that every device has: a catalogue names one at
 /// least.
-fn method_names(methods: &[Method]) -> Vec<String> {
-    let needed = match methods {
-        [] => &[Method::Store],
-        methods => methods,
+fn names(needs: &[&str]) -> Vec<String> {
+    let needs = match needs {
+        [] => &[Method::Store.name()],
+        needs => needs,
     };
-    needed
-        .iter()
-        .map(|method| method.name().to_owned())
-        .collect()
+    needs.iter().map(|name| (*name).to_owned()).collect()
 }
 
 /// The contents of a tree without files.

@@ -1,6 +1,6 @@
 use std::iter;
 
-use diff_core::{CancelToken, Digest, Method};
+use diff_core::{CancelToken, Digest};
 use release_format::{Catalogue, CatalogueRelease, PackName, TrustLimits};
 
 use super::Updater;
@@ -179,7 +179,7 @@ impl Updater {
             .flatten()
             .collect();
         let releases: Vec<_> = installed.iter().map(|release| release.manifest).collect();
-        let methods: Vec<_> = Method::ALL.iter().map(|method| method.name()).collect();
+        let methods = diff_core::abilities();
         let partial_bytes = |digest: &_| {
             let length = self.disk().length(&self.layout.partial(digest));
             length.ok().flatten().unwrap_or(0)

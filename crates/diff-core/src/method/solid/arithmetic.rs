@@ -1,8 +1,5 @@
 //! Probabilities and their logistic numbers, from integers alone.
 
-/// Logistic numbers have 8 bits behind the point and lie within this.
-pub(super) const MOST: i32 = 2047;
-
 /// Returns the probability of which `logistic` is the logistic number, in 65,536; never none, never all.
 #[inline]
 pub(super) fn squash(logistic: i32) -> u32 {

@@ -1,7 +1,5 @@
 //! How likely a decision is in one context.
 
-use super::arithmetic::{MOST, squash, stretch};
-
 /// A counter for contexts that are few: 22 bits of probability, 10 bits that count how often it was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fine(u32);
@@ -51,11 +49,6 @@ impl Quick {
     #[inline]
     pub(super) fn seen(self) -> u16 {
         self.0 & 15
-    }
-
-    #[inline]
-    pub(super) fn probability(self) -> u32 {
-        u32::from(self.0 >> 4) << 4 | 8
     }
 
     #[inline]

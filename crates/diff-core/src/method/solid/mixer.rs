@@ -36,11 +36,6 @@ impl<const N: usize> Mixer<N> {
         sum.clamp(-2815, 2815)
     }
 
-    #[inline]
-    pub(super) fn probability(&self) -> u32 {
-        self.probability
-    }
-
     /// Learns of the decision that was made.
     #[inline]
     pub(super) fn learn(&mut self, bit: bool, rate: i32) {

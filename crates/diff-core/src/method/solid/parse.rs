@@ -1,91 +1,327 @@
-use super::{Distances, Prices, Step};
+use super::finder::Finder;
+use super::{Distances, Guesses, History, Kind, Prices, Step};
 use crate::Cancelled;
 use crate::method::Level;
 
-/// Returns steps that make `new`: at each place the copy that the prices say saves most, of those at
-/// the last distance and at the last place with the same bytes, few or many.
+/// Returns steps that make `new` of `reference` and of itself in about the fewest bytes: parsed by what
+/// usually holds first, then again by what that came to.
 pub(crate) fn parse(
     reference: &[u8],
     new: &[u8],
-    _level: Level,
-    prices: &Prices,
+    level: Level,
     advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
 ) -> Result<Vec<Step>, Cancelled> {
     let all = [reference, new].concat();
-    let mut places = [6, 24].map(|width| (width, vec![0_usize; 1 << PLACE_BITS]));
-    let mut noted = 0;
-    let mut distances = Distances::new(reference.len());
+    let (passes, depth) = match level {
+        Level::Fast => (1, 8),
+        Level::Default => (2, 32),
+        Level::Best => (3, 128),
+    };
+    let mut prices = Prices::usual(new);
     let mut steps = Vec::new();
-    let (mut at, mut literals, mut told) = (reference.len(), 0, reference.len());
-    while at < all.len() {
-        while noted < at {
-            for (width, places) in &mut places {
-                if let Some(place) = key(&all, noted, *width) {
-                    places[place] = noted;
-                }
-            }
-            noted += 1;
+    let mut told = 0;
+    for pass in 0..passes {
+        let mut parser = Parser {
+            all: &all,
+            reference: reference.len(),
+            finder: Finder::new(&all, reference.len(), depth),
+            guesses: Guesses::new(all.len()),
+            prices: &prices,
+            nodes: Vec::new(),
+            found: Vec::new(),
+            steps: Vec::new(),
+        };
+        parser.guesses.note(reference);
+        parser.run(&mut |done| {
+            let so_far = (pass * new.len() + done) / passes;
+            let more = so_far - told;
+            told = so_far;
+            advanced(more as u64)
+        })?;
+        steps = parser.steps;
+        if pass + 1 < passes {
+            prices = Prices::of(reference, new, &steps);
         }
-        let found = places
-            .each_ref()
-            .map(|(width, places)| key(&all, at, *width).map_or(0, |place| at - places[place]));
-        let mut best: Option<(usize, usize, usize)> = None;
-        let before = [0, 1, 2].map(|place| distances.before(place));
-        let resumed = distances.last().saturating_add(literals);
-        for distance in [distances.last(), resumed]
-            .into_iter()
-            .chain(before)
-            .chain(found)
-        {
-            if distance == 0 || distance > at {
-                continue;
-            }
-            let pairs = all[at - distance..].iter().zip(&all[at..]);
-            let length = pairs.take_while(|(one, other)| one == other).count();
-            if length == 0 {
-                continue;
-            }
-            let kind = distances.kind(distance, literals, 0);
-            let price = prices.start(kind, literals) + prices.length(kind, length);
-            let spared = length.saturating_mul(LITERAL);
-            let saved = spared.saturating_sub(price as usize);
-            if saved > best.map_or(0, |(saved, ..)| saved) {
-                best = Some((saved, length, distance));
-            }
-        }
-        if let Some((_, length, distance)) = best {
-            if literals > 0 {
-                steps.push(Step::Literals(literals));
-            }
-            steps.push(Step::Copy { length, distance });
-            distances.take(distance);
-            literals = 0;
-            at += length;
-        } else {
-            literals += 1;
-            at += 1;
-        }
-        if at - told >= ADVANCED_BYTES || at == all.len() {
-            advanced((at - told) as u64)?;
-            told = at;
-        }
-    }
-    if literals > 0 {
-        steps.push(Step::Literals(literals));
     }
     Ok(steps)
 }
 
-/// Returns where the last place with these bytes is noted.
-fn key(all: &[u8], at: usize, width: usize) -> Option<usize> {
-    let bytes = all.get(at..at + width)?;
-    let bytes = bytes.iter().fold(0_u64, |bytes, byte| {
-        (bytes.wrapping_mul(0x2c91) + u64::from(*byte)).rotate_left(7)
-    });
-    usize::try_from(bytes.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PLACE_BITS)).ok()
+struct Parser<'a> {
+    all: &'a [u8],
+    /// How many of them are the reference's.
+    reference: usize,
+    finder: Finder<'a>,
+    guesses: Guesses,
+    prices: &'a Prices,
+    nodes: Vec<Node>,
+    found: Vec<(usize, usize)>,
+    steps: Vec<Step>,
 }
 
-/// What a literal costs about.
-const LITERAL: usize = 1400;
-const PLACE_BITS: u32 = 18;
-const ADVANCED_BYTES: usize = 1 << 16;
+/// The cheapest way that is known to a place.
+#[derive(Clone, Copy)]
+struct Node {
+    price: u32,
+    /// The length of the step that leads here.
+    length: u32,
+    /// Its distance; none for a literal.
+    distance: usize,
+    /// Literals since the last copy.
+    since: usize,
+    distances: Distances,
+}
+
+/// A copy so long that nothing else is considered.
+#[derive(Clone, Copy)]
+struct Long {
+    length: usize,
+    distance: usize,
+}
+
+impl Parser<'_> {
+    fn run(
+        &mut self,
+        advanced: &mut dyn FnMut(usize) -> Result<(), Cancelled>,
+    ) -> Result<(), Cancelled> {
+        let mut at = self.reference;
+        let mut told = at;
+        let mut first = Node {
+            price: 0,
+            length: 0,
+            distance: 0,
+            since: 0,
+            distances: Distances::new(self.reference),
+        };
+        while at < self.all.len() {
+            (at, first) = self.stretch(at, first);
+            if at - told >= TOLD_BYTES || at == self.all.len() {
+                told = at;
+                advanced(at - self.reference)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Parses a stretch from `at` on, and returns where it ends and how things stand there.
+    fn stretch(&mut self, at: usize, first: Node) -> (usize, Node) {
+        let most = (self.all.len() - at).min(STRETCH);
+        let unknown = Node {
+            price: u32::MAX,
+            ..first
+        };
+        self.nodes.clear();
+        self.nodes.resize(most + 1, unknown);
+        self.nodes[0] = Node { price: 0, ..first };
+        let (mut place, mut reached) = (0, 0);
+        let mut long = None;
+        while place < most {
+            long = self.copies(at, place, most, &mut reached);
+            if long.is_some() {
+                break;
+            }
+            self.literal(at, place);
+            self.guesses.note(&self.all[at + place..=at + place]);
+            place += 1;
+            // What led to a place that nothing spans is settled.
+            if place >= SETTLED && reached <= place {
+                break;
+            }
+        }
+        let mut end = self.take(place);
+        let mut at = at + place;
+        if let Some(Long { length, distance }) = long {
+            push(&mut self.steps, Step::Copy { length, distance });
+            end.distances.take(distance);
+            end.since = 0;
+            self.finder.pass(at, at + length);
+            self.guesses.note(&self.all[at..at + length]);
+            at += length;
+        }
+        (at, end)
+    }
+
+    /// Considers the copies that start at a place; a long one ends the search.
+    fn copies(
+        &mut self,
+        start: usize,
+        place: usize,
+        most: usize,
+        reached: &mut usize,
+    ) -> Option<Long> {
+        let node = self.nodes[place];
+        let at = start + place;
+        let last = node.distances.last();
+        let (reference, new) = self.all[..at].split_at(self.reference);
+        let guess = self.guesses.distance(History { reference, new }, last);
+        let foreseen = guess.map_or(0, |(distance, _)| distance);
+        let resumed = if node.since > 0 { last + node.since } else { 0 };
+        let known = [
+            last,
+            resumed,
+            foreseen,
+            node.distances.before(0),
+            node.distances.before(1),
+            node.distances.before(2),
+        ];
+        let mut long: Option<Long> = None;
+        for (number, distance) in known.into_iter().enumerate() {
+            if distance == 0 || distance > at || known[..number].contains(&distance) {
+                continue;
+            }
+            let length = common(self.all, at - distance, at);
+            if length >= LONG {
+                if long.is_none_or(|long| length > long.length) {
+                    long = Some(Long { length, distance });
+                }
+            } else {
+                let kind = node.distances.kind(distance, node.since, foreseen);
+                let least = if kind == Kind::Aligned { 1 } else { 2 };
+                self.reach(
+                    place,
+                    least,
+                    length.min(most - place),
+                    distance,
+                    kind,
+                    reached,
+                );
+            }
+        }
+        if long.is_some() {
+            return long;
+        }
+        let mut found = std::mem::take(&mut self.found);
+        self.finder.find(at, &mut found);
+        let mut least = 3;
+        for (length, distance) in found.iter().copied() {
+            if length >= LONG {
+                long = Some(Long { length, distance });
+                break;
+            }
+            let length = length.min(most - place);
+            if length >= least {
+                let kind = node.distances.kind(distance, node.since, foreseen);
+                self.reach(place, least, length, distance, kind, reached);
+                least = length + 1;
+            }
+        }
+        self.found = found;
+        long
+    }
+
+    /// Considers copies of all lengths from `least` to `most` at one distance.
+    fn reach(
+        &mut self,
+        place: usize,
+        least: usize,
+        most: usize,
+        distance: usize,
+        kind: Kind,
+        reached: &mut usize,
+    ) {
+        if least > most {
+            return;
+        }
+        let from = self.nodes[place];
+        let start = from.price + self.prices.start(kind, from.since);
+        let mut distances = from.distances;
+        distances.take(distance);
+        *reached = (place + most).max(*reached);
+        for (node, length) in self.nodes[place + least..=place + most]
+            .iter_mut()
+            .zip(least..)
+        {
+            let price = start + self.prices.length(kind, length);
+            if price < node.price {
+                *node = Node {
+                    price,
+                    length: u32::try_from(length).unwrap_or(u32::MAX),
+                    distance,
+                    since: 0,
+                    distances,
+                };
+            }
+        }
+    }
+
+    fn literal(&mut self, start: usize, place: usize) {
+        let node = self.nodes[place];
+        let at = start + place;
+        let byte = self.all[at];
+        let before = at.checked_sub(1).map_or(0, |before| self.all[before]);
+        let predicted = at.checked_sub(node.distances.last());
+        let is_predicted = predicted.is_some_and(|place| self.all[place] == byte);
+        let price = node.price + self.prices.literal(before, byte, is_predicted, node.since);
+        let next = &mut self.nodes[place + 1];
+        if price < next.price {
+            *next = Node {
+                price,
+                length: 1,
+                distance: 0,
+                since: node.since + 1,
+                distances: node.distances,
+            };
+        }
+    }
+
+    /// Takes the cheapest steps to a place of the stretch, and returns how things stand there.
+    fn take(&mut self, place: usize) -> Node {
+        let mut back = Vec::new();
+        let mut at = place;
+        while at > 0 {
+            let node = self.nodes[at];
+            let length = usize::try_from(node.length).unwrap_or(usize::MAX);
+            back.push(match node.distance {
+                0 => Step::Literals(1),
+                distance => Step::Copy { length, distance },
+            });
+            at -= length;
+        }
+        for step in back.into_iter().rev() {
+            push(&mut self.steps, step);
+        }
+        self.nodes[place]
+    }
+}
+
+/// Appends a step, joined with the last one where both go on the same way.
+fn push(steps: &mut Vec<Step>, step: Step) {
+    match (steps.last_mut(), step) {
+        (Some(Step::Literals(count)), Step::Literals(more)) => *count += more,
+        (
+            Some(Step::Copy { length, distance }),
+            Step::Copy {
+                length: more,
+                distance: same,
+            },
+        ) if *distance == same => *length += more,
+        _ => steps.push(step),
+    }
+}
+
+/// Returns how many bytes are the same from both places on.
+#[inline]
+pub(super) fn common(all: &[u8], a: usize, b: usize) -> usize {
+    let most = all.len() - b;
+    let (a, b) = (&all[a..a + most], &all[b..b + most]);
+    let mut length = 0;
+    for (x, y) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
+        let differing = u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
+        if differing != 0 {
+            let same = differing.trailing_zeros() / 8;
+            return length + usize::try_from(same).unwrap_or(0);
+        }
+        length += 8;
+    }
+    while length < most && a[length] == b[length] {
+        length += 1;
+    }
+    length
+}
+
+/// Places that are parsed together at most.
+const STRETCH: usize = 1 << 13;
+/// From here on a stretch ends where nothing spans it.
+const SETTLED: usize = 1 << 10;
+/// A copy so long is taken as soon as it is seen.
+const LONG: usize = 384;
+const TOLD_BYTES: usize = 1 << 18;

@@ -1,124 +1,287 @@
-use super::distances::Kind;
+use super::{Distances, Guesses, History, Kind, Step};
 
-/// What a parser takes the coding of each step to cost, in 256ths of a bit.
-#[derive(Debug, Clone)]
+/// What a parser takes the coding of each step to cost, in sixteenths of a bit.
 pub(crate) struct Prices {
-    /// Of telling that a literal follows so many literals since the last copy.
-    literal: [u32; SINCE],
-    /// Of telling that a copy follows so many literals.
-    copy: [u32; SINCE],
-    /// Of a literal's byte.
-    bytes: [u32; 256],
-    /// Of a literal's byte that the last distance predicts.
+    /// Of a literal's byte, by the byte before it.
+    bytes: Vec<u16>,
+    /// Of a literal that the last distance predicts, and what is added to one that it does not.
     predicted: u32,
-    /// Of telling a copy's kind.
-    kinds: [u32; 6],
+    unpredicted: u32,
+    /// Of telling that a literal or a copy follows so many literals since the last copy.
+    literal: [u32; SINCE],
+    copy: [u32; SINCE],
+    /// Of telling a copy's kind, directly behind another copy and behind literals.
+    kinds: [[u32; KINDS]; 2],
     /// Of a length, by the kind and the bits that it has.
-    lengths: [[u32; LENGTH_BITS]; 6],
+    lengths: [[u32; BITS]; KINDS],
+    /// Of far and near distances, by the bits that they have.
+    far: [u32; BITS],
+    near: [u32; BITS],
 }
 
 impl Prices {
-    /// What one bit costs.
-    pub(crate) const BIT: u32 = 256;
-
-    /// Returns what holds for most content.
-    pub(crate) fn standard() -> Prices {
-        let mut bytes = [6 * Prices::BIT; 256];
-        for (byte, price) in (0_u8..=255).zip(&mut bytes) {
-            *price = match byte {
-                b' ' | b'a' | b'e' | b'i' | b'n' | b'o' | b'r' | b's' | b't' => 1000,
-                b'a'..=b'z' | b'0'..=b'9' | b'"' | b'<' | b'>' | b'=' | b'.' | b'\n' => 1150,
-                0 | b' '..=b'~' => 1300,
-                _ => 1650,
-            };
+    /// Returns what holds for most content like `new`.
+    pub(crate) fn usual(new: &[u8]) -> Prices {
+        let mut counts = Counts::new();
+        for pair in new.windows(2) {
+            counts.byte(pair[0], pair[1]);
         }
-        let mut lengths = [[0; LENGTH_BITS]; 6];
-        for (kind, prices) in lengths.iter_mut().enumerate() {
-            for (bits, price) in (0_u32..).zip(prices.iter_mut()) {
-                // An aligned copy is often long, a far one seldom.
-                let expected: u32 = if kind <= ALIGNED_LAST { 5 } else { 3 };
-                *price = 450 + 110 * bits.abs_diff(expected) + 200 * bits;
-            }
+        counts.literal = [40, 70, 75, 80, 85, 88, 90, 92];
+        counts.copy = [60, 30, 25, 20, 15, 12, 10, 8];
+        counts.kinds = [[30, 5, 5, 20, 5, 35], [50, 10, 8, 15, 5, 12]];
+        for lengths in &mut counts.lengths {
+            *lengths = std::array::from_fn(|bits| 400 >> bits.min(8));
         }
-        Prices {
-            literal: [300, 130, 110, 100, 90, 80, 70, 60],
-            copy: [250, 500, 600, 650, 700, 750, 800, 850],
-            bytes,
-            predicted: 600,
-            kinds: [350, 700, 900, 1000, 500, 500],
-            lengths,
-        }
+        counts.far = std::array::from_fn(|bits| 2 + u32::try_from(bits.min(24)).unwrap_or(0));
+        counts.near = std::array::from_fn(|bits| 40 >> bits.min(5));
+        counts.predicted = [50, 50];
+        counts.prices()
     }
 
-    /// Returns the price of a literal that stands behind so many others since the last copy, where the
-    /// last distance predicts `predicted`.
+    /// Returns what steps that make `new` came to.
+    pub(crate) fn of(reference: &[u8], new: &[u8], steps: &[Step]) -> Prices {
+        let mut counts = Counts::new();
+        let mut distances = Distances::new(reference.len());
+        let mut guesses = Guesses::new(reference.len() + new.len());
+        guesses.note(reference);
+        let (mut at, mut since) = (0, 0);
+        for step in steps {
+            let (known, coming) = new.split_at(at);
+            let length = match *step {
+                Step::Literals(count) => {
+                    for (place, byte) in coming.iter().take(count).enumerate() {
+                        let history = History {
+                            reference,
+                            new: new.get(..at + place).unwrap_or_default(),
+                        };
+                        let is_predicted = history.back(distances.last()) == *byte;
+                        counts.literal[since.min(SINCE - 1)] += 1;
+                        if since > 0 {
+                            counts.predicted[usize::from(is_predicted)] += 1;
+                        }
+                        if since == 0 || !is_predicted {
+                            counts.byte(history.back(1), *byte);
+                        }
+                        since += 1;
+                    }
+                    count
+                }
+                Step::Copy { length, distance } => {
+                    let history = History {
+                        reference,
+                        new: known,
+                    };
+                    let guess = guesses.distance(history, distances.last());
+                    let foreseen = guess.map_or(0, |(distance, _)| distance);
+                    let kind = distances.kind(distance, since, foreseen);
+                    counts.copy[since.min(SINCE - 1)] += 1;
+                    counts.kinds[usize::from(since > 0)][place(kind)] += 1;
+                    counts.lengths[place(kind)][bits(length)] += 1;
+                    match kind {
+                        Kind::Far { distance } => counts.far[bits(distance)] += 1,
+                        Kind::Near { by } => counts.near[bits(by.unsigned_abs())] += 1,
+                        _ => {}
+                    }
+                    distances.take(distance);
+                    since = 0;
+                    length
+                }
+            };
+            guesses.note(coming.get(..length).unwrap_or_default());
+            at += length;
+        }
+        counts.prices()
+    }
+
+    /// Returns the price of a literal, so many others behind the last copy.
     #[inline]
-    pub(crate) fn literal(&self, byte: u8, predicted: u8, literals: usize) -> u32 {
-        let told = self.literal[literals.min(SINCE - 1)];
-        // The byte behind a copy is not the predicted one: else the copy would be longer.
-        let price = if byte == predicted && literals > 0 {
-            self.predicted.min(self.bytes[usize::from(byte)])
-        } else {
-            self.bytes[usize::from(byte)]
+    pub(crate) fn literal(&self, before: u8, byte: u8, is_predicted: bool, since: usize) -> u32 {
+        let byte = u32::from(self.bytes[usize::from(before) << 8 | usize::from(byte)]);
+        let price = match is_predicted {
+            // The byte behind a copy is another: else the copy would be longer.
+            true if since > 0 => self.predicted.min(byte),
+            false if since > 0 => byte + self.unpredicted,
+            _ => byte,
         };
-        told + price
+        self.literal[since.min(SINCE - 1)] + price
     }
 
     /// Returns the price of telling that a copy follows so many literals, and its distance.
     #[inline]
-    pub(crate) fn start(&self, kind: Kind, literals: usize) -> u32 {
+    pub(crate) fn start(&self, kind: Kind, since: usize) -> u32 {
         let distance = match kind {
             Kind::Aligned | Kind::Resumed | Kind::Foreseen => 0,
-            Kind::Near { by } => 2 * Prices::BIT + number(by.unsigned_abs() as u64),
-            Kind::Recent(_) => 350,
-            Kind::Far { distance } => 1400 + (distance.max(1).ilog2() * Prices::BIT),
+            Kind::Recent(_) => 24,
+            Kind::Near { by } => 16 + self.near[bits(by.unsigned_abs())],
+            Kind::Far { distance } => self.far[bits(distance)],
         };
-        self.copy[literals.min(SINCE - 1)] + self.kinds[place(kind)] + distance
+        self.copy[since.min(SINCE - 1)] + self.kinds[usize::from(since > 0)][place(kind)] + distance
     }
 
-    /// Returns the price of a copy's length, which is never 0.
+    /// Returns the price of a copy's length.
     #[inline]
     pub(crate) fn length(&self, kind: Kind, length: usize) -> u32 {
-        let bits = length.max(1).ilog2() as usize;
-        self.lengths[place(kind)][bits.min(LENGTH_BITS - 1)]
+        self.lengths[place(kind)][bits(length)]
     }
 }
 
+/// How often each decision came.
+struct Counts {
+    bytes: Vec<u32>,
+    predicted: [u32; 2],
+    literal: [u32; SINCE],
+    copy: [u32; SINCE],
+    kinds: [[u32; KINDS]; 2],
+    lengths: [[u32; BITS]; KINDS],
+    far: [u32; BITS],
+    near: [u32; BITS],
+}
+
+impl Counts {
+    fn new() -> Counts {
+        Counts {
+            bytes: vec![0; 1 << 16],
+            predicted: [1; 2],
+            literal: [1; SINCE],
+            copy: [1; SINCE],
+            kinds: [[1; KINDS]; 2],
+            lengths: [[1; BITS]; KINDS],
+            far: [1; BITS],
+            near: [1; BITS],
+        }
+    }
+
+    fn byte(&mut self, before: u8, byte: u8) {
+        self.bytes[usize::from(before) << 8 | usize::from(byte)] += 1;
+    }
+
+    fn prices(&self) -> Prices {
+        let chosen = |one: u32, other: u32| {
+            let total = u64::from(one) + u64::from(other);
+            (price(one.into(), total), price(other.into(), total))
+        };
+        let (mut literal, mut copy) = ([0; SINCE], [0; SINCE]);
+        for since in 0..SINCE {
+            (literal[since], copy[since]) = chosen(self.literal[since], self.copy[since]);
+        }
+        let (unpredicted, predicted) = chosen(self.predicted[0], self.predicted[1]);
+        // The first bit of a number is told by how many there are; the next ones cost one each.
+        let with_bits = |counts: &[u32; BITS]| {
+            each(counts, |bits| {
+                16 * u32::try_from(bits).unwrap_or(0).saturating_sub(1)
+            })
+        };
+        Prices {
+            bytes: self.byte_prices(),
+            predicted,
+            unpredicted: unpredicted.min(32),
+            literal,
+            copy,
+            kinds: self.kinds.map(|kinds| each(&kinds, |_| 0)),
+            lengths: self.lengths.each_ref().map(with_bits),
+            far: with_bits(&self.far),
+            near: with_bits(&self.near),
+        }
+    }
+
+    fn byte_prices(&self) -> Vec<u16> {
+        let mut alone = [1_u64; 256];
+        for row in self.bytes.chunks_exact(256) {
+            for (sum, count) in alone.iter_mut().zip(row) {
+                *sum += u64::from(*count);
+            }
+        }
+        let all: u64 = alone.iter().sum();
+        let mut prices = Vec::with_capacity(1 << 16);
+        for row in self.bytes.chunks_exact(256) {
+            let total: u64 = row.iter().map(|count| u64::from(*count)).sum();
+            for (count, alone) in row.iter().zip(&alone) {
+                // What never followed the byte before is taken to come as it comes elsewhere.
+                let expected = alone * 64 / all;
+                let price = price(u64::from(*count) * 4 + expected + 1, total * 4 + 64 + 256);
+                // The coder knows longer contexts.
+                prices.push(u16::try_from(price - price / 5).unwrap_or(u16::MAX));
+            }
+        }
+        prices
+    }
+}
+
+fn each<const N: usize>(counts: &[u32; N], more: impl Fn(usize) -> u32) -> [u32; N] {
+    let total: u64 = counts.iter().map(|count| u64::from(*count)).sum();
+    std::array::from_fn(|at| price(counts[at].into(), total) + more(at))
+}
+
+/// Returns the price of what comes so often of so many times.
+fn price(count: u64, total: u64) -> u32 {
+    let total = total.max(1);
+    logarithm(total) - logarithm(count.clamp(1, total))
+}
+
+/// Returns the logarithm of a number to base 2, in sixteenths.
+fn logarithm(value: u64) -> u32 {
+    let whole = value.ilog2();
+    // Squaring the mantissa again and again tells one bit of the logarithm each time.
+    let mut mantissa = (u128::from(value) << 32) >> whole;
+    let mut result = whole;
+    for _ in 0..4 {
+        mantissa = (mantissa * mantissa) >> 32;
+        let is_set = mantissa >= 1 << 33;
+        result = result << 1 | u32::from(is_set);
+        if is_set {
+            mantissa >>= 1;
+        }
+    }
+    result
+}
+
 /// Returns the number of a kind.
+#[inline]
 const fn place(kind: Kind) -> usize {
     match kind {
         Kind::Aligned => 0,
         Kind::Resumed => 1,
         Kind::Near { .. } => 2,
-        Kind::Recent(_) => 3,
-        Kind::Far { .. } => 4,
-        Kind::Foreseen => 5,
+        Kind::Foreseen => 3,
+        Kind::Recent(_) => 4,
+        Kind::Far { .. } => 5,
     }
 }
 
-/// Returns about what a number costs that is small more often than large.
-const fn number(value: u64) -> u32 {
-    let bits = if value == 0 { 0 } else { value.ilog2() };
-    (bits + bits / 2 + 1) * Prices::BIT
+/// Returns how many bits a number has.
+#[inline]
+fn bits(value: usize) -> usize {
+    let bits = usize::BITS - value.leading_zeros();
+    usize::try_from(bits).unwrap_or(0).min(BITS - 1)
 }
 
 /// As many literals as make a difference.
 const SINCE: usize = 8;
-const LENGTH_BITS: usize = 40;
-/// The last kind that goes on with an alignment.
-const ALIGNED_LAST: usize = 2;
+const KINDS: usize = 6;
+const BITS: usize = 36;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_long_copy_is_cheaper_than_its_bytes() {
-        let prices = Prices::standard();
-        let distance = 20_000_000;
-        let copy =
-            prices.start(Kind::Far { distance }, 3) + prices.length(Kind::Far { distance }, 16);
-        assert!(copy < 16 * prices.literal(b'e', b'x', 3));
-        assert!(prices.start(Kind::Aligned, 1) < prices.start(Kind::Near { by: 40 }, 1));
+    fn logarithms_are_those_of_base_two() {
+        let found = [1, 2, 3, 4, 1 << 20, u64::MAX].map(logarithm);
+        assert_eq!(found, [0, 16, 25, 32, 320, 1023]);
+    }
+
+    #[test]
+    fn what_came_often_is_cheap() {
+        let new = "cells divide and divide again. ".repeat(40);
+        let steps = [
+            Step::Literals(31),
+            Step::Copy {
+                length: new.len() - 31,
+                distance: 31,
+            },
+        ];
+        let prices = Prices::of(b"", new.as_bytes(), &steps);
+        assert!(prices.literal(b'd', b'i', false, 9) < prices.literal(b'd', b'#', false, 9));
+        assert!(prices.literal(b'd', b'i', false, 9) < prices.start(Kind::Aligned, 9));
     }
 }

@@ -1,0 +1,350 @@
+use std::ops::Range;
+
+use crate::error::DeltaError;
+use crate::wire::{Reader, put_varint};
+
+/// The filtered rows of an image: each starts with the number of its filter (PNG, section 9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rows {
+    /// Bytes of a row, the filter's included.
+    pub(crate) stride: usize,
+    /// Bytes of a pixel, one where several share a byte.
+    pub(crate) pixel: usize,
+}
+
+/// What the pixels of an image are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pixels {
+    /// The colour type of PNG: 0 grey, 2 colours, 3 palette, 4 grey and alpha, 6 colours and alpha.
+    pub(crate) colours: u8,
+    /// Bits of a sample: 1, 2, 4 or 8.
+    pub(crate) depth: u8,
+    /// Pixels of a row.
+    pub(crate) width: usize,
+    /// Where the palette stands in the file, three bytes a colour, and the alphas of its first colours.
+    pub(crate) palette: Range<usize>,
+    pub(crate) alphas: Range<usize>,
+}
+
+const LAST_FILTER: u8 = 4;
+const GREY: u8 = 0;
+const COLOURS: u8 = 2;
+const PALETTE: u8 = 3;
+const GREY_ALPHA: u8 = 4;
+const COLOURS_ALPHA: u8 = 6;
+
+impl Rows {
+    /// Returns the numbers of the filters, and behind them the rows without their filters; nothing where
+    /// the plaintext is no such rows.
+    pub(crate) fn unfilter(self, plain: &[u8]) -> Option<Vec<u8>> {
+        let height = self.height(plain.len())?;
+        let mut opened = Vec::with_capacity(plain.len());
+        for row in plain.chunks_exact(self.stride) {
+            opened.push(*row.first().filter(|filter| **filter <= LAST_FILTER)?);
+        }
+        let mut above = vec![0; self.stride - 1];
+        for row in plain.chunks_exact(self.stride) {
+            let (filter, row) = row.split_first()?;
+            let start = opened.len();
+            opened.extend_from_slice(row);
+            let row = opened.get_mut(start..)?;
+            undo(*filter, row, &above, self.pixel);
+            above.copy_from_slice(row);
+        }
+        debug_assert_eq!(opened.len(), height * self.stride);
+        Some(opened)
+    }
+
+    /// Returns the plaintext of which [`Rows::unfilter`] made `opened`.
+    pub(crate) fn refilter(self, opened: &[u8]) -> Option<Vec<u8>> {
+        let height = self.height(opened.len())?;
+        let (filters, pixels) = opened.split_at_checked(height)?;
+        let mut plain = Vec::with_capacity(opened.len());
+        let mut above = &vec![0; self.stride - 1][..];
+        for (filter, row) in filters.iter().zip(pixels.chunks_exact(self.stride - 1)) {
+            if *filter > LAST_FILTER {
+                return None;
+            }
+            plain.push(*filter);
+            apply(*filter, row, above, self.pixel, &mut plain);
+            above = row;
+        }
+        Some(plain)
+    }
+
+    fn height(self, length: usize) -> Option<usize> {
+        let is_rows = self.stride > 1 && self.pixel > 0 && length.is_multiple_of(self.stride);
+        is_rows.then(|| length / self.stride)
+    }
+
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        put_varint(out, self.stride as u64);
+        put_varint(out, self.pixel as u64);
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Rows, DeltaError> {
+        let rows = Rows {
+            stride: reader.size()?,
+            pixel: reader.size()?,
+        };
+        match rows.stride > 1 && rows.pixel > 0 {
+            true => Ok(rows),
+            false => Err(reader.malformed("rows of no pixels")),
+        }
+    }
+}
+
+/// Undoes the filter of a row in place.
+fn undo(filter: u8, row: &mut [u8], above: &[u8], pixel: usize) {
+    match filter {
+        1 => {
+            for at in pixel..row.len() {
+                row[at] = row[at].wrapping_add(row[at - pixel]);
+            }
+        }
+        2 => {
+            for (byte, above) in row.iter_mut().zip(above) {
+                *byte = byte.wrapping_add(*above);
+            }
+        }
+        3 | 4 => {
+            for at in 0..row.len() {
+                let (left, corner) = match at.checked_sub(pixel) {
+                    Some(before) => (row[before], above[before]),
+                    None => (0, 0),
+                };
+                row[at] = row[at].wrapping_add(predicted(filter, left, above[at], corner));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Appends a row with its filter applied.
+fn apply(filter: u8, row: &[u8], above: &[u8], pixel: usize, out: &mut Vec<u8>) {
+    if filter == 0 {
+        out.extend_from_slice(row);
+        return;
+    }
+    for (at, (byte, over)) in row.iter().zip(above).enumerate() {
+        let (left, corner) = match at.checked_sub(pixel) {
+            Some(before) => (row[before], above[before]),
+            None => (0, 0),
+        };
+        out.push(byte.wrapping_sub(predicted(filter, left, *over, corner)));
+    }
+}
+
+/// Returns what a filter expects of a byte.
+fn predicted(filter: u8, left: u8, above: u8, corner: u8) -> u8 {
+    match filter {
+        1 => left,
+        2 => above,
+        3 => left.midpoint(above),
+        4 => {
+            let (a, b, c) = (i16::from(left), i16::from(above), i16::from(corner));
+            let estimate = a + b - c;
+            let apart = |value: i16| (estimate - value).abs();
+            if apart(a) <= apart(b) && apart(a) <= apart(c) {
+                left
+            } else if apart(b) <= apart(c) {
+                above
+            } else {
+                corner
+            }
+        }
+        _ => 0,
+    }
+}
+
+impl Pixels {
+    /// Whether pixels can be made those of so many bytes: colours, or colours and alpha, of 8 bits each,
+    /// out of less.
+    pub(crate) fn can_become(&self, pixel: usize) -> bool {
+        let has = match (self.colours, self.depth) {
+            (COLOURS, 8) => 3,
+            (COLOURS_ALPHA, 8) => 4,
+            (GREY | PALETTE, 1 | 2 | 4 | 8) => 1,
+            (GREY_ALPHA, 8) => 2,
+            _ => return false,
+        };
+        matches!(pixel, 3 | 4) && pixel > has
+    }
+
+    /// Returns how many bytes an image of so many rows has once its pixels have so many.
+    pub(crate) fn converted_bytes(&self, rows: usize, pixel: usize) -> Option<usize> {
+        rows.checked_mul(self.width)?
+            .checked_mul(pixel)?
+            .checked_add(rows)
+    }
+
+    /// Returns an image, as [`Rows::unfilter`] gives it, with pixels of `pixel` bytes instead. `file` is
+    /// where the palette stands.
+    pub(crate) fn convert(
+        &self,
+        opened: &[u8],
+        rows: Rows,
+        file: &[u8],
+        pixel: usize,
+    ) -> Option<Vec<u8>> {
+        if !self.can_become(pixel) {
+            return None;
+        }
+        let height = rows.height(opened.len())?;
+        let (filters, pixels) = opened.split_at_checked(height)?;
+        let length = self.converted_bytes(height, pixel)?;
+        let samples = match self.colours {
+            COLOURS => 3,
+            GREY_ALPHA => 2,
+            _ => 1,
+        };
+        let row_bits = self.width.checked_mul(samples * usize::from(self.depth))?;
+        if row_bits.div_ceil(8) != rows.stride - 1 {
+            return None;
+        }
+        let palette = file.get(self.palette.clone())?;
+        let alphas = file.get(self.alphas.clone())?;
+        let mut converted = Vec::with_capacity(length.min(opened.len() * 32));
+        converted.extend_from_slice(filters);
+        for row in pixels.chunks_exact(rows.stride - 1) {
+            for place in 0..self.width {
+                let [red, green, blue, alpha] = match self.colours {
+                    COLOURS => {
+                        let at = place * 3;
+                        [row[at], row[at + 1], row[at + 2], u8::MAX]
+                    }
+                    GREY_ALPHA => {
+                        let grey = row[place * 2];
+                        [grey, grey, grey, row[place * 2 + 1]]
+                    }
+                    GREY => {
+                        let most = u8::MAX >> (8 - self.depth);
+                        let grey = self.sample(row, place) * (u8::MAX / most);
+                        [grey, grey, grey, u8::MAX]
+                    }
+                    _ => {
+                        let index = usize::from(self.sample(row, place));
+                        let colour = palette.get(3 * index..3 * index + 3).unwrap_or(&[0; 3]);
+                        let alpha = alphas.get(index).copied().unwrap_or(u8::MAX);
+                        [colour[0], colour[1], colour[2], alpha]
+                    }
+                };
+                converted.extend_from_slice([red, green, blue, alpha].get(..pixel)?);
+            }
+        }
+        Some(converted)
+    }
+
+    /// Returns a sample of a row that has one a pixel.
+    fn sample(&self, row: &[u8], place: usize) -> u8 {
+        let depth = usize::from(self.depth);
+        let bit = place * depth;
+        let shift = 8 - depth - bit % 8;
+        row[bit / 8] >> shift & (u8::MAX >> (8 - depth))
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&[self.colours, self.depth]);
+        put_varint(out, self.width as u64);
+        for range in [&self.palette, &self.alphas] {
+            put_varint(out, range.start as u64);
+            put_varint(out, range.len() as u64);
+        }
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Pixels, DeltaError> {
+        let [colours, depth] = reader.array()?;
+        let width = reader.size()?;
+        let palette = read_range(reader)?;
+        let alphas = read_range(reader)?;
+        Ok(Pixels {
+            colours,
+            depth,
+            width,
+            palette,
+            alphas,
+        })
+    }
+}
+
+fn read_range(reader: &mut Reader<'_>) -> Result<Range<usize>, DeltaError> {
+    let (start, length) = (reader.size()?, reader.size()?);
+    let end = start.checked_add(length);
+    end.map(|end| start..end)
+        .ok_or_else(|| reader.malformed("a palette without end"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn filtered_rows_come_back(
+            width in 1..40_usize,
+            pixel in 1..9_usize,
+            rows in prop::collection::vec((0..=LAST_FILTER, any::<u64>()), 0..12),
+        ) {
+            let mut plain = Vec::new();
+            for (filter, seed) in &rows {
+                plain.push(*filter);
+                let byte = |at: usize| seed.wrapping_mul(at as u64 | 1).to_be_bytes()[at % 3];
+                plain.extend((0..width * pixel).map(byte));
+            }
+            let shape = Rows { stride: width * pixel + 1, pixel };
+            let opened = shape.unfilter(&plain).unwrap();
+            prop_assert_eq!(shape.refilter(&opened).unwrap(), plain);
+        }
+
+        #[test]
+        fn anything_is_rows_or_is_not(
+            bytes: Vec<u8>, stride in 0..50_usize, pixel in 0..9_usize, width in 0..80_usize,
+            colours in 0..8_u8, depth in 0..18_u8,
+        ) {
+            let rows = Rows { stride, pixel };
+            let pixels = Pixels { colours, depth, width, palette: 0..bytes.len().min(9), alphas: 0..0 };
+            for opened in [rows.unfilter(&bytes), Some(bytes.clone())].into_iter().flatten() {
+                let _ = rows.refilter(&opened);
+                let _ = pixels.convert(&opened, rows, &bytes, 4);
+            }
+        }
+    }
+
+    #[test]
+    fn pixels_get_the_colours_that_they_stand_for() {
+        let file = [1, 2, 3, 250, 251, 252, 77];
+        let indexed = Pixels {
+            colours: PALETTE,
+            depth: 4,
+            width: 3,
+            palette: 0..6,
+            alphas: 6..7,
+        };
+        let rows = Rows {
+            stride: 3,
+            pixel: 1,
+        };
+        let opened = [0, 0x01, 0x90];
+        assert_eq!(
+            indexed.convert(&opened, rows, &file, 4).unwrap(),
+            [0, 1, 2, 3, 77, 250, 251, 252, 255, 0, 0, 0, 255]
+        );
+        let grey = Pixels {
+            colours: GREY,
+            depth: 1,
+            width: 3,
+            ..indexed
+        };
+        let rows = Rows {
+            stride: 2,
+            pixel: 1,
+        };
+        assert_eq!(
+            grey.convert(&[0, 0b1010_0000], rows, &file, 3).unwrap(),
+            [0, 255, 255, 255, 0, 0, 0, 255, 255, 255]
+        );
+        assert_eq!(grey.convert(&[0, 0], rows, &file, 1), None);
+    }
+}

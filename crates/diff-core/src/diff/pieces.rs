@@ -1,0 +1,219 @@
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use crate::Recompressor;
+use crate::container::Stream;
+use crate::script::{ScriptStep, ScriptWriter, StreamStep};
+
+/// A part of a new file, in the form in which it goes into a group.
+pub(super) enum Piece {
+    /// Bytes of the file, or of a plaintext, as they are.
+    Raw(Range<usize>),
+    /// Bytes that an old file has.
+    Old {
+        index: usize,
+        offset: usize,
+        length: usize,
+    },
+    /// A stream that its recipe rebuilds.
+    Stream(OpenedStream),
+}
+
+/// A stream with what rebuilds it.
+pub(super) struct OpenedStream {
+    pub(super) stream: Stream,
+    pub(super) recipe: Vec<u8>,
+    /// The number of the old stream that the recipe follows.
+    pub(super) old: Option<usize>,
+    /// The plaintext's own pieces; none where it stands in the content as it is.
+    pub(super) pieces: Vec<Piece>,
+}
+
+/// A run of a new file that an old file has.
+#[derive(Debug, Clone)]
+pub(super) struct Shared {
+    pub(super) new: Range<usize>,
+    pub(super) index: usize,
+    pub(super) offset: usize,
+}
+
+/// Cuts a file of so many bytes at its opened streams, in order and disjoint, and between these at what
+/// it shares with old files.
+pub(super) fn cut(
+    length: usize,
+    streams: Vec<OpenedStream>,
+    mut shared: Vec<Shared>,
+) -> Vec<Piece> {
+    // Where two runs overlap, the longer one stays whole.
+    shared.sort_by_key(|shared| std::cmp::Reverse(shared.new.len()));
+    let mut pieces = Vec::new();
+    let mut at = 0;
+    for stream in streams {
+        let range = stream.stream.range.clone();
+        gap(&mut pieces, at..range.start, &shared);
+        at = range.end;
+        pieces.push(Piece::Stream(stream));
+    }
+    gap(&mut pieces, at..length, &shared);
+    pieces
+}
+
+/// Cuts what stands between opened streams, by the longest run first.
+fn gap(pieces: &mut Vec<Piece>, gap: Range<usize>, shared: &[Shared]) {
+    let within = |run: &Shared| {
+        let (start, end) = (run.new.start.max(gap.start), run.new.end.min(gap.end));
+        (end > start && end - start >= LEAST_SHARED).then(|| Shared {
+            new: start..end,
+            index: run.index,
+            offset: run.offset + (start - run.new.start),
+        })
+    };
+    let mut runs: Vec<Shared> = Vec::new();
+    for run in shared.iter().filter_map(within) {
+        let is_free =
+            |other: &Shared| other.new.end <= run.new.start || run.new.end <= other.new.start;
+        if runs.iter().all(is_free) {
+            runs.push(run);
+        }
+    }
+    runs.sort_by_key(|run| run.new.start);
+    let mut at = gap.start;
+    for run in runs {
+        raw(pieces, at..run.new.start);
+        at = run.new.end;
+        pieces.push(Piece::Old {
+            index: run.index,
+            offset: run.offset,
+            length: run.new.len(),
+        });
+    }
+    raw(pieces, at..gap.end);
+}
+
+fn raw(pieces: &mut Vec<Piece>, range: Range<usize>) {
+    if !range.is_empty() {
+        pieces.push(Piece::Raw(range));
+    }
+}
+
+/// The content of a group while its members are added: the script, and what it closes.
+#[derive(Default)]
+pub(super) struct Composer {
+    script: ScriptWriter,
+    content: Vec<u8>,
+    /// Bytes that the script copies as they are, not written yet.
+    copied: u64,
+    /// Whether the script does more than copy.
+    needs_script: bool,
+    /// The largest plaintext, with those around it.
+    largest: u64,
+    /// Where each member ends among the opened bytes.
+    ends: Vec<usize>,
+    recompressors: BTreeSet<Recompressor>,
+}
+
+/// What came of it.
+pub(super) struct Composed {
+    /// The script, where one is needed, and the opened bytes behind it.
+    pub(super) content: Vec<u8>,
+    /// Where each member ends in the content.
+    pub(super) ends: Vec<usize>,
+    /// What rebuilds its streams.
+    pub(super) recompressors: BTreeSet<Recompressor>,
+    /// Private memory that closing takes, where there is a script.
+    pub(super) memory: Option<u64>,
+}
+
+impl Composer {
+    /// Adds a member's pieces, which are of `bytes`.
+    pub(super) fn add(&mut self, bytes: &[u8], pieces: &[Piece]) {
+        self.pieces(bytes, pieces, 0);
+        self.ends.push(self.content.len());
+    }
+
+    fn pieces(&mut self, bytes: &[u8], pieces: &[Piece], around: u64) {
+        for piece in pieces {
+            match piece {
+                Piece::Raw(range) => {
+                    let raw = bytes.get(range.clone()).unwrap_or_default();
+                    self.content.extend_from_slice(raw);
+                    self.copied += raw.len() as u64;
+                }
+                Piece::Old {
+                    index,
+                    offset,
+                    length,
+                } => self.step(&ScriptStep::Old {
+                    index: *index,
+                    offset: *offset as u64,
+                    length: *length as u64,
+                }),
+                Piece::Stream(opened) => self.stream(opened, around),
+            }
+        }
+    }
+
+    fn stream(&mut self, opened: &OpenedStream, around: u64) {
+        let plain = &opened.stream.plain;
+        let is_nested = !opened.pieces.is_empty();
+        let held = if opened.stream.image.is_some() { 2 } else { 1 };
+        let memory = around + held * plain.len() as u64;
+        self.largest = self.largest.max(memory);
+        self.recompressors
+            .extend(Recompressor::of_recipe(&opened.recipe));
+        self.step(&ScriptStep::Stream(StreamStep {
+            plain_length: plain.len() as u64,
+            wrapper: opened.stream.wrapper,
+            recipe: opened.recipe.clone(),
+            rows: opened.stream.image.as_ref().map(|image| image.rows),
+            old: opened.old,
+            is_nested,
+        }));
+        if is_nested {
+            self.pieces(plain, &opened.pieces, memory);
+            self.step(&ScriptStep::End);
+        } else {
+            self.content.extend_from_slice(&opened.stream.opened());
+        }
+    }
+
+    fn step(&mut self, step: &ScriptStep) {
+        self.needs_script = true;
+        self.flush();
+        self.script.push(step);
+    }
+
+    fn flush(&mut self) {
+        if self.copied > 0 {
+            self.script.push(&ScriptStep::Copy(self.copied));
+            self.copied = 0;
+        }
+    }
+
+    /// Returns the content.
+    pub(super) fn finish(mut self) -> Composed {
+        if !self.needs_script {
+            return Composed {
+                content: self.content,
+                ends: self.ends,
+                recompressors: self.recompressors,
+                memory: None,
+            };
+        }
+        self.flush();
+        let mut content = self.script.finish();
+        let script_bytes = content.len();
+        content.append(&mut self.content);
+        Composed {
+            content,
+            recompressors: self.recompressors,
+            ends: self.ends.iter().map(|end| end + script_bytes).collect(),
+            memory: Some(self.largest + script_bytes as u64 + CLOSING_BYTES),
+        }
+    }
+}
+
+/// What rebuilding a stream takes beside its plaintext.
+const CLOSING_BYTES: u64 = 1 << 20;
+/// Less is cheaper as it is, beside other bytes.
+const LEAST_SHARED: usize = 64;

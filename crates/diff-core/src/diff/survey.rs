@@ -1,0 +1,326 @@
+use std::collections::{HashMap, HashSet};
+
+use rayon::prelude::*;
+
+use super::source::read;
+use crate::container::{self, Image, OpeningLimits, Stream};
+use crate::delta::Origin;
+use crate::error::DiffError;
+use crate::method::{Level, Method, codec};
+use crate::pairing::Pairing;
+use crate::similarity::{SimilarityIndex, Sketch, Sketcher};
+use crate::{CancelToken, Digest, Tree};
+
+/// What is known of the files of both trees before any is coded: what they would be opened, and which
+/// old ones each new one resembles.
+pub(super) struct Survey {
+    /// By the index in the new listing; nothing for files that are not built.
+    pub(super) built: Vec<Option<Built>>,
+    /// Where the compressed streams of old files stand.
+    pub(super) streams: HashMap<StreamKey, Place>,
+    /// How many bytes each old file that was looked at may add to a reference.
+    pub(super) reference_bytes: HashMap<usize, u64>,
+}
+
+/// A new file that is to be built.
+pub(super) struct Built {
+    /// Bytes of the opened file, without those streams that an old file has as they are.
+    pub(super) opened_bytes: u64,
+    /// Whether it looks compressed even so.
+    pub(super) is_closed: bool,
+    /// The old files that it resembles, the closest first.
+    pub(super) counterparts: Vec<usize>,
+    /// Bytes of a pixel, where it is an image.
+    pub(super) pixel: Option<usize>,
+}
+
+/// What tells one compressed stream from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct StreamKey([u8; 16]);
+
+/// Where a compressed stream stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// The old file's index.
+    pub(super) index: usize,
+    /// Where the stream starts in it.
+    pub(super) offset: usize,
+}
+
+impl StreamKey {
+    /// Returns the key of the stream whose bytes in its file are these.
+    pub(super) fn of(bytes: &[u8]) -> StreamKey {
+        let mut key = [0; 16];
+        let digest = Digest::of(bytes);
+        for (to, from) in key.iter_mut().zip(digest.as_bytes()) {
+            *to = *from;
+        }
+        StreamKey(key)
+    }
+}
+
+/// What looking at one file told.
+struct Outline {
+    sketch: Sketch,
+    /// The streams that stand in the file itself, and the bytes of each once it is opened.
+    streams: Vec<(StreamKey, usize, u64)>,
+    raw_bytes: u64,
+    is_closed: bool,
+    /// The image that the file is, if it is one.
+    image: Option<Image>,
+    /// Whether that image is a photograph: its file is shorter than what its pixels are coded in.
+    is_photograph: bool,
+}
+
+impl Survey {
+    /// Looks at the files to be built and at those old ones that may help.
+    pub(super) fn of(
+        old: Tree<'_>,
+        new: Tree<'_>,
+        pairing: &Pairing,
+        level: Level,
+        cancel: &CancelToken,
+    ) -> Result<Survey, DiffError> {
+        let candidates = candidates(old, new, pairing);
+        let outline = |index: &usize| {
+            cancel.check()?;
+            look(old, *index, level, &HashMap::new())
+        };
+        let outlines: Result<Vec<Outline>, DiffError> =
+            candidates.par_iter().map(outline).collect();
+        let mut survey = Survey {
+            built: Vec::new(),
+            streams: HashMap::new(),
+            reference_bytes: HashMap::new(),
+        };
+        let mut index = SimilarityIndex::default();
+        let mut images = HashMap::new();
+        for (outline, file) in outlines?.into_iter().zip(&candidates) {
+            for (key, offset, _) in &outline.streams {
+                survey.streams.entry(*key).or_insert(Place {
+                    index: *file,
+                    offset: *offset,
+                });
+            }
+            let opened = outline.streams.iter().map(|(_, _, plain)| plain);
+            let bytes = outline.raw_bytes + opened.sum::<u64>();
+            index.add(&outline.sketch, bytes);
+            images.extend(outline.image.map(|image| (*file, (image, bytes))));
+            survey.reference_bytes.insert(*file, bytes);
+        }
+        let numbers: HashMap<usize, usize> = candidates
+            .iter()
+            .enumerate()
+            .map(|(number, file)| (*file, number))
+            .collect();
+        let files: Vec<_> = pairing.files.iter().zip(&pairing.counterparts).collect();
+        let built = files
+            .par_iter()
+            .enumerate()
+            .map(|(file, (planned, named))| {
+                if planned.origin != Origin::Built {
+                    return Ok(None);
+                }
+                cancel.check()?;
+                let outline = look(new, file, level, &survey.streams)?;
+                let first = named.and_then(|named| numbers.get(&named.index).copied());
+                let nearest = index.nearest(&outline.sketch, first, MOST_COUNTERPARTS);
+                let counterparts = nearest.iter().filter_map(|number| candidates.get(*number));
+                let opened = outline.streams.iter().map(|(_, _, plain)| plain);
+                Ok(Some(Built {
+                    opened_bytes: outline.raw_bytes + opened.sum::<u64>(),
+                    is_closed: outline.is_closed || outline.is_photograph,
+                    counterparts: counterparts.copied().collect(),
+                    pixel: outline.image.map(|image| image.rows.pixel),
+                }))
+            });
+        survey.built = built.collect::<Result<_, DiffError>>()?;
+        survey.grow(&images);
+        Ok(survey)
+    }
+}
+
+impl Survey {
+    /// Reckons with images whose pixels are made longer, for new ones that have such.
+    fn grow(&mut self, images: &HashMap<usize, (Image, u64)>) {
+        for built in self.built.iter().flatten() {
+            for index in &built.counterparts {
+                let (Some((image, bytes)), Some(pixel)) = (images.get(index), built.pixel) else {
+                    continue;
+                };
+                if image.pixels.can_become(pixel) {
+                    let rows = *bytes / image.rows.stride.max(1) as u64;
+                    let converted = rows * (image.pixels.width * pixel) as u64;
+                    let known = self.reference_bytes.entry(*index).or_default();
+                    *known = converted.max(*known);
+                }
+            }
+        }
+    }
+}
+
+/// Returns the old files that may help: those that changed or went, those that names tell, and of the
+/// others those of the kinds that are to be built, within bounds.
+fn candidates(old: Tree<'_>, new: Tree<'_>, pairing: &Pairing) -> Vec<usize> {
+    let entries = old.listing.entries();
+    let mut kept = HashSet::new();
+    for (file, entry) in pairing.files.iter().zip(new.listing.entries()) {
+        if let Origin::Old(index) = file.origin
+            && entries.get(index).is_some_and(|old| old.path == entry.path)
+        {
+            kept.insert(index);
+        }
+    }
+    let named = pairing.counterparts.iter().flatten();
+    let named: HashSet<usize> = named.map(|counterpart| counterpart.index).collect();
+    let built = || {
+        pairing
+            .files
+            .iter()
+            .filter(|file| file.origin == Origin::Built)
+    };
+    let strangers = pairing.files.iter().zip(&pairing.counterparts);
+    let strangers = strangers
+        .filter(|(file, named)| file.origin == Origin::Built && named.is_none() && file.length > 0);
+    let kinds: HashSet<&str> = strangers.map(|(file, _)| file.path.extension()).collect();
+    let built_bytes: u64 = built().map(|file| file.length).sum();
+    let mut budget = UNCHANGED_BYTES.max(2 * built_bytes);
+    let mut found = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let changed = !kept.contains(&index) || named.contains(&index);
+        let may_help = || kinds.contains(entry.path.extension()) && entry.length <= budget;
+        if entry.length == 0 || !(changed || may_help()) {
+            continue;
+        }
+        if !changed {
+            budget -= entry.length;
+        }
+        found.push(index);
+    }
+    found
+}
+
+fn look(
+    tree: Tree<'_>,
+    index: usize,
+    level: Level,
+    known: &HashMap<StreamKey, Place>,
+) -> Result<Outline, DiffError> {
+    let bytes = read(tree, index)?;
+    let streams = open(&bytes, level);
+    let mut sketcher = Sketcher::default();
+    let mut raw_bytes = 0;
+    let mut outlined = Vec::new();
+    let mut at = 0;
+    let mut sample = Vec::new();
+    for stream in &streams {
+        let gap = bytes.get(at..stream.range.start).unwrap_or_default();
+        sketcher.add(gap);
+        raw_bytes += gap.len() as u64;
+        at = stream.range.end;
+        let wrapped = bytes.get(stream.range.clone()).unwrap_or_default();
+        let key = StreamKey::of(wrapped);
+        if !known.contains_key(&key) {
+            let opened = add_plain(&stream.opened(), &stream.inner, &mut sketcher);
+            outlined.push((key, stream.range.start, opened));
+            take_sample(&mut sample, &stream.plain);
+        }
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    sketcher.add(rest);
+    raw_bytes += rest.len() as u64;
+    // What stands between streams tells little of what is in them.
+    if outlined.is_empty() {
+        take_sample(&mut sample, &bytes);
+    }
+    Ok(Outline {
+        sketch: sketcher.finish(),
+        streams: outlined,
+        raw_bytes,
+        is_closed: looks_compressed(&sample),
+        is_photograph: streams.iter().any(is_photograph),
+        image: streams.into_iter().find_map(|stream| stream.image),
+    })
+}
+
+/// Adds the opened form of a plaintext to a sketch and returns how many bytes it has.
+fn add_plain(plain: &[u8], inner: &[Stream], sketcher: &mut Sketcher) -> u64 {
+    let mut bytes = 0;
+    let mut at = 0;
+    for stream in inner {
+        let gap = plain.get(at..stream.range.start).unwrap_or_default();
+        sketcher.add(gap);
+        bytes += gap.len() as u64 + add_plain(&stream.opened(), &stream.inner, sketcher);
+        at = stream.range.end;
+    }
+    let rest = plain.get(at..).unwrap_or_default();
+    sketcher.add(rest);
+    bytes + rest.len() as u64
+}
+
+/// Finds the streams of a file, as far as the level opens any.
+pub(super) fn open(bytes: &[u8], level: Level) -> Vec<Stream> {
+    match level {
+        Level::Fast => Vec::new(),
+        Level::Default | Level::Best => container::open(bytes, &OpeningLimits::of(PLAIN_BYTES)),
+    }
+}
+
+/// Whether an image's own filters and encoder make less of it than copies do: it has grain, like a
+/// photograph, and no device has it already.
+fn is_photograph(stream: &Stream) -> bool {
+    if stream.image.is_none() {
+        return false;
+    }
+    let quick = codec(Method::Zstd).encode(&[], &stream.opened(), Level::Fast, &mut |_| Ok(()));
+    quick.is_ok_and(|quick| quick.len() > stream.range.len())
+}
+
+/// Adds bytes from all over a content.
+fn take_sample(sample: &mut Vec<u8>, content: &[u8]) {
+    for piece in content.chunks((content.len() / SAMPLES).max(SAMPLE_BYTES)) {
+        sample.extend_from_slice(piece.get(..SAMPLE_BYTES).unwrap_or(piece));
+    }
+}
+
+/// Whether the bytes are spread so evenly that nothing is left to compress.
+fn looks_compressed(sample: &[u8]) -> bool {
+    if sample.len() < SAMPLE_BYTES {
+        return false;
+    }
+    let mut counts = [0_u64; 256];
+    for byte in sample {
+        counts[usize::from(*byte)] += 1;
+    }
+    // The chance that two bytes are equal is 1/256 where all are as likely; text has 1/16.
+    let total = sample.len() as u64;
+    let pairs: u64 = counts.iter().map(|count| count * count).sum();
+    pairs * 256 * 10 < total * total * 13
+}
+
+/// How many old files one new file may be coded against.
+const MOST_COUNTERPARTS: usize = 4;
+/// Bytes of unchanged old files that are looked at for what no name tells.
+const UNCHANGED_BYTES: u64 = 64 << 20;
+/// Bytes of all plaintexts of one file.
+const PLAIN_BYTES: u64 = 256 << 20;
+const SAMPLES: usize = 16;
+const SAMPLE_BYTES: usize = 4 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_looks_open_and_noise_does_not() {
+        let mut state = 1_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.to_be_bytes()[0]
+        };
+        let noise: Vec<u8> = (0..10_000).map(|_| next()).collect();
+        assert!(looks_compressed(&noise));
+        assert!(!looks_compressed("cells divide ".repeat(1000).as_bytes()));
+        assert!(!looks_compressed(b"short"));
+    }
+}

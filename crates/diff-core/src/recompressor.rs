@@ -1,0 +1,74 @@
+use std::fmt;
+
+/// A way to compress plaintexts again to the very bytes that they were inflated from.
+///
+/// Each is exact for ever: one that works otherwise gets a number and a name of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Recompressor {
+    /// What zlib, its kin and the zip and gzip programs make.
+    Zlib,
+    /// What any encoder made, by what is not as expected.
+    Tokens,
+}
+
+impl Recompressor {
+    /// Every recompressor of this build, in the order of their numbers.
+    pub const ALL: [Recompressor; 2] = [Recompressor::Zlib, Recompressor::Tokens];
+
+    /// Returns the recompressor's number in the delta format.
+    pub const fn id(self) -> u8 {
+        match self {
+            Recompressor::Zlib => 0,
+            Recompressor::Tokens => 1,
+        }
+    }
+
+    /// Returns the recompressor's name, its version included, in catalogues and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Recompressor::Zlib => "zlib-1",
+            Recompressor::Tokens => "tokens-1",
+        }
+    }
+
+    /// Returns the recompressor that follows a recipe, where its first byte tells one.
+    pub(crate) fn of_recipe(recipe: &[u8]) -> Option<Recompressor> {
+        match recipe.first()? >> 4 {
+            0..=4 => Some(Recompressor::Zlib),
+            5 => Some(Recompressor::Tokens),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Recompressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Returns the names of every method and recompressor of this build: what a device can tell a publisher
+/// that it has.
+pub fn abilities() -> Vec<&'static str> {
+    let methods = crate::Method::ALL.iter().map(|method| method.name());
+    let recompressors = Recompressor::ALL.iter().map(|one| one.name());
+    methods.chain(recompressors).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_names_are_distinct() {
+        for (index, recompressor) in Recompressor::ALL.into_iter().enumerate() {
+            assert_eq!(usize::from(recompressor.id()), index);
+            assert_eq!(recompressor.to_string(), recompressor.name());
+        }
+        assert_eq!(
+            abilities(),
+            ["store", "zstd", "bsdiff", "solid", "zlib-1", "tokens-1"]
+        );
+    }
+}
