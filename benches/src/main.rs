@@ -14,6 +14,8 @@ mod measure;
 mod ours;
 mod pair;
 mod peer;
+mod recorded;
+mod summary;
 mod table;
 
 use std::env;
@@ -22,6 +24,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use pair::Pair;
+use summary::{Line, Summary};
 
 /// Nobody handles an error here but the one who reads it.
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -33,7 +36,9 @@ fn main() -> ExitCode {
         [ours::CREATE, level, old, new, delta] => {
             ours::create(level, old.as_ref(), new.as_ref(), delta.as_ref())
         }
-        [ours::APPLY, old, delta, new] => ours::apply(old.as_ref(), delta.as_ref(), new.as_ref()),
+        [ours::APPLY, threads, old, delta, new] => {
+            ours::apply(threads, old.as_ref(), delta.as_ref(), new.as_ref())
+        }
         named => run(named),
     };
     match outcome {
@@ -53,24 +58,42 @@ fn run(named: &[&str]) -> Outcome<()> {
     }
     pairs.retain(|pair| named.is_empty() || named.contains(&pair.name.as_str()));
     let tools = peer::installed();
+    let recorded = recorded::read()?;
+    let mut summary = Summary::default();
     table::head(&tools);
     for pair in &pairs {
         let scratch = work.path().join(&pair.name);
         let pair = pair.prepare(&scratch)?;
         table::title(&pair);
+        let mut line = Line::new(&pair.name);
         for level in ours::LEVELS {
-            table::row(&ours::measure(level, &pair, &scratch));
+            let row = ours::measure(level, &pair, &scratch);
+            table::row(&row);
+            if level == "default" {
+                line.ours(&row);
+            }
         }
         for peer in &tools {
-            table::row(&peer.measure(&pair, &scratch));
+            let row = peer.measure(&pair, &scratch);
+            table::row(&row);
+            line.peer(&row);
         }
-        table::row(&ours::measure_first_install(&pair, &scratch));
+        if let Some((peer, bytes)) = recorded.get(&pair.name) {
+            table::recorded(peer, *bytes);
+            line.recorded(peer, *bytes);
+        }
+        let row = ours::measure_first_install(&pair, &scratch);
+        table::row(&row);
+        line.whole(&row);
         for peer in &tools {
             if let Some(row) = peer.measure_whole(&pair, &scratch) {
                 table::row(&row);
+                line.peer_whole(&row);
             }
         }
+        summary.add(line);
         std::fs::remove_dir_all(&scratch)?;
     }
+    summary.print();
     Ok(())
 }

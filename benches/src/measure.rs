@@ -24,6 +24,8 @@ pub(crate) struct Figures {
     pub(crate) delta_bytes: u64,
     pub(crate) create: Cost,
     pub(crate) apply: Cost,
+    /// The same on one thread, where the tool can use several.
+    pub(crate) apply_alone: Option<Cost>,
 }
 
 /// Runs a command to its end, and fails unless it succeeds.

@@ -45,17 +45,21 @@ fn figures(level: &str, old: &Path, pair: &Prepared, scratch: &Path) -> Outcome<
     let (this, old) = (text(&this)?, text(old)?);
     let create = [CREATE, level, old, text(&pair.new.folder)?, text(&delta)?];
     let create = cost_of(this, &create)?;
-    let apply = cost_of(this, &[APPLY, old, text(&delta)?, text(&made)?])?;
-    let found = list(&made)?;
-    if found != pair.new.listing {
-        return Err("what was made is not the new tree".into());
-    }
+    let apply = |threads: &str| {
+        let cost = cost_of(this, &[APPLY, threads, old, text(&delta)?, text(&made)?])?;
+        if list(&made)? != pair.new.listing {
+            return Err("what was made is not the new tree".into());
+        }
+        fs::remove_dir_all(&made)?;
+        Outcome::Ok(cost)
+    };
+    let (alone, apply) = (apply("1")?, apply("0")?);
     let figures = Figures {
         delta_bytes: fs::metadata(&delta)?.len(),
         create,
         apply,
+        apply_alone: Some(alone),
     };
-    fs::remove_dir_all(&made)?;
     fs::remove_file(&delta)?;
     Ok(figures)
 }
@@ -83,11 +87,11 @@ pub(crate) fn create(level: &str, old: &Path, new: &Path, delta: &Path) -> Outco
     Ok(out.flush()?)
 }
 
-/// Applies a delta: the work of the child process that is measured.
+/// Applies a delta: the work of the child process that is measured. No threads stand for one a core.
 ///
 /// It lists the old tree first, which reads every file; a device has the manifest instead, so the time
 /// of an update is shorter than what is measured here.
-pub(crate) fn apply(old: &Path, delta: &Path, new: &Path) -> Outcome<()> {
+pub(crate) fn apply(threads: &str, old: &Path, delta: &Path, new: &Path) -> Outcome<()> {
     let listing = list(old)?;
     let contents = FolderContents::new(old, &listing);
     let limits = Limits::standard();
@@ -102,7 +106,12 @@ pub(crate) fn apply(old: &Path, delta: &Path, new: &Path) -> Outcome<()> {
         listing: &listing,
         contents: &contents,
     };
-    Applier::new(&delta, &plan, old_tree).apply(&sink)?;
+    let applier = Applier::new(&delta, &plan, old_tree);
+    let applier = match threads.parse()? {
+        0 => applier,
+        threads => applier.threads(threads),
+    };
+    applier.apply(&sink)?;
     link_the_rest(plan.files(), &listing, old, new)
 }
 

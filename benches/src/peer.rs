@@ -51,7 +51,7 @@ impl Peer {
         let (create, apply) = self.whole?;
         let outcome = self.figures(pair, scratch, create, apply);
         Some(Row {
-            tool: format!("tar, {}", create[..2].join(" ")),
+            tool: format!("tar, {}", create[..3].join(" ")),
             outcome,
         })
     }
@@ -94,6 +94,7 @@ impl Peer {
             delta_bytes: fs::metadata(&delta)?.len(),
             create,
             apply,
+            apply_alone: None,
         };
         fs::remove_file(&made)?;
         fs::remove_file(&delta)?;
@@ -104,7 +105,7 @@ impl Peer {
 /// xdelta3 takes no source window below 512 KiB; its own default is 64 MiB.
 const LEAST_WINDOW: u64 = 64 << 20;
 
-const PEERS: [Peer; 3] = [
+const PEERS: [Peer; 4] = [
     Peer {
         name: "zstd -19 --patch-from",
         programs: &["zstd"],
@@ -130,9 +131,35 @@ const PEERS: [Peer; 3] = [
         ],
         max_bytes: 1 << 30,
         whole: Some((
-            &["zstd", "-19", "-qf", "NEW", "-o", "DELTA"],
-            &["zstd", "-d", "-qf", "DELTA", "-o", "NEW"],
+            &["zstd", "-19", "--long=27", "-qf", "NEW", "-o", "DELTA"],
+            &["zstd", "-d", "--long=27", "-qf", "DELTA", "-o", "NEW"],
         )),
+    },
+    Peer {
+        name: "zstd -3 --patch-from",
+        programs: &["zstd"],
+        create: &[
+            "zstd",
+            "-3",
+            "--long=30",
+            "-qf",
+            "--patch-from=OLD",
+            "NEW",
+            "-o",
+            "DELTA",
+        ],
+        apply: &[
+            "zstd",
+            "-d",
+            "--long=30",
+            "-qf",
+            "--patch-from=OLD",
+            "DELTA",
+            "-o",
+            "NEW",
+        ],
+        max_bytes: 1 << 30,
+        whole: None,
     },
     Peer {
         name: "xdelta3 -9",

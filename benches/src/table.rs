@@ -30,8 +30,10 @@ pub(crate) fn title(pair: &Prepared) {
         new.total_bytes(),
     );
     println!();
-    println!("| tool | delta bytes | create s | create MiB | apply s | apply MiB |");
-    println!("|---|---:|---:|---:|---:|---:|");
+    println!(
+        "| tool | delta bytes | create s | create MiB | apply s | apply MiB | on 1 thread s |"
+    );
+    println!("|---|---:|---:|---:|---:|---:|---:|");
 }
 
 /// Prints one row.
@@ -48,15 +50,21 @@ pub(crate) fn row(row: &Row) {
             mebibytes(&figures.create),
             seconds(&figures.apply),
             mebibytes(&figures.apply),
+            figures.apply_alone.as_ref().map_or(String::new(), seconds),
         ]
         .join(" | "),
-        Err(reason) => format!("{reason} | | | | "),
+        Err(reason) => format!("{reason} | | | | | "),
     };
     println!("| {} | {cells} |", row.tool);
 }
 
+/// Prints the size that a peer reached elsewhere.
+pub(crate) fn recorded(peer: &str, bytes: u64) {
+    println!("| {peer}, recorded | {} | | | | | |", grouped(bytes));
+}
+
 /// Writes a number with a comma between thousands.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
