@@ -44,7 +44,8 @@ impl Contents for GoldenTree {
 }
 
 /// Returns `bytes` as they are when their first bit is set; otherwise a delta over the golden tree
-/// whose frames are the bytes before the middle that the next byte tells, and whose plan is the rest.
+/// of version 1, or of version 2 when the second bit is set. Its frames are as many bytes as the other
+/// bits tell, and its plan is the rest.
 pub fn delta(bytes: &[u8], listing: &Listing) -> Vec<u8> {
     let Some((kind, rest)) = bytes.split_first() else {
         return Vec::new();
@@ -53,9 +54,10 @@ pub fn delta(bytes: &[u8], listing: &Listing) -> Vec<u8> {
     if kind & 1 == 1 {
         return bytes.to_vec();
     }
-    let frames_length = usize::from(kind >> 1).min(rest.len());
+    let version = 1 + (kind >> 1 & 1);
+    let frames_length = usize::from(kind >> 2).min(rest.len());
     let (frames, plan) = rest.split_at(frames_length);
-    let mut delta = b"SDLT\x01\x00".to_vec();
+    let mut delta = vec![b'S', b'D', b'L', b'T', version, 0];
     delta.extend_from_slice(frames);
     delta.extend_from_slice(&listing.digest().as_bytes()[..8]);
     delta.extend_from_slice(plan);
