@@ -5,12 +5,14 @@
 //! a [`Wrapping`].
 
 mod ascii85;
+mod chunks;
 mod gzip;
 mod image;
 mod inflate;
 mod pdf;
 mod png;
 mod search;
+mod trials;
 mod unwrap;
 mod wrap;
 mod wrapper;
@@ -18,7 +20,8 @@ mod zip;
 mod zlib;
 
 pub(crate) use image::{Pixels, Rows};
-pub(crate) use search::{OpeningLimits, open};
+pub(crate) use search::open;
+pub(crate) use trials::OpeningLimits;
 pub(crate) use unwrap::{compressed, unwrap};
 pub(crate) use wrap::Wrapping;
 pub(crate) use wrapper::{Shape, Wrapper};

@@ -9,48 +9,16 @@ mod heads;
 mod model;
 mod old_tokens;
 mod parsed;
+mod seam;
 mod search;
 mod tokens;
 mod walk;
 mod zlib;
 
 use crate::DeltaError;
-use crate::deflate::{Settings, Writer};
 use parsed::Parsed;
-
-/// How a stream is rebuilt from its plaintext.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Recipe {
-    bytes: Vec<u8>,
-    needs_old: bool,
-}
-
-/// A stream that the device has, and its plaintext: what the same encoder did with something alike.
-#[derive(Clone, Copy)]
-pub(crate) struct Old<'a> {
-    /// The deflate stream.
-    pub(crate) compressed: &'a [u8],
-    /// What it inflates to.
-    pub(crate) plain: &'a [u8],
-}
-
-/// What earlier streams of the same files were made with, and is tried first.
-#[derive(Default)]
-pub(crate) struct Hint {
-    settings: Vec<Settings>,
-}
-
-impl Recipe {
-    /// Returns what is written into a delta.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Whether rebuilding takes the old stream as well.
-    pub(crate) fn needs_old(&self) -> bool {
-        self.needs_old
-    }
-}
+pub(crate) use seam::{Hint, Old, Recipe};
+use seam::{Output, malformed};
 
 /// Finds how `compressed`, a deflate stream and nothing behind it, is rebuilt from `plain` by a recipe of
 /// `max_bytes` at most. `old` is the stream's counterpart, where there is one. What is found was tried:
@@ -105,31 +73,6 @@ pub(crate) fn rebuild(
     }
 }
 
-/// Where a rebuilt stream goes: no more than what is allowed.
-struct Output<'o> {
-    left: u64,
-    limit: u64,
-    out: &'o mut dyn FnMut(&[u8]) -> Result<(), DeltaError>,
-}
-
-impl Output<'_> {
-    /// Hands on what the writer has ready.
-    fn drain(&mut self, writer: &mut Writer) -> Result<(), DeltaError> {
-        let ready = writer.ready() as u64;
-        let over = DeltaError::Limit {
-            what: "a rebuilt stream",
-            claimed: self.limit - self.left + ready,
-            limit: self.limit,
-        };
-        self.left = self.left.checked_sub(ready).ok_or(over)?;
-        let bytes = writer.take_ready();
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        (self.out)(&bytes)
-    }
-}
-
 fn remakes(recipe: &Recipe, plain: &[u8], old: Option<Old<'_>>, compressed: &[u8]) -> bool {
     let mut rest = compressed;
     let made = rebuild(
@@ -146,10 +89,6 @@ fn remakes(recipe: &Recipe, plain: &[u8], old: Option<Old<'_>>, compressed: &[u8
         },
     );
     made.is_ok() && rest.is_empty()
-}
-
-fn malformed(problem: &str) -> DeltaError {
-    DeltaError::malformed("recipe", 0, problem)
 }
 
 /// The longest plaintext that is rebuilt from.

@@ -9,72 +9,11 @@ use proptest::prelude::*;
 
 use support::containers::{Picture, deflate, foreign_deflate, zlib};
 use support::forge::{Forge, insert_built, keep, varint};
+use support::script::{HAS_OLD, NESTED, Script, ZLIB_6};
 use support::{MemorySink, MemoryTree, noise};
 
 const TEXT: &[u8] = b"cells divide, and divide again; cells come from cells, and divide once more";
 const ROOM: u64 = 1 << 20;
-
-/// A script as it is forged: each step as the format writes it.
-#[derive(Clone, Default)]
-struct Script(Vec<u8>);
-
-impl Script {
-    fn step(mut self, kind: u64, argument: u64) -> Script {
-        varint(&mut self.0, argument << 2 | kind);
-        self
-    }
-
-    fn copy(self, length: u64) -> Script {
-        self.step(0, length)
-    }
-
-    /// The first number is folded by zigzag.
-    fn old(self, index: u8, offset: u64, length: u64) -> Script {
-        let mut script = self.step(1, length).raw(&[index]);
-        varint(&mut script.0, offset);
-        script
-    }
-
-    /// A bare deflate stream, with bits that say more about it.
-    fn stream(self, length: u64, bits: u8, recipe: &[u8]) -> Script {
-        let script = self.step(2, length).raw(&[bits]);
-        script.recipe(recipe)
-    }
-
-    fn image(self, length: u64, stride: u64, pixel: u64) -> Script {
-        let mut script = self.step(2, length).raw(&[IMAGE]);
-        varint(&mut script.0, stride);
-        varint(&mut script.0, pixel);
-        script.recipe(ZLIB_6)
-    }
-
-    fn recipe(mut self, recipe: &[u8]) -> Script {
-        varint(&mut self.0, recipe.len() as u64);
-        self.raw(recipe)
-    }
-
-    fn end(self) -> Script {
-        self.step(3, 0)
-    }
-
-    fn raw(mut self, bytes: &[u8]) -> Script {
-        self.0.extend_from_slice(bytes);
-        self
-    }
-
-    fn with(&self, opened: &[u8]) -> Vec<u8> {
-        let mut content = Vec::new();
-        varint(&mut content, self.0.len() as u64);
-        content.extend_from_slice(&self.0);
-        content.extend_from_slice(opened);
-        content
-    }
-}
-
-const NESTED: u8 = 1 << 7;
-const HAS_OLD: u8 = 1 << 6;
-const IMAGE: u8 = 1 << 5;
-const ZLIB_6: &[u8] = &[6];
 
 fn script() -> Script {
     Script::default()

@@ -1,4 +1,4 @@
-use super::search::{Candidate, Trials, le16, le32};
+use super::trials::{Candidate, Trials, le16, le32};
 use super::wrapper::{Shape, Wrapper};
 
 /// Opens the gzip member that starts at `at`.

@@ -1,5 +1,5 @@
 use super::ascii85::Lines;
-use super::search::{Candidate, Trials};
+use super::trials::{Candidate, Trials};
 use super::unwrap::is_zlib_header;
 use super::wrapper::{Shape, Wrapper};
 use super::zlib;

@@ -2,8 +2,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::ascii85;
+use super::chunks::Bodies;
 use super::inflate::{Inflater, Output, PLACE};
-use super::png::Bodies;
 use super::wrapper::Shape;
 use crate::error::DeltaError;
 

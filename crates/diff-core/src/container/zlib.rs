@@ -1,4 +1,4 @@
-use super::search::{Candidate, Trials};
+use super::trials::{Candidate, Trials};
 use super::wrapper::{Shape, Wrapper};
 
 /// Opens the zlib stream that may start at `at`, if its Adler-32 is right.

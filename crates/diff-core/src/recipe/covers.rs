@@ -1,5 +1,5 @@
 use super::model::{Coder, Kind, Model};
-use super::{Old, malformed};
+use super::seam::{Old, malformed};
 use crate::DeltaError;
 
 /// Which parts of the new plaintext are parts of the old one, both in rising order.

@@ -1,5 +1,5 @@
-use super::malformed;
 use super::model::{Coder, Kind, Model};
+use super::seam::malformed;
 use crate::DeltaError;
 use crate::deflate::tree::{code_lengths, code_lengths_sorted};
 use crate::deflate::{BlockCounts, END_OF_BLOCK, META_ORDER, META_SYMBOLS, Trees};

@@ -1,5 +1,5 @@
-use super::Old;
 use super::covers::Covers;
+use super::seam::Old;
 use crate::deflate::{MAX_DISTANCE, Reader, Token, match_length};
 
 /// What the old stream's encoder did at the places that the new plaintext shares with the old one.

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::deflate::{self, Block, BlockCounts, BlockKind, Compressor, Flavour, Made, Token, tree};
+use crate::deflate::{Settings, Writer};
 
 /// Makes words, runs, repeats and noise, the same for the same seed.
 pub(super) fn made(seed: u64, length: usize) -> Vec<u8> {

@@ -1,8 +1,8 @@
 use super::heads::Habits;
-use super::malformed;
 use super::model::{Coder, Kind, Model};
 use super::old_tokens::{OldStep, OldTokens};
 use super::parsed::Parsed;
+use super::seam::malformed;
 use super::search::{Match, Search, SearchEffort};
 use crate::DeltaError;
 use crate::deflate::{

@@ -1,5 +1,5 @@
 use super::parsed::{Parsed, ParsedBlock};
-use super::{Hint, Output, Recipe, malformed};
+use super::seam::{Hint, Output, Recipe, malformed};
 use crate::DeltaError;
 use crate::deflate::{BlockKind, Compressor, Flavour, Made, Settings, Strategy, Writer};
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod containers;
 pub(crate) mod forge;
+pub(crate) mod script;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

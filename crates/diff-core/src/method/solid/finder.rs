@@ -1,5 +1,3 @@
-use super::parse::common;
-
 /// Finds where the bytes at a position stand before, by chains of positions with equal hashes: one of
 /// short strings for what is near, one of longer ones for what is long.
 pub(super) struct Finder<'a> {
@@ -126,6 +124,26 @@ fn walk(
         candidate = chain.links[place];
     }
     best
+}
+
+/// Returns how many bytes are the same from both places on.
+#[inline]
+pub(super) fn common(all: &[u8], a: usize, b: usize) -> usize {
+    let most = all.len() - b;
+    let (a, b) = (&all[a..a + most], &all[b..b + most]);
+    let mut length = 0;
+    for (x, y) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
+        let differing = u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
+        if differing != 0 {
+            let same = differing.trailing_zeros() / 8;
+            return length + usize::try_from(same).unwrap_or(0);
+        }
+        length += 8;
+    }
+    while length < most && a[length] == b[length] {
+        length += 1;
+    }
+    length
 }
 
 /// Positions at either end of a long copy that later copies may start from.

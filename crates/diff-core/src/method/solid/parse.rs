@@ -1,4 +1,4 @@
-use super::finder::Finder;
+use super::finder::{Finder, common};
 use super::{Distances, Guesses, History, Kind, Prices, Step};
 use crate::Cancelled;
 use crate::method::Level;
@@ -296,26 +296,6 @@ fn push(steps: &mut Vec<Step>, step: Step) {
         ) if *distance == same => *length += more,
         _ => steps.push(step),
     }
-}
-
-/// Returns how many bytes are the same from both places on.
-#[inline]
-pub(super) fn common(all: &[u8], a: usize, b: usize) -> usize {
-    let most = all.len() - b;
-    let (a, b) = (&all[a..a + most], &all[b..b + most]);
-    let mut length = 0;
-    for (x, y) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
-        let differing = u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
-        if differing != 0 {
-            let same = differing.trailing_zeros() / 8;
-            return length + usize::try_from(same).unwrap_or(0);
-        }
-        length += 8;
-    }
-    while length < most && a[length] == b[length] {
-        length += 1;
-    }
-    length
 }
 
 /// Places that are parsed together at most.
