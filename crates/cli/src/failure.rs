@@ -233,7 +233,8 @@ impl From<DeltaError> for Failure {
             DeltaError::Output { .. } | DeltaError::Old { .. } => told(Exit::Other, "io"),
             DeltaError::UnsupportedVersion { .. }
             | DeltaError::UnsupportedFlags { .. }
-            | DeltaError::UnsupportedMethod { .. } => {
+            | DeltaError::UnsupportedMethod { .. }
+            | DeltaError::UnsupportedRecompressor { .. } => {
                 told(Exit::Unsupported, "unsupported-delta").with_remedy("Install a newer Satchel.")
             }
             DeltaError::WrongOld { .. } => told(Exit::Refused, "wrong-old")

@@ -354,6 +354,7 @@ fn is_unknown(error: &DeltaError) -> bool {
         DeltaError::UnsupportedVersion { .. }
             | DeltaError::UnsupportedFlags { .. }
             | DeltaError::UnsupportedMethod { .. }
+            | DeltaError::UnsupportedRecompressor { .. }
     )
 }
 

@@ -192,7 +192,7 @@ fn a_method_or_format_that_this_client_lacks_is_told_as_such() {
     assert_eq!(failed.kind(), ErrorKind::Unsupported, "{failed}");
 
     let mut newer = ForgedDelta::new().file("lesson", b"lesson").bytes();
-    newer[4] = 2;
+    newer[4] = 3;
     let (_, failed) = refused(&newer, 1, 6);
     assert_eq!(failed.kind(), ErrorKind::Unsupported, "{failed}");
 
