@@ -1,5 +1,6 @@
 mod coder;
 mod covers;
+mod frame;
 mod pieces;
 mod reference;
 mod source;

@@ -1,0 +1,166 @@
+use std::ops::Range;
+
+use crate::delta::Source;
+use crate::error::DiffError;
+use crate::group::FRAME_BYTES;
+use crate::method::{EncodeError, EncodedFrame, Level, Method, codec};
+use crate::{CancelToken, Cancelled};
+
+/// Codes frames: of all methods that fit, the one with the fewest bytes.
+pub(super) struct FrameCoder<'a> {
+    pub(super) level: Level,
+    pub(super) cancel: &'a CancelToken,
+}
+
+/// A frame with its coded bytes.
+pub(super) struct CodedFrame {
+    pub(super) method: Method,
+    pub(super) references: Vec<Source>,
+    pub(super) decoded_length: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl CodedFrame {
+    /// Returns how many of the frame's bytes a part of what it decodes to takes, by its length. Parts that
+    /// follow one another add up to the frame.
+    pub(super) fn cost_of(&self, part: Range<u64>) -> u64 {
+        let up_to = |decoded: u64| {
+            let cost = self.bytes.len() as u128 * u128::from(decoded);
+            let cost = cost.checked_div(self.decoded_length.into()).unwrap_or(0);
+            u64::try_from(cost).unwrap_or(0)
+        };
+        up_to(part.end) - up_to(part.start)
+    }
+}
+
+impl FrameCoder<'_> {
+    /// Returns the smallest coding of `new`, or nothing when there is nothing to code.
+    pub(super) fn smallest(
+        &self,
+        sources: &[Source],
+        reference: &[u8],
+        new: &[u8],
+        advanced: &dyn Fn(u64),
+    ) -> Result<Option<CodedFrame>, DiffError> {
+        if new.is_empty() {
+            return Ok(None);
+        }
+        let frame = |method, sources: &[Source], bytes| CodedFrame {
+            method,
+            references: sources.to_vec(),
+            decoded_length: new.len() as u64,
+            bytes,
+        };
+        let mut frames = Vec::new();
+        let first = match self.level {
+            Level::Fast => Method::Zstd,
+            _ if sources.is_empty() && self.is_noise(new)? => Method::Zstd,
+            Level::Default | Level::Best => Method::Solid,
+        };
+        let coded = self.encode(first, reference, new, advanced)?;
+        let coded_bytes = coded.len();
+        frames.push(frame(first, sources, coded));
+        if self.may_be_sparse(sources, reference, new, coded_bytes) {
+            let bytes = self.encode(Method::Bsdiff, reference, new, &|_| {})?;
+            // Its decoder is not its encoder's sibling.
+            if bytes.len() < coded_bytes
+                && self.comes_back(Method::Bsdiff, reference, new, &bytes)?
+            {
+                frames.push(frame(Method::Bsdiff, sources, bytes));
+            }
+        }
+        if coded_bytes + coded_bytes / STORED_GAIN >= new.len() {
+            frames.push(frame(Method::Store, &[], new.to_vec()));
+        }
+        let cost = |frame: &CodedFrame| match frame.method {
+            // A device that only copies is worth a few bytes.
+            Method::Store => frame.bytes.len() - frame.bytes.len() / (STORED_GAIN + 1),
+            _ => frame.bytes.len() + REFERENCE_COST * frame.references.len(),
+        };
+        Ok(frames
+            .into_iter()
+            .min_by_key(|frame| (cost(frame), frame.method)))
+    }
+
+    /// Whether hardly anything can be saved: what a quick level finds tells. A device that would have to
+    /// decode it bit by bit is spared.
+    fn is_noise(&self, new: &[u8]) -> Result<bool, DiffError> {
+        let mut advanced = |_| self.cancel.check();
+        let quick = codec(Method::Zstd).encode(&[], new, Level::Fast, &mut advanced);
+        let quick = quick.map_err(|error| failed(Method::Zstd, error))?;
+        Ok(quick.len() >= new.len() - new.len() / NOISE_GAIN)
+    }
+
+    /// Whether bsdiff may make less of it: one binary against another, long enough to matter, not too
+    /// long for its suffix array.
+    fn may_be_sparse(&self, sources: &[Source], old: &[u8], new: &[u8], coded: usize) -> bool {
+        let limit = match self.level {
+            Level::Fast => 0,
+            Level::Default => 4 << 20,
+            Level::Best => BSDIFF_BYTES,
+        };
+        sources.len() == 1 && old.len() <= limit && new.len() <= limit && coded >= LEAST_BSDIFF
+    }
+
+    fn encode(
+        &self,
+        method: Method,
+        reference: &[u8],
+        new: &[u8],
+        advanced: &dyn Fn(u64),
+    ) -> Result<Vec<u8>, DiffError> {
+        self.cancel.check()?;
+        let mut advanced = |bytes| {
+            advanced(bytes);
+            self.cancel.check()
+        };
+        let encoded = codec(method).encode(reference, new, self.level, &mut advanced);
+        encoded.map_err(|error| failed(method, error))
+    }
+
+    fn comes_back(
+        &self,
+        method: Method,
+        reference: &[u8],
+        new: &[u8],
+        bytes: &[u8],
+    ) -> Result<bool, Cancelled> {
+        let frame = EncodedFrame {
+            bytes,
+            offset: 0,
+            decoded_length: new.len() as u64,
+            max_window_bytes: FRAME_BYTES,
+        };
+        let mut rest = new;
+        let decoded = codec(method).decode(reference, &frame, &mut |piece| {
+            self.cancel.check()?;
+            match rest.strip_prefix(piece) {
+                Some(behind) => rest = behind,
+                None => return Err(frame.malformed("it decodes to other bytes")),
+            }
+            Ok(())
+        });
+        self.cancel.check()?;
+        Ok(decoded.is_ok() && rest.is_empty())
+    }
+}
+
+fn failed(method: Method, error: EncodeError) -> DiffError {
+    match error {
+        EncodeError::Cancelled => DiffError::Cancelled(Cancelled),
+        EncodeError::Failed(problem) => DiffError::Encoder {
+            method: method.name(),
+            problem,
+        },
+    }
+}
+
+/// What a bsdiff encoder may have as reference at best: its suffix array takes five times as much.
+const BSDIFF_BYTES: usize = 32 << 20;
+/// Less is not worth its time.
+const LEAST_BSDIFF: usize = 256;
+const REFERENCE_COST: usize = 1;
+/// What saves less than one byte of so many at a quick level is noise.
+const NOISE_GAIN: usize = 24;
+/// A frame is stored unless coding saves one byte of so many.
+const STORED_GAIN: usize = 64;
