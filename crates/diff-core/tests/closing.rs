@@ -7,8 +7,9 @@ mod support;
 use diff_core::{Applier, Delta, DeltaError, Limits};
 use proptest::prelude::*;
 
-use support::containers::{Picture, deflate, foreign_deflate, zlib};
+use support::containers::{deflate, foreign_deflate, zlib};
 use support::forge::{Forge, insert_built, keep, varint};
+use support::png::Picture;
 use support::script::{HAS_OLD, NESTED, Script, ZLIB_6};
 use support::{MemorySink, MemoryTree, noise};
 

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use diff_core::{Delta, Differ, Level, Limits, Method, Origin, Plan};
 
-use support::containers::{Packed, Picture, deflate, gzip, zip};
+use support::containers::{Packed, deflate, gzip, zip};
+use support::png::Picture;
 use support::{MemoryTree, apply, diff_with, noise};
 
 #[test]

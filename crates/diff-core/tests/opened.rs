@@ -4,65 +4,14 @@
 
 mod support;
 
-use diff_core::{DeltaStats, StreamCounts};
 use proptest::prelude::*;
 
-use support::containers::{Packed, Picture, deflate, foreign_deflate, gzip, pdf, zip, zlib};
+use support::checks::{assert_below, counts, edited, of_one_file, round_trip, text};
+use support::containers::{Packed, deflate, foreign_deflate, gzip, pdf, zip, zlib};
+use support::png::Picture;
 use support::{MemoryTree, apply, diff, noise};
 
 use Packed::{Deflated, Foreign, Stored};
-
-/// Returns text of its own for each seed, which deflate makes about three times shorter.
-fn text(seed: u64, words: usize) -> Vec<u8> {
-    let choices = [
-        "cells", "divide", "and", "lesson", "water", "light", "grows", "the", "leaf",
-    ];
-    let mut text = Vec::new();
-    for (number, byte) in noise(words, seed).into_iter().enumerate() {
-        let word = choices[usize::from(byte) % choices.len()];
-        text.extend(format!("{word}{} ", usize::from(byte) * number % 97).bytes());
-    }
-    text
-}
-
-/// Returns a text with one sentence more in its midst.
-fn edited(text: &[u8]) -> Vec<u8> {
-    let (before, behind) = text.split_at(text.len() / 2);
-    [before, b"A sentence that nobody wrote before. ", behind].concat()
-}
-
-/// Applies the delta of two trees, and returns what the delta is.
-fn round_trip(old: &MemoryTree, new: &MemoryTree) -> DeltaStats {
-    let (delta, summary) = diff(old, new);
-    let made = apply(old, &delta).unwrap();
-    assert_eq!(made.listing, new.listing);
-    assert!(made.files == new.files);
-    assert_eq!(summary.stats.delta_bytes, delta.len() as u64);
-    summary.stats
-}
-
-fn of_one_file(path: &str, old: &[u8], new: &[u8]) -> DeltaStats {
-    round_trip(
-        &MemoryTree::new(&[(path, old)]),
-        &MemoryTree::new(&[(path, new)]),
-    )
-}
-
-fn counts(stats: &DeltaStats) -> [u64; 3] {
-    let all = stats.files.iter().map(|file| file.streams);
-    all.fold([0; 3], |[opened, copied, closed], streams: StreamCounts| {
-        [
-            opened + streams.opened,
-            copied + streams.copied,
-            closed + streams.closed,
-        ]
-    })
-}
-
-#[track_caller]
-fn assert_below(stats: &DeltaStats, most: u64) {
-    assert!(stats.delta_bytes < most, "{} bytes", stats.delta_bytes);
-}
 
 #[test]
 fn an_edited_entry_of_a_zip_costs_its_edit() {

@@ -1,8 +1,10 @@
 //! Trees in memory, and the two halves of a round trip.
 #![allow(dead_code, reason = "each test that shares it uses its own part")]
 
+pub(crate) mod checks;
 pub(crate) mod containers;
 pub(crate) mod forge;
+pub(crate) mod png;
 pub(crate) mod script;
 
 use std::collections::BTreeMap;
