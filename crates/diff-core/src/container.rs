@@ -55,6 +55,17 @@ pub(crate) struct Image {
     pub(crate) pixels: Pixels,
 }
 
+impl Image {
+    /// Returns how many bytes the image, of so many, has once its pixels have `pixel`, where they can
+    /// and that is `most` at most.
+    pub(crate) fn converted_bytes(&self, bytes: u64, pixel: usize, most: u64) -> Option<u64> {
+        let bytes = usize::try_from(bytes).ok()?;
+        let rows = bytes.checked_div(self.rows.stride)?;
+        let converted = self.pixels.converted_bytes(rows, pixel)? as u64;
+        (self.pixels.can_become(pixel) && converted <= most).then_some(converted)
+    }
+}
+
 impl Stream {
     /// Returns the deflate data alone, out of the file that the stream was found in.
     pub(crate) fn compressed<'a>(&self, file: &'a [u8]) -> Result<Cow<'a, [u8]>, DeltaError> {

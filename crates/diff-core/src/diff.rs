@@ -11,16 +11,16 @@ use std::io::Write;
 
 use rayon::prelude::*;
 
-use crate::delta::{DeltaWriter, Frame, Group, Origin, Plan, PlannedFile};
+use crate::delta::{DeltaWriter, Frame, Group, Origin, Plan, PlannedFile, Source};
 use crate::error::{DeltaError, DiffError};
-use crate::group::{Draft, FAST_GROUP_BYTES, GROUP_BYTES, Member, drafts};
+use crate::group::{Draft, GroupSizes, Member, drafts};
 use crate::method::{Level, Method};
 use crate::pairing::Pairing;
 use crate::stats::{BuiltFile, DeltaStats};
 use crate::{CancelToken, ContentPath, Limits, Progress, Silent, Tree};
 
 use coder::{CodedGroup, Coder};
-use survey::Survey;
+use survey::{Opening, Survey};
 
 /// Makes a delta of two trees.
 ///
@@ -62,7 +62,8 @@ impl<'a> Differ<'a> {
         self
     }
 
-    /// Makes a delta that keeps to `limits` instead of the standard ones.
+    /// Makes a delta that keeps to `limits` instead of the standard ones: lower ones make its groups
+    /// smaller, and leave streams closed that a device could not hold.
     pub fn limits(mut self, limits: Limits) -> Differ<'a> {
         self.limits = limits;
         self
@@ -94,17 +95,16 @@ impl<'a> Differ<'a> {
         let digest = self.carry_digest.then(|| self.new.listing.digest());
         let mut writer = DeltaWriter::start(out, digest).map_err(DiffError::Output)?;
 
-        let survey = Survey::of(self.old, self.new, &pairing, self.level, &self.cancel)?;
+        let opening = Opening::of(self.level, &self.limits);
+        let survey = Survey::of(self.old, self.new, &pairing, opening, &self.cancel)?;
         let reference_bytes = |index| survey.reference_bytes.get(&index).copied().unwrap_or(0);
-        let cap = match self.level {
-            Level::Fast => FAST_GROUP_BYTES,
-            Level::Default | Level::Best => GROUP_BYTES,
-        };
-        let drafts = drafts(self.members(&pairing, &survey), cap, reference_bytes);
+        let sizes = GroupSizes::of(self.level, &self.limits);
+        let members = self.members(&pairing, &survey);
+        let drafts = drafts(members, sizes.group_bytes, reference_bytes);
         let mut groups = Vec::new();
         let mut built = Vec::new();
         let mut recompressors = BTreeSet::new();
-        for wave in waves(&drafts) {
+        for wave in waves(&drafts, sizes) {
             let code = |draft: &Draft| self.coder(&survey).code(draft);
             let coded: Vec<_> = wave.par_iter().map(code).collect();
             for draft in coded {
@@ -214,6 +214,8 @@ impl<'a> Differ<'a> {
             new: self.new,
             survey,
             level: self.level,
+            limits: &self.limits,
+            sizes: GroupSizes::of(self.level, &self.limits),
             progress: self.progress,
             cancel: &self.cancel,
         }
@@ -233,6 +235,16 @@ impl<'a> Differ<'a> {
             limit("memory of a group", memory, self.limits.max_memory_bytes)?;
         }
         let frames = || plan.groups().iter().flat_map(|group| &group.frames);
+        for frame in frames() {
+            let reference = frame.references.iter().map(Source::length).sum();
+            let (decoded, limits) = (frame.decoded_length, &self.limits);
+            limit(
+                "reference bytes of a frame",
+                reference,
+                limits.max_reference_bytes,
+            )?;
+            limit("decoded bytes of a frame", decoded, limits.max_frame_bytes)?;
+        }
         let references = frames().map(|frame| frame.references.len() as u64).sum();
         limit("plan bytes", bytes, self.limits.max_plan_bytes)?;
         limit("files", plan.files().len() as u64, self.limits.max_files)?;
@@ -313,8 +325,8 @@ fn write_group(group: CodedGroup, writer: &mut DeltaWriter<'_>) -> std::io::Resu
 }
 
 /// Cuts the drafts into runs whose coded bytes are kept until they are written.
-fn waves(drafts: &[Draft]) -> Vec<&[Draft]> {
-    let cap = rayon::current_num_threads() as u64 * 2 * GROUP_BYTES;
+fn waves(drafts: &[Draft], sizes: GroupSizes) -> Vec<&[Draft]> {
+    let cap = rayon::current_num_threads() as u64 * 2 * sizes.group_bytes;
     let mut waves = Vec::new();
     let (mut start, mut bytes) = (0, 0_u64);
     for (index, draft) in drafts.iter().enumerate() {

@@ -5,19 +5,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use super::covers::covers;
-use super::frame::{CodedFrame, FrameCoder};
+use super::frame::{CodedFrame, FrameClaim, FrameCoder};
 use super::pieces::{Composed, Composer, OpenedStream, Piece, Shared, cut};
-use super::reference::{Inflated, OldFile, Reference};
+use super::reference::{Inflated, OldFile, Reference, gather};
 use super::source::read;
-use super::survey::{StreamKey, Survey, open};
+use super::survey::{Opening, StreamKey, Survey};
 use crate::container::Stream;
-use crate::delta::Opened;
+use crate::delta::{Opened, Source};
 use crate::error::DiffError;
-use crate::group::{Draft, FRAME_BYTES, FRAME_REFERENCE_BYTES, Member};
+use crate::group::{Draft, GroupSizes, Member};
 use crate::method::Level;
 use crate::recipe;
 use crate::stats::StreamCounts;
-use crate::{CancelToken, FileBytes, Progress, Recompressor, Tree};
+use crate::{CancelToken, FileBytes, Limits, Progress, Recompressor, Tree};
 
 /// Codes drafts: opens their files, and codes what comes of it in frames.
 pub(super) struct Coder<'a> {
@@ -25,6 +25,9 @@ pub(super) struct Coder<'a> {
     pub(super) new: Tree<'a>,
     pub(super) survey: &'a Survey,
     pub(super) level: Level,
+    /// What devices keep to.
+    pub(super) limits: &'a Limits,
+    pub(super) sizes: GroupSizes,
     pub(super) progress: &'a dyn Progress,
     pub(super) cancel: &'a CancelToken,
 }
@@ -48,6 +51,14 @@ pub(super) struct Account {
     pub(super) streams: StreamCounts,
     pub(super) recipe_bytes: u64,
     pub(super) counterparts: Vec<usize>,
+}
+
+/// A draft whose files are opened, before its content is coded.
+struct Prepared {
+    old_files: Vec<OldFile>,
+    reference: Reference,
+    composed: Composed,
+    accounts: Vec<Account>,
 }
 
 /// A new file with what was found in it.
@@ -75,12 +86,38 @@ impl NewFile {
 impl Coder<'_> {
     /// Returns the group that makes the draft's files.
     pub(super) fn code(&self, draft: &Draft) -> Result<CodedGroup, DiffError> {
+        let mut opening = Opening::of(self.level, self.limits);
+        let mut prepared = self.prepare(draft, opening)?;
+        // Long streams are closed where a device could not hold them beside the rest.
+        while opening.may_open() && !self.fits(draft, &prepared) {
+            opening = opening.shorter();
+            prepared = self.prepare(draft, opening)?;
+        }
+        let frames = match draft.fits {
+            true => self.single(draft, &prepared)?,
+            false => self.framed(draft, &prepared)?,
+        };
+        let composed = prepared.composed;
+        Ok(CodedGroup {
+            members: draft.members.iter().map(|member| member.file).collect(),
+            accounts: prepared.accounts,
+            opened: composed.memory.map(|memory| Opened {
+                bytes: composed.content.len() as u64,
+                memory,
+            }),
+            recompressors: composed.recompressors,
+            frames,
+        })
+    }
+
+    /// Opens the draft's files and what they are coded against, as far as `opening` does.
+    fn prepare(&self, draft: &Draft, opening: Opening) -> Result<Prepared, DiffError> {
         self.cancel.check()?;
-        let old_files = self.old_files(&draft.members)?;
+        let old_files = self.old_files(&draft.members, opening)?;
         let new_files: Result<Vec<NewFile>, DiffError> = draft
             .members
             .par_iter()
-            .map(|member| self.new_file(member, &old_files))
+            .map(|member| self.new_file(member, &old_files, opening))
             .collect();
         let new_files = new_files?;
 
@@ -134,27 +171,36 @@ impl Coder<'_> {
             account.end = *end;
         }
         let reference = Reference::of(&old_files, &inflated, &covered);
-        let frames = match draft.fits {
-            true => self.single(draft, &reference, &composed)?,
-            false => self.framed(draft, &old_files, &reference, &composed)?,
-        };
-        Ok(CodedGroup {
-            members: draft.members.iter().map(|member| member.file).collect(),
-            recompressors: composed.recompressors.clone(),
+        Ok(Prepared {
+            reference,
+            old_files,
+            composed,
             accounts,
-            opened: composed.memory.map(|memory| Opened {
-                bytes: composed.content.len() as u64,
-                memory,
-            }),
-            frames,
         })
+    }
+
+    /// Whether devices that keep to the limits can make the group.
+    fn fits(&self, draft: &Draft, prepared: &Prepared) -> bool {
+        let closing = prepared.composed.memory.unwrap_or(0);
+        let fits = |sources: &[Source], decoded: usize| {
+            let frame = FrameClaim::of(sources, decoded as u64, self.limits);
+            frame.is_within(closing, self.limits)
+        };
+        let content = prepared.composed.content.len();
+        match draft.fits {
+            true => fits(&prepared.reference.sources, content),
+            false => self.frames_of(content).all(|part| {
+                let sources = self.window_of(&part, prepared);
+                fits(&sources, part.len())
+            }),
+        }
     }
 }
 
 impl Coder<'_> {
     /// Reads the old files that the members resemble: those under the members' own paths first, in the
     /// order of the members, which a plan spells shortest.
-    fn old_files(&self, members: &[Member]) -> Result<Vec<OldFile>, DiffError> {
+    fn old_files(&self, members: &[Member], opening: Opening) -> Result<Vec<OldFile>, DiffError> {
         let mut seen = HashSet::new();
         let own = members.iter().filter_map(|member| {
             let path = &self.new.listing.entries().get(member.file)?.path;
@@ -171,7 +217,7 @@ impl Coder<'_> {
         let file = |index: &usize| {
             self.cancel.check()?;
             let bytes = read(self.old, *index)?;
-            let streams = open(&bytes, self.level);
+            let streams = opening.open(&bytes);
             let resembled = members
                 .iter()
                 .filter(|member| member.counterparts.contains(index));
@@ -180,19 +226,25 @@ impl Coder<'_> {
                 bytes,
                 streams,
                 pixel: resembled.filter_map(|member| member.pixel).max(),
+                longest_image: opening.longest_plain,
             })
         };
         order.par_iter().map(file).collect()
     }
 
     /// Reads a member, opens it and finds what it shares with old files as it is.
-    fn new_file(&self, member: &Member, old_files: &[OldFile]) -> Result<NewFile, DiffError> {
+    fn new_file(
+        &self,
+        member: &Member,
+        old_files: &[OldFile],
+        opening: Opening,
+    ) -> Result<NewFile, DiffError> {
         self.cancel.check()?;
         let bytes = read(self.new, member.file)?;
         // Noise is no less once it is opened, unless a device has much of it.
         let streams = match member.is_closed && member.counterparts.is_empty() {
             true => Vec::new(),
-            false => open(&bytes, self.level),
+            false => opening.open(&bytes),
         };
         let mut shared = Vec::new();
         if !streams.is_empty() || member.is_closed || bytes.len() >= LONG_FILE {
@@ -292,46 +344,53 @@ impl Coder<'_> {
     }
 
     /// Codes content that fits one frame.
-    fn single(
-        &self,
-        draft: &Draft,
-        reference: &Reference,
-        composed: &Composed,
-    ) -> Result<Vec<CodedFrame>, DiffError> {
-        let progress = Scaled::new(self.progress, draft, composed.content.len());
-        let (sources, old) = (&reference.sources, &reference.bytes);
+    fn single(&self, draft: &Draft, prepared: &Prepared) -> Result<Vec<CodedFrame>, DiffError> {
+        let (reference, content) = (&prepared.reference, &prepared.composed.content);
+        let progress = Scaled::new(self.progress, draft, content.len());
         let advanced = |bytes| progress.advanced(bytes);
-        let coder = self.frame_coder();
-        let frame = coder.smallest(sources, old, &composed.content, &advanced)?;
+        let (sources, old) = (&reference.sources, &reference.bytes);
+        let frame = self
+            .frame_coder()
+            .smallest(sources, old, content, &advanced)?;
         Ok(frame.into_iter().collect())
     }
 
     /// Codes long content in frames, each against a window around the same place of the reference.
-    fn framed(
-        &self,
-        draft: &Draft,
-        old_files: &[OldFile],
-        reference: &Reference,
-        composed: &Composed,
-    ) -> Result<Vec<CodedFrame>, DiffError> {
-        let content = &composed.content;
+    fn framed(&self, draft: &Draft, prepared: &Prepared) -> Result<Vec<CodedFrame>, DiffError> {
+        let content = &prepared.composed.content;
         let progress = Scaled::new(self.progress, draft, content.len());
-        let size = as_size(FRAME_BYTES);
-        let pieces: Vec<(usize, &[u8])> = content.chunks(size).enumerate().collect();
-        let coded = pieces.par_iter().map(|(number, piece)| {
-            let window = window(number * size, content.len(), reference.bytes.len());
-            let reference = reference.window(old_files, &window);
+        let parts: Vec<Range<usize>> = self.frames_of(content.len()).collect();
+        let coded = parts.par_iter().map(|part| {
+            let sources = self.window_of(part, prepared);
+            let old = gather(&sources, &prepared.old_files);
+            let piece = content.get(part.clone()).unwrap_or_default();
             let advanced = |bytes| progress.advanced(bytes);
-            let coder = self.frame_coder();
-            coder.smallest(&reference.sources, &reference.bytes, piece, &advanced)
+            self.frame_coder()
+                .smallest(&sources, &old, piece, &advanced)
         });
         let frames: Result<Vec<_>, DiffError> = coded.collect();
         Ok(frames?.into_iter().flatten().collect())
     }
 
+    /// Returns the parts of long content that go into a frame each.
+    fn frames_of(&self, content: usize) -> impl Iterator<Item = Range<usize>> {
+        let size = usize::try_from(self.sizes.frame_bytes).unwrap_or(usize::MAX);
+        let starts = (0..content).step_by(size);
+        starts.map(move |start| start..content.min(start.saturating_add(size)))
+    }
+
+    /// Returns what a part of long content is coded against.
+    fn window_of(&self, part: &Range<usize>, prepared: &Prepared) -> Vec<Source> {
+        let (content, reference) = (&prepared.composed.content, &prepared.reference);
+        let old = reference.bytes.len();
+        let window = self.sizes.window(part.start, content.len(), old);
+        reference.window(&prepared.old_files, &window)
+    }
+
     fn frame_coder(&self) -> FrameCoder<'_> {
         FrameCoder {
             level: self.level,
+            max_window_bytes: self.limits.max_window_bytes,
             cancel: self.cancel,
         }
     }
@@ -374,39 +433,8 @@ impl<'p> Scaled<'p> {
     }
 }
 
-/// Returns the old bytes around the place that `at` of the new content corresponds to.
-fn window(at: usize, new: usize, old: usize) -> Range<usize> {
-    let (frame, reference) = (as_size(FRAME_BYTES), as_size(FRAME_REFERENCE_BYTES));
-    // Files that grew or shrank did so somewhere: the place moves in proportion.
-    let place = (at as u128 * old as u128).checked_div(new as u128);
-    let place = place
-        .and_then(|place| usize::try_from(place).ok())
-        .unwrap_or(0);
-    let start = place.saturating_sub((reference - frame) / 2);
-    let start = start.min(old.saturating_sub(reference));
-    start..old.min(start.saturating_add(reference))
-}
-
-fn as_size(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX)
-}
-
 /// Files from here on are looked through for what they share with old ones before they are coded.
 const LONG_FILE: usize = 12 << 20;
 /// Runs that a file without streams must share to take them straight.
 const LEAST_LONG: usize = 32 << 10;
 const LEAST_SHARED: usize = 256;
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn windows_follow_the_place_and_stay_inside() {
-        const MIB: usize = 1 << 20;
-        assert_eq!(window(0, 100 * MIB, 100 * MIB), 0..14 * MIB);
-        assert_eq!(window(40 * MIB, 100 * MIB, 100 * MIB), 37 * MIB..51 * MIB);
-        assert_eq!(window(96 * MIB, 100 * MIB, 100 * MIB), 86 * MIB..100 * MIB);
-        assert_eq!(window(40 * MIB, 80 * MIB, 40 * MIB), 17 * MIB..31 * MIB);
-        assert_eq!(window(8 * MIB, 16 * MIB, 1000), 0..1000);
-    }
-}

@@ -1,14 +1,14 @@
 use std::ops::Range;
 
-use crate::delta::Source;
+use crate::delta::{Frame, Source};
 use crate::error::DiffError;
-use crate::group::FRAME_BYTES;
 use crate::method::{EncodeError, EncodedFrame, Level, Method, codec};
-use crate::{CancelToken, Cancelled};
+use crate::{CancelToken, Cancelled, Limits};
 
 /// Codes frames: of all methods that fit, the one with the fewest bytes.
 pub(super) struct FrameCoder<'a> {
     pub(super) level: Level,
+    pub(super) max_window_bytes: u64,
     pub(super) cancel: &'a CancelToken,
 }
 
@@ -30,6 +30,39 @@ impl CodedFrame {
             u64::try_from(cost).unwrap_or(0)
         };
         up_to(part.end) - up_to(part.start)
+    }
+}
+
+/// What a frame asks of a device, by whatever method it is coded.
+pub(super) struct FrameClaim {
+    reference_bytes: u64,
+    decoded_bytes: u64,
+    memory: u64,
+}
+
+impl FrameClaim {
+    pub(super) fn of(sources: &[Source], decoded_length: u64, limits: &Limits) -> FrameClaim {
+        let memory = Method::ALL.map(|method| {
+            let frame = Frame {
+                method,
+                references: sources.to_vec(),
+                decoded_length,
+                encoded: 0..0,
+            };
+            frame.memory(limits)
+        });
+        FrameClaim {
+            reference_bytes: sources.iter().map(Source::length).sum(),
+            decoded_bytes: decoded_length,
+            memory: memory.into_iter().fold(0, u64::max),
+        }
+    }
+
+    /// Whether a device decodes the frame while it closes what comes of it, which takes `closing` bytes.
+    pub(super) fn is_within(&self, closing: u64, limits: &Limits) -> bool {
+        self.reference_bytes <= limits.max_reference_bytes
+            && self.decoded_bytes <= limits.max_frame_bytes
+            && self.memory.saturating_add(closing) <= limits.max_memory_bytes
     }
 }
 
@@ -129,7 +162,7 @@ impl FrameCoder<'_> {
             bytes,
             offset: 0,
             decoded_length: new.len() as u64,
-            max_window_bytes: FRAME_BYTES,
+            max_window_bytes: self.max_window_bytes,
         };
         let mut rest = new;
         let decoded = codec(method).decode(reference, &frame, &mut |piece| {

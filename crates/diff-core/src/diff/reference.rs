@@ -15,6 +15,15 @@ pub(super) struct OldFile {
     pub(super) streams: Vec<Stream>,
     /// Bytes that the pixels of its images get, where a new image has such.
     pub(super) pixel: Option<usize>,
+    /// Bytes above which none of its images gets such pixels.
+    pub(super) longest_image: u64,
+}
+
+impl OldFile {
+    /// Returns the pixels that its images get, and the bytes above which none does.
+    fn converted(&self) -> Option<(usize, u64)> {
+        self.pixel.map(|pixel| (pixel, self.longest_image))
+    }
 }
 
 /// The old bytes that a group is coded against, and how a device makes them.
@@ -127,7 +136,7 @@ impl Reference {
                 steps.gap(at..stream.range.start, covered);
                 at = stream.range.end;
                 if inflated.has(file, stream) {
-                    steps.inflate(stream, file.pixel);
+                    steps.inflate(stream, file.converted());
                 } else {
                     steps.skip(stream.range.len());
                 }
@@ -148,9 +157,9 @@ impl Reference {
 }
 
 impl Reference {
-    /// Returns a part of the reference; images that it touches are in it whole.
-    pub(super) fn window(&self, files: &[OldFile], part: &Range<usize>) -> Reference {
-        let mut found = Reference::default();
+    /// Returns the sources of a part of the reference; images that it touches are in it whole.
+    pub(super) fn window(&self, files: &[OldFile], part: &Range<usize>) -> Vec<Source> {
+        let mut found = Vec::new();
         let mut at = 0;
         for source in &self.sources {
             let end = at + as_size(source.length());
@@ -168,12 +177,10 @@ impl Reference {
                     steps: Steps::default(),
                 };
                 part.walk(steps, &file.streams);
-                let source = Source {
+                found.push(Source {
                     steps: part.steps.finish(file.bytes.len()),
                     ..source.clone()
-                };
-                append(&mut found.bytes, &source, file);
-                found.sources.push(source);
+                });
             }
             at = end;
         }
@@ -259,6 +266,17 @@ impl Part {
         }
         self.steps.0.push(step);
     }
+}
+
+/// Returns what a device makes of sources, which are of `files`.
+pub(super) fn gather(sources: &[Source], files: &[OldFile]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for source in sources {
+        if let Some(file) = files.iter().find(|file| file.index == source.index) {
+            append(&mut bytes, source, file);
+        }
+    }
+    bytes
 }
 
 /// Appends what the steps take of a file.
@@ -348,7 +366,8 @@ impl Steps {
         }
     }
 
-    fn inflate(&mut self, stream: &Stream, pixel: Option<usize>) {
+    fn inflate(&mut self, stream: &Stream, converted: Option<(usize, u64)>) {
+        let plain_length = stream.plain.len() as u64;
         let mut inner = Steps::default();
         if !stream.inner.is_empty() {
             let mut at = 0;
@@ -361,12 +380,13 @@ impl Steps {
         }
         self.0.push(OpeningStep::Inflate {
             shape: stream.wrapper.shape(),
-            plain_length: stream.plain.len() as u64,
+            plain_length,
             image: stream.image.as_ref().map(|image| ImageStep {
                 rows: image.rows,
-                converted: pixel
-                    .filter(|pixel| image.pixels.can_become(*pixel))
-                    .map(|pixel| (image.pixels.clone(), pixel)),
+                converted: converted.and_then(|(pixel, most)| {
+                    image.converted_bytes(plain_length, pixel, most)?;
+                    Some((image.pixels.clone(), pixel))
+                }),
             }),
             steps: inner.0,
         });

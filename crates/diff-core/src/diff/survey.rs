@@ -9,7 +9,7 @@ use crate::error::DiffError;
 use crate::method::{Level, Method, codec};
 use crate::pairing::Pairing;
 use crate::similarity::{SimilarityIndex, Sketch, Sketcher};
-use crate::{CancelToken, Digest, Tree};
+use crate::{CancelToken, Digest, Limits, Tree};
 
 /// What is known of the files of both trees before any is coded: what they would be opened, and which
 /// old ones each new one resembles.
@@ -59,6 +59,51 @@ impl StreamKey {
     }
 }
 
+/// Which streams of files are opened.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Opening {
+    /// Bytes of the longest plaintext.
+    pub(super) longest_plain: u64,
+}
+
+impl Opening {
+    /// Returns what a level opens for devices that keep to `limits`.
+    pub(super) fn of(level: Level, limits: &Limits) -> Opening {
+        let longest = OpeningLimits::of(PLAIN_BYTES).max_stream_bytes;
+        Opening {
+            longest_plain: match level {
+                Level::Fast => 0,
+                Level::Default | Level::Best => longest.min(limits.max_stream_bytes),
+            },
+        }
+    }
+
+    /// Returns what leaves more streams closed: the longest half of them.
+    pub(super) fn shorter(self) -> Opening {
+        let half = self.longest_plain / 2;
+        Opening {
+            longest_plain: if half < LEAST_PLAIN { 0 } else { half },
+        }
+    }
+
+    /// Whether any stream is opened.
+    pub(super) fn may_open(self) -> bool {
+        self.longest_plain > 0
+    }
+
+    /// Finds the streams of a file.
+    pub(super) fn open(self, bytes: &[u8]) -> Vec<Stream> {
+        let limits = OpeningLimits {
+            max_stream_bytes: self.longest_plain,
+            ..OpeningLimits::of(PLAIN_BYTES)
+        };
+        match self.may_open() {
+            true => container::open(bytes, &limits),
+            false => Vec::new(),
+        }
+    }
+}
+
 /// What looking at one file told.
 struct Outline {
     sketch: Sketch,
@@ -78,13 +123,13 @@ impl Survey {
         old: Tree<'_>,
         new: Tree<'_>,
         pairing: &Pairing,
-        level: Level,
+        opening: Opening,
         cancel: &CancelToken,
     ) -> Result<Survey, DiffError> {
         let candidates = candidates(old, new, pairing);
         let outline = |index: &usize| {
             cancel.check()?;
-            look(old, *index, level, &HashMap::new())
+            look(old, *index, opening, &HashMap::new())
         };
         let outlines: Result<Vec<Outline>, DiffError> =
             candidates.par_iter().map(outline).collect();
@@ -122,7 +167,7 @@ impl Survey {
                     return Ok(None);
                 }
                 cancel.check()?;
-                let outline = look(new, file, level, &survey.streams)?;
+                let outline = look(new, file, opening, &survey.streams)?;
                 let first = named.and_then(|named| numbers.get(&named.index).copied());
                 let nearest = index.nearest(&outline.sketch, first, MOST_COUNTERPARTS);
                 let counterparts = nearest.iter().filter_map(|number| candidates.get(*number));
@@ -135,22 +180,20 @@ impl Survey {
                 }))
             });
         survey.built = built.collect::<Result<_, DiffError>>()?;
-        survey.grow(&images);
+        survey.grow(&images, opening.longest_plain);
         Ok(survey)
     }
 }
 
 impl Survey {
     /// Reckons with images whose pixels are made longer, for new ones that have such.
-    fn grow(&mut self, images: &HashMap<usize, (Image, u64)>) {
+    fn grow(&mut self, images: &HashMap<usize, (Image, u64)>, longest: u64) {
         for built in self.built.iter().flatten() {
             for index in &built.counterparts {
                 let (Some((image, bytes)), Some(pixel)) = (images.get(index), built.pixel) else {
                     continue;
                 };
-                if image.pixels.can_become(pixel) {
-                    let rows = *bytes / image.rows.stride.max(1) as u64;
-                    let converted = rows * (image.pixels.width * pixel) as u64;
+                if let Some(converted) = image.converted_bytes(*bytes, pixel, longest) {
                     let known = self.reference_bytes.entry(*index).or_default();
                     *known = converted.max(*known);
                 }
@@ -203,11 +246,11 @@ fn candidates(old: Tree<'_>, new: Tree<'_>, pairing: &Pairing) -> Vec<usize> {
 fn look(
     tree: Tree<'_>,
     index: usize,
-    level: Level,
+    opening: Opening,
     known: &HashMap<StreamKey, Place>,
 ) -> Result<Outline, DiffError> {
     let bytes = read(tree, index)?;
-    let streams = open(&bytes, level);
+    let streams = opening.open(&bytes);
     let mut sketcher = Sketcher::default();
     let mut raw_bytes = 0;
     let mut outlined = Vec::new();
@@ -258,14 +301,6 @@ fn add_plain(plain: &[u8], inner: &[Stream], sketcher: &mut Sketcher) -> u64 {
     bytes + rest.len() as u64
 }
 
-/// Finds the streams of a file, as far as the level opens any.
-pub(super) fn open(bytes: &[u8], level: Level) -> Vec<Stream> {
-    match level {
-        Level::Fast => Vec::new(),
-        Level::Default | Level::Best => container::open(bytes, &OpeningLimits::of(PLAIN_BYTES)),
-    }
-}
-
 /// Whether an image's own filters and encoder make less of it than copies do: it has grain, like a
 /// photograph, and no device has it already.
 fn is_photograph(stream: &Stream) -> bool {
@@ -302,6 +337,8 @@ fn looks_compressed(sample: &[u8]) -> bool {
 const MOST_COUNTERPARTS: usize = 4;
 /// Bytes of unchanged old files that are looked at for what no name tells.
 const UNCHANGED_BYTES: u64 = 64 << 20;
+/// Closing streams below this would save a device nothing.
+const LEAST_PLAIN: u64 = 1 << 18;
 /// Bytes of all plaintexts of one file.
 const PLAIN_BYTES: u64 = 256 << 20;
 const SAMPLES: usize = 16;

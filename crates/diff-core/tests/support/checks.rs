@@ -1,8 +1,8 @@
 //! Round trips of trees of containers, and what became of their streams.
 
-use diff_core::{DeltaStats, StreamCounts};
+use diff_core::{DeltaStats, Differ, Limits, StreamCounts};
 
-use super::{MemoryTree, apply, diff, noise};
+use super::{MemoryTree, apply_within, diff_with, noise};
 
 /// Returns text of its own for each seed, which deflate makes about three times shorter.
 pub(crate) fn text(seed: u64, words: usize) -> Vec<u8> {
@@ -25,8 +25,14 @@ pub(crate) fn edited(text: &[u8]) -> Vec<u8> {
 
 /// Applies the delta of two trees, and returns what the delta is.
 pub(crate) fn round_trip(old: &MemoryTree, new: &MemoryTree) -> DeltaStats {
-    let (delta, summary) = diff(old, new);
-    let made = apply(old, &delta).unwrap();
+    round_trip_within(&Limits::standard(), old, new)
+}
+
+/// The same for devices that keep to `limits`.
+pub(crate) fn round_trip_within(limits: &Limits, old: &MemoryTree, new: &MemoryTree) -> DeltaStats {
+    let differ = Differ::new(old.tree(), new.tree()).limits(limits.clone());
+    let (delta, summary) = diff_with(differ).unwrap();
+    let made = apply_within(old, &delta, limits).unwrap();
     assert_eq!(made.listing, new.listing);
     assert!(made.files == new.files);
     assert_eq!(summary.stats.delta_bytes, delta.len() as u64);

@@ -111,11 +111,20 @@ pub(crate) fn diff_with(differ: Differ<'_>) -> Result<(Vec<u8>, DeltaSummary), D
 
 /// Applies `delta` to `old` and returns the complete new tree.
 pub(crate) fn apply(old: &MemoryTree, delta: &[u8]) -> Result<MemoryTree, DeltaError> {
-    let limits = Limits::standard();
-    let delta = Delta::parse(delta, &limits)?;
+    apply_within(old, delta, &Limits::standard())
+}
+
+/// Applies `delta` to `old` on a device that keeps to `limits`.
+pub(crate) fn apply_within(
+    old: &MemoryTree,
+    delta: &[u8],
+    limits: &Limits,
+) -> Result<MemoryTree, DeltaError> {
+    let delta = Delta::parse(delta, limits)?;
     let plan = delta.plan(&old.listing)?;
     let sink = MemorySink::default();
-    let listing = Applier::new(&delta, &plan, old.tree()).apply(&sink)?;
+    let applier = Applier::new(&delta, &plan, old.tree()).limits(limits.clone());
+    let listing = applier.apply(&sink)?;
     let bytes = |file: &PlannedFile| match file.origin {
         Origin::Old(index) => old.files[index].clone(),
         Origin::SameAs(index) => sink.bytes(plan.files()[index].path.as_str()),
