@@ -4,6 +4,7 @@
 pub(crate) mod checks;
 pub(crate) mod containers;
 pub(crate) mod forge;
+pub(crate) mod forged;
 pub(crate) mod png;
 pub(crate) mod script;
 
