@@ -111,8 +111,25 @@ pub(crate) enum Packed {
     Foreign,
 }
 
+/// How a zip archive tells lengths.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ZipForm {
+    /// In extra fields of 64 bits, and in zip64's own end.
+    pub(crate) is_64: bool,
+    /// Behind the data.
+    pub(crate) has_descriptors: bool,
+}
+
 /// Returns a zip archive.
 pub(crate) fn zip<N: AsRef<str>, P: AsRef<[u8]>>(entries: &[(N, P, Packed)]) -> Vec<u8> {
+    zip_of(ZipForm::default(), entries)
+}
+
+/// Returns a zip archive of a form.
+pub(crate) fn zip_of<N: AsRef<str>, P: AsRef<[u8]>>(
+    form: ZipForm,
+    entries: &[(N, P, Packed)],
+) -> Vec<u8> {
     let (mut file, mut directory) = (Vec::new(), Vec::new());
     for (name, plain, packed) in entries {
         let (name, plain) = (name.as_ref(), plain.as_ref());
@@ -122,33 +139,126 @@ pub(crate) fn zip<N: AsRef<str>, P: AsRef<[u8]>>(entries: &[(N, P, Packed)]) -> 
             _ => plain.to_vec(),
         };
         let is_stored = plain.is_empty() || matches!(packed, Packed::Stored);
-        let mut shared = vec![20, 0, 0, 0, if is_stored { 0 } else { 8 }, 0];
-        shared.extend([0x21, 0x50, 0x65, 0x50]);
-        shared.extend(crc32fast::hash(plain).to_le_bytes());
-        shared.extend(le32(data.len()));
-        shared.extend(le32(plain.len()));
-        shared.extend([&le32(name.len())[..2], &[0, 0]].concat());
+        let crc = crc32fast::hash(plain).to_le_bytes();
+        let lengths = [data.len(), plain.len()];
+        let version = if form.is_64 { 45 } else { 20 };
+        let flags = if form.has_descriptors { 8 } else { 0 };
+        let method = if is_stored { 0 } else { 8 };
+        let start = [version, 0, flags, 0, method, 0, 0x21, 0x50, 0x65, 0x50];
+
+        let told = if form.has_descriptors {
+            [0, 0]
+        } else {
+            lengths
+        };
+        let told_crc = if form.has_descriptors { [0; 4] } else { crc };
         let local = le32(file.len());
-        for part in [b"PK\x03\x04", &shared[..], name.as_bytes(), &data] {
-            file.extend_from_slice(part);
+        let extra = form.extra(&[told[1], told[0]]);
+        file.extend([b"PK\x03\x04", &start[..], &told_crc].concat());
+        file.extend(told.map(|length| form.short(length)).concat());
+        file.extend([le16(name.len()), le16(extra.len())].concat());
+        file.extend([name.as_bytes(), &extra, &data].concat());
+        if form.has_descriptors {
+            file.extend([&b"PK\x07\x08"[..], &crc].concat());
+            file.extend(lengths.map(|length| form.length(length)).concat());
         }
-        let behind = [&[0; 10][..], &local].concat();
-        for part in [b"PK\x01\x02\x14\0", &shared[..], &behind, name.as_bytes()] {
-            directory.extend_from_slice(part);
-        }
+
+        let extra = form.extra(&[lengths[1], lengths[0]]);
+        directory.extend([b"PK\x01\x02", &[version, 0][..], &start, &crc].concat());
+        directory.extend(lengths.map(|length| form.short(length)).concat());
+        directory.extend([le16(name.len()), le16(extra.len())].concat());
+        directory.extend([&[0; 10][..], &local, name.as_bytes(), &extra].concat());
     }
-    let count = &le32(entries.len())[..2];
-    let (start, length) = (le32(file.len()), le32(directory.len()));
-    let end = [
-        b"PK\x05\x06\0\0\0\0",
-        count,
-        count,
-        &length,
-        &start,
-        &[0, 0],
-    ]
-    .concat();
+    let end = form.end(entries.len(), directory.len(), file.len());
     [file, directory, end].concat()
+}
+
+impl ZipForm {
+    /// Returns a length where there are 32 bits for it.
+    fn short(self, length: usize) -> [u8; 4] {
+        if self.is_64 { [0xff; 4] } else { le32(length) }
+    }
+
+    /// Returns a length in full.
+    fn length(self, length: usize) -> Vec<u8> {
+        let zeros = if self.is_64 { 4 } else { 0 };
+        [&le32(length)[..], &vec![0; zeros]].concat()
+    }
+
+    /// Returns the extra field with these lengths, if there is one.
+    fn extra(self, lengths: &[usize]) -> Vec<u8> {
+        if !self.is_64 {
+            return Vec::new();
+        }
+        let lengths: Vec<u8> = lengths.iter().flat_map(|l| self.length(*l)).collect();
+        [&[1, 0], &le16(lengths.len())[..], &lengths].concat()
+    }
+
+    /// Returns what stands behind the directory.
+    fn end(self, entries: usize, length: usize, start: usize) -> Vec<u8> {
+        let mut end = Vec::new();
+        if self.is_64 {
+            let place = self.length(start + length);
+            end.extend([b"PK\x06\x06", &self.length(44)[..], &[45, 0, 45, 0]].concat());
+            end.extend([0; 8]);
+            for number in [entries, entries, length, start] {
+                end.extend(self.length(number));
+            }
+            end.extend([b"PK\x06\x07", &[0; 4][..], &place, &le32(1)].concat());
+        }
+        let count = if self.is_64 { [0xff; 2] } else { le16(entries) };
+        end.extend([b"PK\x05\x06\0\0\0\0", &count[..], &count].concat());
+        end.extend([self.short(length), self.short(start)].concat());
+        end.extend([0, 0]);
+        end
+    }
+}
+
+/// Returns a font of version 1 of WOFF, of tables that are packed where that makes them shorter.
+pub(crate) fn woff<P: AsRef<[u8]>>(tables: &[(&str, P)], level: u8) -> Vec<u8> {
+    let (mut directory, mut data) = (Vec::new(), Vec::new());
+    let start = 44 + 20 * tables.len();
+    for (tag, table) in tables {
+        let table = table.as_ref();
+        let packed = zlib(table, &deflate(table, level));
+        let stored = if packed.len() < table.len() {
+            &packed
+        } else {
+            table
+        };
+        directory.extend_from_slice(tag.as_bytes());
+        for number in [start + data.len(), stored.len(), table.len(), 7] {
+            directory.extend(be32(number));
+        }
+        data.extend_from_slice(stored);
+        data.resize(data.len().next_multiple_of(4), 0);
+    }
+    let length = be32(start + data.len());
+    let count = le16(tables.len());
+    let mut file = [b"wOFF\0\x01\0\0", &length[..], &[count[1], count[0]]].concat();
+    file.resize(44, 0);
+    [file, directory, data].concat()
+}
+
+/// Returns a tar archive.
+pub(crate) fn tar<P: AsRef<[u8]>>(files: &[(&str, P)]) -> Vec<u8> {
+    let mut archive = Vec::new();
+    for (name, content) in files {
+        let content = content.as_ref();
+        let mut header = [0; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[100..107].copy_from_slice(b"0000644");
+        header[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+        header[148..156].fill(b' ');
+        header[156..162].copy_from_slice(b"0ustar");
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        archive.extend(header);
+        archive.extend_from_slice(content);
+        archive.resize(archive.len().next_multiple_of(512), 0);
+    }
+    archive.resize(archive.len() + 1024, 0);
+    archive
 }
 
 /// Returns a gzip file.
@@ -201,6 +311,14 @@ fn ascii85(data: &[u8], width: usize) -> Vec<u8> {
     [&lines.join(&b'\n')[..], b"~>"].concat()
 }
 
+fn le16(length: usize) -> [u8; 2] {
+    u16::try_from(length).unwrap().to_le_bytes()
+}
+
 fn le32(length: usize) -> [u8; 4] {
     u32::try_from(length).unwrap().to_le_bytes()
+}
+
+fn be32(length: usize) -> [u8; 4] {
+    u32::try_from(length).unwrap().to_be_bytes()
 }

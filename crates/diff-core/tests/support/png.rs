@@ -40,41 +40,72 @@ impl Picture {
     /// Returns the rows, the first by the first filter, and so on; filters 0 to 2 are at hand.
     pub(crate) fn rows(&self, filters: &[u8]) -> Vec<u8> {
         let samples = self.samples();
-        let mut above = vec![0; self.width * samples];
-        let mut rows = Vec::new();
-        let all = self.pixels.chunks(self.width * samples);
-        for (row, filter) in all.zip(filters.iter().cycle()) {
-            rows.push(*filter);
-            for (at, byte) in row.iter().enumerate() {
-                let expected = match filter {
-                    1 => at.checked_sub(samples).map_or(0, |left| row[left]),
-                    2 => above[at],
-                    _ => 0,
-                };
-                rows.push(byte.wrapping_sub(expected));
-            }
-            above = row.to_vec();
-        }
-        rows
+        filtered(&self.pixels, self.width * samples, samples, filters)
     }
 
     /// Returns a PNG file, its pixels cut into chunks of `piece` bytes.
     pub(crate) fn png(&self, filters: &[u8], level: u8, piece: usize) -> Vec<u8> {
-        let rows = self.rows(filters);
         let height = self.pixels.len() / self.width / self.samples();
+        let header = Header {
+            sides: [self.width, height],
+            depth: 8,
+            colours: self.colours,
+            is_interlaced: false,
+        };
+        let mut chunks = Vec::new();
+        if !self.palette.is_empty() {
+            chunks.push((*b"PLTE", self.palette.clone()));
+            chunks.push((*b"tRNS", self.alphas.clone()));
+        }
+        let rows = self.rows(filters);
+        let data = zlib(&rows, &deflate(&rows, level));
+        chunks.extend(data.chunks(piece).map(|data| (*b"IDAT", data.to_vec())));
+        header.file(&chunks)
+    }
+}
+
+/// Returns rows of so many bytes with their filters: the first by the first one, and so on. Filters 0 to
+/// 2 are at hand.
+pub(crate) fn filtered(pixels: &[u8], row_bytes: usize, pixel: usize, filters: &[u8]) -> Vec<u8> {
+    let mut above = vec![0; row_bytes];
+    let mut rows = Vec::new();
+    for (row, filter) in pixels.chunks(row_bytes).zip(filters.iter().cycle()) {
+        rows.push(*filter);
+        for (at, byte) in row.iter().enumerate() {
+            let expected = match filter {
+                1 => at.checked_sub(pixel).map_or(0, |left| row[left]),
+                2 => above[at],
+                _ => 0,
+            };
+            rows.push(byte.wrapping_sub(expected));
+        }
+        above = row.to_vec();
+    }
+    rows
+}
+
+/// What a PNG file says of its pixels.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Header {
+    pub(crate) sides: [usize; 2],
+    pub(crate) depth: u8,
+    pub(crate) colours: u8,
+    pub(crate) is_interlaced: bool,
+}
+
+impl Header {
+    /// Returns the file with these chunks between the header and the end.
+    pub(crate) fn file(&self, chunks: &[([u8; 4], Vec<u8>)]) -> Vec<u8> {
         let mut header = Vec::new();
-        for side in [self.width, height] {
+        for side in self.sides {
             header.extend(u32::try_from(side).unwrap().to_be_bytes());
         }
-        header.extend([8, self.colours, 0, 0, 0]);
+        let interlaced = u8::from(self.is_interlaced);
+        header.extend([self.depth, self.colours, 0, 0, interlaced]);
         let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
         chunk(&mut file, *b"IHDR", &header);
-        if !self.palette.is_empty() {
-            chunk(&mut file, *b"PLTE", &self.palette);
-            chunk(&mut file, *b"tRNS", &self.alphas);
-        }
-        for data in zlib(&rows, &deflate(&rows, level)).chunks(piece) {
-            chunk(&mut file, *b"IDAT", data);
+        for (kind, data) in chunks {
+            chunk(&mut file, *kind, data);
         }
         chunk(&mut file, *b"IEND", &[]);
         file
