@@ -60,17 +60,22 @@ impl Lines {
 
     /// Reads the lines' shape.
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Lines, DeltaError> {
-        let width = u16::try_from(reader.varint()?);
-        let width = width.map_err(|_| reader.malformed("a line is at most 65,535 wide"))?;
+        let told = reader.varint()?;
+        let width = u16::try_from(told).map_err(|_| {
+            reader.malformed(format!("a line is at most {} wide, found {told}", u16::MAX))
+        })?;
         let byte = reader.byte()?;
+        let no_end = |reader: &Reader<'_>| {
+            reader.malformed(format!("lines end by 0 to 2, and 4 more, found {byte}"))
+        };
         let end = match byte & 3 {
             0 => LineEnd::Lf,
             1 => LineEnd::CrLf,
             2 => LineEnd::Cr,
-            _ => return Err(reader.malformed("no line ends so")),
+            _ => return Err(no_end(reader)),
         };
         if byte > 7 {
-            return Err(reader.malformed("no line ends so"));
+            return Err(no_end(reader));
         }
         Ok(Lines {
             width,
@@ -92,7 +97,13 @@ impl LineEnd {
 
 /// Decodes text up to its `~>`, handing on pieces of some KiB, and returns its length with the `~>`.
 pub(crate) fn decode(text: &[u8], out: &mut Output<'_>) -> Result<usize, DeltaError> {
-    let no_text = |at| DeltaError::malformed(PLACE, at, "this is no ASCII85 text");
+    let no_text = |at: usize| {
+        let found = match text.get(at) {
+            Some(byte) => format!("{byte:02x} does not go on with ASCII85 text"),
+            None => "ASCII85 text ends without ~>".to_owned(),
+        };
+        DeltaError::malformed(PLACE, at, found)
+    };
     let mut piece = Vec::with_capacity(PIECE_BYTES + 4);
     let mut value = 0_u64;
     let mut digits = 0;

@@ -31,7 +31,8 @@ pub(crate) fn unwrap(
 ) -> Result<Unwrapped, DeltaError> {
     let found = unwrap_by(&mut Inflater::new(), shape, file, start, plain_bytes, out)?;
     if found.plain_bytes < plain_bytes {
-        let problem = format!("a stream inflates to less than {plain_bytes} bytes");
+        let found = found.plain_bytes;
+        let problem = format!("a stream inflates to {found} bytes instead of {plain_bytes}");
         return Err(DeltaError::malformed(PLACE, start, problem));
     }
     Ok(found)
@@ -141,11 +142,9 @@ impl Feed<'_> {
             self.header_left -= 1;
             self.header = [self.header[1], *byte];
             if self.header_left == 0 && !is_zlib_header(self.header) {
-                return Err(DeltaError::malformed(
-                    PLACE,
-                    taken,
-                    "this is no zlib stream",
-                ));
+                let [first, second] = self.header;
+                let problem = format!("{first:02x} {second:02x} starts no zlib stream");
+                return Err(DeltaError::malformed(PLACE, taken, problem));
             }
         }
         taken += self

@@ -122,7 +122,7 @@ impl Chunks {
         match self.kept {
             Some(kept) if !kept.is_empty() => write_chunk(&kept, out),
             None if self.written > 0 => {
-                let problem = format!("a chunk of {} bytes is not filled", self.piece);
+                let problem = format!("a chunk of {} bytes gets {}", self.piece, self.written);
                 Err(DeltaError::malformed(PLACE, self.written, problem))
             }
             _ => Ok(()),

@@ -86,22 +86,30 @@ impl Wrapper {
         if shape == Shape::Raw {
             return match first {
                 0 => Ok(Wrapper::Raw),
-                _ => Err(reader.malformed("bare deflate data has no zlib header")),
+                _ => Err(reader.malformed(format!(
+                    "bare deflate data has no zlib header, found number {}",
+                    first >> 2
+                ))),
             };
         }
         let place = first >> 2;
         let header = match USUAL_HEADERS.get(usize::from(place)) {
             Some(header) => *header,
             None if place == OTHER_HEADER => reader.array()?,
-            None => return Err(reader.malformed(format!("no zlib header has number {place}"))),
+            None => {
+                let told = format!("zlib headers have numbers up to {OTHER_HEADER}, found {place}");
+                return Err(reader.malformed(told));
+            }
         };
         match shape {
             Shape::Raw => Ok(Wrapper::Raw),
             Shape::Zlib => Ok(Wrapper::Zlib { header }),
             Shape::Idat => {
-                let piece = u32::try_from(reader.varint()?).unwrap_or(0);
+                let told = reader.varint()?;
+                let piece = u32::try_from(told).unwrap_or(0);
                 if piece == 0 || piece > LONGEST_PIECE {
-                    return Err(reader.malformed("a chunk has 1 to 2^31 - 1 bytes"));
+                    let told = format!("a chunk has 1 to {LONGEST_PIECE} bytes, found {told}");
+                    return Err(reader.malformed(told));
                 }
                 Ok(Wrapper::Idat { header, piece })
             }
