@@ -166,7 +166,6 @@ impl<'a> Differ<'a> {
 
     /// Returns what each member of a group costs, with its index in the new listing.
     fn built_files(&self, group: &CodedGroup) -> Vec<(usize, BuiltFile)> {
-        let mut start = 0;
         let mut files = Vec::new();
         for (member, account) in group.members.iter().zip(&group.accounts) {
             let Some(entry) = self.new.listing.entries().get(*member) else {
@@ -187,18 +186,17 @@ impl<'a> Differ<'a> {
                 counterparts: counterparts.map(|entry| entry.path.clone()).collect(),
                 group_files: group.members.len(),
             };
-            // The script stands before the first member and belongs to all.
-            let content = start..account.end as u64;
-            start = content.end;
-            file.opened_bytes = content.end - content.start;
+            file.opened_bytes = account.parts.opened.len() as u64;
             let mut at = 0;
             for frame in &group.frames {
                 let end = at + frame.decoded_length;
-                let (first, last) = (content.start.max(at), content.end.min(end));
-                if first < last {
-                    file.encoded_bytes += frame.cost_of(first - at..last - at);
-                    if !file.methods.contains(&frame.method) {
-                        file.methods.push(frame.method);
+                for part in [&account.parts.script, &account.parts.opened] {
+                    let (first, last) = (at.max(part.start as u64), end.min(part.end as u64));
+                    if first < last {
+                        file.encoded_bytes += frame.cost_of(first - at..last - at);
+                        if !file.methods.contains(&frame.method) {
+                            file.methods.push(frame.method);
+                        }
                     }
                 }
                 at = end;

@@ -34,6 +34,15 @@ impl BitEncoder {
         }
     }
 
+    /// Returns how many bits were written so far, those included that no whole byte has yet.
+    pub(crate) fn bits(&self) -> u64 {
+        let settled = u32::BITS
+            - (self.high - self.low)
+                .checked_ilog2()
+                .map_or(0, |log| log + 1);
+        8 * self.bytes.len() as u64 + u64::from(settled)
+    }
+
     /// Returns the bytes, as few as decode to what was encoded: behind their end a decoder reads zeros.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         for kept in 0..=4_u32 {

@@ -87,6 +87,19 @@ pub(crate) trait Codec: Sync {
         advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
     ) -> Result<Vec<u8>, EncodeError>;
 
+    /// Does the same, and tells at which bit of the frame each of some rising places in `new` stands:
+    /// nothing where the method does not code its bytes in their order.
+    fn encode_at(
+        &self,
+        reference: &[u8],
+        new: &[u8],
+        level: Level,
+        _places: &[usize],
+        advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
+    ) -> Result<(Vec<u8>, Vec<u64>), EncodeError> {
+        Ok((self.encode(reference, new, level, advanced)?, Vec::new()))
+    }
+
     /// Hands what `frame` decodes to, in pieces, to `out`, and never more than the frame's decoded
     /// length.
     fn decode(

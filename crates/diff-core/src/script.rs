@@ -101,6 +101,11 @@ impl ScriptWriter {
         }
     }
 
+    /// Returns how many bytes the steps so far have.
+    pub(crate) fn length(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Returns the script with its length before it, as content starts with it.
     pub(crate) fn finish(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.bytes.len() + 4);

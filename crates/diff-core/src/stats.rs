@@ -23,7 +23,8 @@ pub struct BuiltFile {
     pub path: ContentPath,
     /// Bytes that are written for it.
     pub length: u64,
-    /// Its share of the delta's frames in bytes; a script's share goes by the lengths of what it closes.
+    /// Its share of the delta's frames in bytes: what was written for its instructions and its content by
+    /// method `solid`; its share by length of frames of other methods.
     pub encoded_bytes: u64,
     /// Bytes of it that stand in its group's content, compressed streams opened.
     pub opened_bytes: u64,

@@ -307,7 +307,7 @@ fn write_stats(out: &mut dyn Write, stats: &StatsDocument<'_>) -> io::Result<()>
     if stats.files.iter().any(|file| file.group_files > 1) {
         writeln!(
             out,
-            "\nFiles that are coded together have shares of that by their lengths."
+            "\nOf what is coded together by method solid, each file has what was written for it; other methods' bytes are shared by length."
         )?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::covers::covers;
 use super::frame::{CodedFrame, FrameClaim, FrameCoder};
-use super::pieces::{Composed, Composer, OpenedStream, Piece, Shared, cut};
+use super::pieces::{Composed, Composer, OpenedStream, Parts, Piece, Shared, cut};
 use super::reference::{Inflated, OldFile, Reference, gather};
 use super::source::read;
 use super::survey::{Opening, StreamKey, Survey};
@@ -45,8 +45,8 @@ pub(super) struct CodedGroup {
 
 /// What became of a member.
 pub(super) struct Account {
-    /// Where it ends in the group's content.
-    pub(super) end: usize,
+    /// Where it stands in the group's content.
+    pub(super) parts: Parts,
     pub(super) copied_bytes: u64,
     pub(super) streams: StreamCounts,
     pub(super) recipe_bytes: u64,
@@ -59,6 +59,17 @@ struct Prepared {
     reference: Reference,
     composed: Composed,
     accounts: Vec<Account>,
+}
+
+impl Prepared {
+    /// Returns where members' parts end within a part of the content, relative to it.
+    fn bounds(&self, part: Range<usize>) -> Vec<usize> {
+        let accounts = || self.accounts.iter().map(|account| &account.parts);
+        let ends = accounts().map(|parts| parts.script.end);
+        let ends = ends.chain(accounts().map(|parts| parts.opened.end));
+        let within = ends.filter(|end| part.start < *end && *end < part.end);
+        within.map(|end| end - part.start).collect()
+    }
 }
 
 /// A new file with what was found in it.
@@ -138,7 +149,10 @@ impl Coder<'_> {
             self.cancel.check()?;
             let length = file.bytes.len();
             let mut account = Account {
-                end: 0,
+                parts: Parts {
+                    script: 0..0,
+                    opened: 0..0,
+                },
                 copied_bytes: 0,
                 streams: StreamCounts::default(),
                 recipe_bytes: 0,
@@ -167,8 +181,8 @@ impl Coder<'_> {
             ranges.sort_by_key(|range| range.start);
         }
         let composed = composer.finish();
-        for (account, end) in accounts.iter_mut().zip(&composed.ends) {
-            account.end = *end;
+        for (account, parts) in accounts.iter_mut().zip(&composed.parts) {
+            account.parts = parts.clone();
         }
         let reference = Reference::of(&old_files, &inflated, &covered);
         Ok(Prepared {
@@ -349,9 +363,13 @@ impl Coder<'_> {
         let progress = Scaled::new(self.progress, draft, content.len());
         let advanced = |bytes| progress.advanced(bytes);
         let (sources, old) = (&reference.sources, &reference.bytes);
-        let frame = self
-            .frame_coder()
-            .smallest(sources, old, content, &advanced)?;
+        let frame = self.frame_coder().smallest(
+            sources,
+            old,
+            content,
+            &prepared.bounds(0..content.len()),
+            &advanced,
+        )?;
         Ok(frame.into_iter().collect())
     }
 
@@ -365,8 +383,13 @@ impl Coder<'_> {
             let old = gather(&sources, &prepared.old_files);
             let piece = content.get(part.clone()).unwrap_or_default();
             let advanced = |bytes| progress.advanced(bytes);
-            self.frame_coder()
-                .smallest(&sources, &old, piece, &advanced)
+            self.frame_coder().smallest(
+                &sources,
+                &old,
+                piece,
+                &prepared.bounds(part.clone()),
+                &advanced,
+            )
         });
         let frames: Result<Vec<_>, DiffError> = coded.collect();
         Ok(frames?.into_iter().flatten().collect())

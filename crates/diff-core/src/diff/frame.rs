@@ -18,18 +18,33 @@ pub(super) struct CodedFrame {
     pub(super) references: Vec<Source>,
     pub(super) decoded_length: u64,
     pub(super) bytes: Vec<u8>,
+    /// At which bit places of what it decodes to stand, in rising order.
+    pub(super) places: Vec<(u64, u64)>,
 }
 
 impl CodedFrame {
-    /// Returns how many of the frame's bytes a part of what it decodes to takes, by its length. Parts that
-    /// follow one another add up to the frame.
+    /// Returns how many of the frame's bytes a part of what it decodes to takes: as they were written, where
+    /// the method tells, otherwise by length. Parts that follow one another add up to the frame.
     pub(super) fn cost_of(&self, part: Range<u64>) -> u64 {
-        let up_to = |decoded: u64| {
-            let cost = self.bytes.len() as u128 * u128::from(decoded);
-            let cost = cost.checked_div(self.decoded_length.into()).unwrap_or(0);
-            u64::try_from(cost).unwrap_or(0)
-        };
-        up_to(part.end) - up_to(part.start)
+        self.cost_up_to(part.end) - self.cost_up_to(part.start)
+    }
+
+    fn cost_up_to(&self, decoded: u64) -> u64 {
+        let bytes = self.bytes.len() as u64;
+        if decoded == 0 || decoded >= self.decoded_length {
+            return if decoded == 0 { 0 } else { bytes };
+        }
+        let told = self
+            .places
+            .binary_search_by_key(&decoded, |(place, _)| *place);
+        match told.ok().and_then(|place| self.places.get(place)) {
+            Some((_, bits)) => bits.div_ceil(8).min(bytes),
+            None => {
+                let cost = u128::from(bytes) * u128::from(decoded);
+                let cost = cost.checked_div(self.decoded_length.into()).unwrap_or(0);
+                u64::try_from(cost).unwrap_or(bytes)
+            }
+        }
     }
 }
 
@@ -73,6 +88,7 @@ impl FrameCoder<'_> {
         sources: &[Source],
         reference: &[u8],
         new: &[u8],
+        places: &[usize],
         advanced: &dyn Fn(u64),
     ) -> Result<Option<CodedFrame>, DiffError> {
         if new.is_empty() {
@@ -83,6 +99,7 @@ impl FrameCoder<'_> {
             references: sources.to_vec(),
             decoded_length: new.len() as u64,
             bytes,
+            places: Vec::new(),
         };
         let mut frames = Vec::new();
         let first = match self.level {
@@ -90,11 +107,15 @@ impl FrameCoder<'_> {
             _ if sources.is_empty() && self.is_noise(new)? => Method::Zstd,
             Level::Default | Level::Best => Method::Solid,
         };
-        let coded = self.encode(first, reference, new, advanced)?;
+        let (coded, bits) = self.encode(first, reference, new, places, advanced)?;
         let coded_bytes = coded.len();
-        frames.push(frame(first, sources, coded));
+        let places = places.iter().map(|place| *place as u64);
+        frames.push(CodedFrame {
+            places: places.zip(bits).collect(),
+            ..frame(first, sources, coded)
+        });
         if self.may_be_sparse(sources, reference, new, coded_bytes) {
-            let bytes = self.encode(Method::Bsdiff, reference, new, &|_| {})?;
+            let bytes = self.encode(Method::Bsdiff, reference, new, &[], &|_| {})?.0;
             // Its decoder is not its encoder's sibling.
             if bytes.len() < coded_bytes
                 && self.comes_back(Method::Bsdiff, reference, new, &bytes)?
@@ -140,14 +161,15 @@ impl FrameCoder<'_> {
         method: Method,
         reference: &[u8],
         new: &[u8],
+        places: &[usize],
         advanced: &dyn Fn(u64),
-    ) -> Result<Vec<u8>, DiffError> {
+    ) -> Result<(Vec<u8>, Vec<u64>), DiffError> {
         self.cancel.check()?;
         let mut advanced = |bytes| {
             advanced(bytes);
             self.cancel.check()
         };
-        let encoded = codec(method).encode(reference, new, self.level, &mut advanced);
+        let encoded = codec(method).encode_at(reference, new, self.level, places, &mut advanced);
         encoded.map_err(|error| failed(method, error))
     }
 

@@ -107,8 +107,8 @@ pub(super) struct Composer {
     needs_script: bool,
     /// The largest plaintext, with those around it.
     largest: u64,
-    /// Where each member ends among the opened bytes.
-    ends: Vec<usize>,
+    /// Where each member ends in the script, and among the opened bytes.
+    ends: Vec<(usize, usize)>,
     recompressors: BTreeSet<Recompressor>,
 }
 
@@ -116,19 +116,29 @@ pub(super) struct Composer {
 pub(super) struct Composed {
     /// The script, where one is needed, and the opened bytes behind it.
     pub(super) content: Vec<u8>,
-    /// Where each member ends in the content.
-    pub(super) ends: Vec<usize>,
+    /// Where each member stands in the content.
+    pub(super) parts: Vec<Parts>,
     /// What rebuilds its streams.
     pub(super) recompressors: BTreeSet<Recompressor>,
     /// Private memory that closing takes, where there is a script.
     pub(super) memory: Option<u64>,
 }
 
+/// Where a member stands in a group's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Parts {
+    /// The steps that close it. One that copies beyond a member's end is the next one's, the script's
+    /// length the first one's.
+    pub(super) script: Range<usize>,
+    /// Its opened bytes.
+    pub(super) opened: Range<usize>,
+}
+
 impl Composer {
     /// Adds a member's pieces, which are of `bytes`.
     pub(super) fn add(&mut self, bytes: &[u8], pieces: &[Piece]) {
         self.pieces(bytes, pieces, 0);
-        self.ends.push(self.content.len());
+        self.ends.push((self.script.length(), self.content.len()));
     }
 
     fn pieces(&mut self, bytes: &[u8], pieces: &[Piece], around: u64) {
@@ -194,23 +204,43 @@ impl Composer {
     pub(super) fn finish(mut self) -> Composed {
         if !self.needs_script {
             return Composed {
+                parts: parts(&self.ends, 0, 0),
                 content: self.content,
-                ends: self.ends,
                 recompressors: self.recompressors,
                 memory: None,
             };
         }
         self.flush();
+        let steps_bytes = self.script.length();
+        if let Some((end, _)) = self.ends.last_mut() {
+            *end = steps_bytes;
+        }
         let mut content = self.script.finish();
         let script_bytes = content.len();
         content.append(&mut self.content);
         Composed {
             content,
             recompressors: self.recompressors,
-            ends: self.ends.iter().map(|end| end + script_bytes).collect(),
+            parts: parts(&self.ends, script_bytes - steps_bytes, script_bytes),
             memory: Some(self.largest + script_bytes as u64 + CLOSING_BYTES),
         }
     }
+}
+
+/// Returns where members stand that end there; the steps start behind so many bytes of the content, the
+/// opened bytes behind so many.
+fn parts(ends: &[(usize, usize)], steps_start: usize, opened_start: usize) -> Vec<Parts> {
+    let (mut script, mut opened) = (0, opened_start);
+    let mut parts = Vec::with_capacity(ends.len());
+    for (steps_end, opened_end) in ends {
+        let ends = (steps_start + steps_end, opened_start + opened_end);
+        parts.push(Parts {
+            script: script..ends.0,
+            opened: opened..ends.1,
+        });
+        (script, opened) = ends;
+    }
+    parts
 }
 
 /// What rebuilding a stream takes beside its plaintext.

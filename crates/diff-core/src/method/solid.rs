@@ -34,13 +34,15 @@ use model::{Model, Token};
 pub(crate) struct Solid;
 
 impl Solid {
-    /// Returns `new` coded as these steps; `advanced` is asked whether to stop.
+    /// Returns `new` coded as these steps, and the bit at which each of some rising places in it stands;
+    /// `advanced` is asked whether to stop.
     pub(crate) fn encode_steps(
         reference: &[u8],
         new: &[u8],
         steps: &[Step],
+        places: &[usize],
         advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
-    ) -> Result<Vec<u8>, EncodeError> {
+    ) -> Result<(Vec<u8>, Vec<u64>), EncodeError> {
         if reference.len().saturating_add(new.len()) > MOST_HISTORY {
             let told = format!("more than {MOST_HISTORY} bytes are too long a history");
             return Err(EncodeError::Failed(told));
@@ -48,15 +50,26 @@ impl Solid {
         let mut encoder = BitEncoder::new();
         let mut model = Model::new(reference, new.len());
         let (mut at, mut asked) = (0, 0);
+        let mut bits = Vec::with_capacity(places.len());
         let mut code = |token, at: usize, length: usize| {
             let (known, coming) = new.split_at(at);
             let history = History {
                 reference,
                 new: known,
             };
+            let before = encoder.bits();
             model.token(&mut encoder, token, history);
             if let Token::Copy { .. } = token {
                 model.see_copied(&coming[..length]);
+            }
+            // A copy over a place is shared by length.
+            while let Some(place) = places
+                .get(bits.len())
+                .filter(|place| **place <= at + length)
+            {
+                let cost = encoder.bits().saturating_sub(before);
+                let part = place.saturating_sub(at) as u64;
+                bits.push(before + cost * part / length.max(1) as u64);
             }
             at + length
         };
@@ -76,7 +89,7 @@ impl Solid {
                 asked = at;
             }
         }
-        Ok(encoder.finish())
+        Ok((encoder.finish(), bits))
     }
 }
 
@@ -88,8 +101,20 @@ impl Codec for Solid {
         level: Level,
         advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
     ) -> Result<Vec<u8>, EncodeError> {
+        let coded = self.encode_at(reference, new, level, &[], advanced)?;
+        Ok(coded.0)
+    }
+
+    fn encode_at(
+        &self,
+        reference: &[u8],
+        new: &[u8],
+        level: Level,
+        places: &[usize],
+        advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
+    ) -> Result<(Vec<u8>, Vec<u64>), EncodeError> {
         let steps = parse::parse(reference, new, level, advanced)?;
-        Solid::encode_steps(reference, new, &steps, advanced)
+        Solid::encode_steps(reference, new, &steps, places, advanced)
     }
 
     fn decode(

@@ -179,7 +179,7 @@ fn the_example_of_the_format_is_what_it_says() {
             distance: 21,
         },
     ];
-    let coded = Solid::encode_steps(old, new, &steps, &mut |_| Ok(())).unwrap();
+    let (coded, _) = Solid::encode_steps(old, new, &steps, &[], &mut |_| Ok(())).unwrap();
     let hex: String = coded.iter().map(|byte| format!("{byte:02x}")).collect();
     let document = include_str!("../../../../../docs/src/formats/solid.md");
     assert!(document.contains(&format!("\n{hex}\n")), "{hex}");
