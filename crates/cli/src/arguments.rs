@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use publisher::DeltaFrom;
 use release_format::{ChannelName, Label, PackName, Share};
 
-pub(crate) use values::{ByteBudget, PackAt, Strength};
+pub(crate) use values::{Ability, ByteBudget, PackAt, Strength};
 
 /// Delta updates for offline learning: publish course packs, carry them, update them, go back.
 #[derive(Debug, Parser)]
@@ -282,6 +282,10 @@ pub(crate) struct DiffArguments {
     /// How hard to look for a small delta
     #[arg(long, value_enum, default_value_t)]
     pub(crate) level: Strength,
+    /// What devices have that the delta is for: methods and recompressors, separated by commas; all
+    /// unless given
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) methods: Vec<Ability>,
     /// Say where the bytes went
     #[arg(long)]
     pub(crate) stats: bool,

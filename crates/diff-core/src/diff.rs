@@ -16,8 +16,9 @@ use crate::error::{DeltaError, DiffError};
 use crate::group::{Draft, GroupSizes, Member, drafts};
 use crate::method::{Level, Method};
 use crate::pairing::Pairing;
+use crate::recompressor::Abilities;
 use crate::stats::{BuiltFile, DeltaStats};
-use crate::{CancelToken, ContentPath, Limits, Progress, Silent, Tree};
+use crate::{CancelToken, ContentPath, Limits, Progress, Recompressor, Silent, Tree};
 
 use coder::{CodedGroup, Coder};
 use survey::{Opening, Survey};
@@ -30,6 +31,7 @@ pub struct Differ<'a> {
     old: Tree<'a>,
     new: Tree<'a>,
     level: Level,
+    abilities: Abilities,
     carry_digest: bool,
     limits: Limits,
     progress: &'a dyn Progress,
@@ -43,6 +45,7 @@ impl<'a> Differ<'a> {
             old,
             new,
             level: Level::Default,
+            abilities: Abilities::all(),
             carry_digest: false,
             limits: Limits::standard(),
             progress: &Silent,
@@ -53,6 +56,13 @@ impl<'a> Differ<'a> {
     /// Spends as much time as `level` says.
     pub fn level(mut self, level: Level) -> Differ<'a> {
         self.level = level;
+        self
+    }
+
+    /// Makes a delta for devices that have only these methods and recompressors, instead of all of this
+    /// build. [`Method::Store`], which every device has, is always among them.
+    pub fn for_device(mut self, methods: &[Method], recompressors: &[Recompressor]) -> Differ<'a> {
+        self.abilities = Abilities::of(methods, recompressors);
         self
     }
 
@@ -95,7 +105,7 @@ impl<'a> Differ<'a> {
         let digest = self.carry_digest.then(|| self.new.listing.digest());
         let mut writer = DeltaWriter::start(out, digest).map_err(DiffError::Output)?;
 
-        let opening = Opening::of(self.level, &self.limits);
+        let opening = Opening::of(self.level, &self.abilities, &self.limits);
         let survey = Survey::of(self.old, self.new, &pairing, opening, &self.cancel)?;
         let reference_bytes = |index| survey.reference_bytes.get(&index).copied().unwrap_or(0);
         let sizes = GroupSizes::of(self.level, &self.limits);
@@ -212,6 +222,7 @@ impl<'a> Differ<'a> {
             new: self.new,
             survey,
             level: self.level,
+            abilities: &self.abilities,
             limits: &self.limits,
             sizes: GroupSizes::of(self.level, &self.limits),
             progress: self.progress,

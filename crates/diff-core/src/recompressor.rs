@@ -1,4 +1,7 @@
+use std::collections::BTreeSet;
 use std::fmt;
+
+use crate::Method;
 
 /// A way to compress plaintexts again to the very bytes that they were inflated from.
 ///
@@ -51,9 +54,47 @@ impl fmt::Display for Recompressor {
 /// Returns the names of every method and recompressor of this build: what a device can tell a publisher
 /// that it has.
 pub fn abilities() -> Vec<&'static str> {
-    let methods = crate::Method::ALL.iter().map(|method| method.name());
+    let methods = Method::ALL.iter().map(|method| method.name());
     let recompressors = Recompressor::ALL.iter().map(|one| one.name());
     methods.chain(recompressors).collect()
+}
+
+/// The methods and recompressors that a delta may need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Abilities {
+    methods: BTreeSet<Method>,
+    recompressors: BTreeSet<Recompressor>,
+}
+
+impl Abilities {
+    /// Returns all that this build has.
+    pub(crate) fn all() -> Abilities {
+        Abilities::of(&Method::ALL, &Recompressor::ALL)
+    }
+
+    /// Returns these, and storing, which every device can.
+    pub(crate) fn of(methods: &[Method], recompressors: &[Recompressor]) -> Abilities {
+        let stored = [Method::Store];
+        Abilities {
+            methods: methods.iter().chain(&stored).copied().collect(),
+            recompressors: recompressors.iter().copied().collect(),
+        }
+    }
+
+    pub(crate) fn has(&self, method: Method) -> bool {
+        self.methods.contains(&method)
+    }
+
+    /// Whether a stream can be rebuilt by a recipe.
+    pub(crate) fn can_follow(&self, recipe: &[u8]) -> bool {
+        let recompressor = Recompressor::of_recipe(recipe);
+        recompressor.is_some_and(|one| self.recompressors.contains(&one))
+    }
+
+    /// Whether streams can be rebuilt at all.
+    pub(crate) fn can_recompress(&self) -> bool {
+        !self.recompressors.is_empty()
+    }
 }
 
 #[cfg(test)]

@@ -69,6 +69,7 @@ fn every_line_of_the_contract_parses() {
         "satchel verify library acme/biology-101",
         "satchel diff old new delta",
         "satchel diff old new delta --stats --level fast",
+        "satchel diff old new delta --methods zstd,bsdiff,zlib-1",
         "satchel apply old delta new",
         "satchel demo",
         "satchel demo --keep",
@@ -108,6 +109,8 @@ fn names_and_numbers_that_are_none_are_wrong_usage() {
         "satchel update library --budget 10parsecs",
         "satchel serve repo --listen somewhere",
         "satchel diff old new delta --level worst",
+        "satchel diff old new delta --methods zstd,lzma",
+        "satchel diff old new delta --methods zlib",
     ] {
         let kind = refused(line);
         let expected = [

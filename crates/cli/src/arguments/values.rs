@@ -1,6 +1,7 @@
 use std::str::FromStr;
 
 use clap::ValueEnum;
+use diff_core::{Method, Recompressor, abilities};
 use publisher::DeltaFrom;
 use release_format::{Label, PackName};
 
@@ -92,5 +93,24 @@ impl FromStr for ByteBudget {
             .checked_add(fraction * unit / scale)
             .ok_or_else(refused)?;
         Ok(ByteBudget(bytes))
+    }
+}
+
+/// What a device has of the delta engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ability {
+    Method(Method),
+    Recompressor(Recompressor),
+}
+
+impl FromStr for Ability {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Ability, String> {
+        let methods = Method::ALL.map(|method| (method.name(), Ability::Method(method)));
+        let recompressors = Recompressor::ALL.map(|one| (one.name(), Ability::Recompressor(one)));
+        let mut all = methods.into_iter().chain(recompressors);
+        let found = all.find_map(|(known, ability)| (known == name).then_some(ability));
+        found.ok_or_else(|| format!("expected one of {}", abilities().join(", ")))
     }
 }

@@ -16,6 +16,7 @@ use crate::error::DiffError;
 use crate::group::{Draft, GroupSizes, Member};
 use crate::method::Level;
 use crate::recipe;
+use crate::recompressor::Abilities;
 use crate::stats::StreamCounts;
 use crate::{CancelToken, FileBytes, Limits, Progress, Recompressor, Tree};
 
@@ -25,6 +26,8 @@ pub(super) struct Coder<'a> {
     pub(super) new: Tree<'a>,
     pub(super) survey: &'a Survey,
     pub(super) level: Level,
+    /// What devices have.
+    pub(super) abilities: &'a Abilities,
     /// What devices keep to.
     pub(super) limits: &'a Limits,
     pub(super) sizes: GroupSizes,
@@ -97,7 +100,7 @@ impl NewFile {
 impl Coder<'_> {
     /// Returns the group that makes the draft's files.
     pub(super) fn code(&self, draft: &Draft) -> Result<CodedGroup, DiffError> {
-        let mut opening = Opening::of(self.level, self.limits);
+        let mut opening = Opening::of(self.level, self.abilities, self.limits);
         let mut prepared = self.prepare(draft, opening)?;
         // Long streams are closed where a device could not hold them beside the rest.
         while opening.may_open() && !self.fits(draft, &prepared) {
@@ -335,7 +338,8 @@ impl Coder<'_> {
         // What has a counterpart costs little once it is open; what is new costs most of itself.
         let share = if old.is_some() { 2 } else { 8 };
         let most = compressed.len() / share;
-        let found = recipe::find(&compressed, &stream.plain, old, hint, most)?;
+        let found = recipe::find(&compressed, &stream.plain, old, hint, most)
+            .filter(|found| self.abilities.can_follow(found.bytes()))?;
         account.streams.closed -= 1;
         account.streams.opened += 1;
         account.recipe_bytes += found.bytes().len() as u64;
@@ -413,6 +417,7 @@ impl Coder<'_> {
     fn frame_coder(&self) -> FrameCoder<'_> {
         FrameCoder {
             level: self.level,
+            abilities: self.abilities,
             max_window_bytes: self.limits.max_window_bytes,
             cancel: self.cancel,
         }

@@ -3,11 +3,14 @@ use std::ops::Range;
 use crate::delta::{Frame, Source};
 use crate::error::DiffError;
 use crate::method::{EncodeError, EncodedFrame, Level, Method, codec};
+use crate::recompressor::Abilities;
 use crate::{CancelToken, Cancelled, Limits};
 
 /// Codes frames: of all methods that fit, the one with the fewest bytes.
 pub(super) struct FrameCoder<'a> {
     pub(super) level: Level,
+    /// What devices have.
+    pub(super) abilities: &'a Abilities,
     pub(super) max_window_bytes: u64,
     pub(super) cancel: &'a CancelToken,
 }
@@ -102,11 +105,7 @@ impl FrameCoder<'_> {
             places: Vec::new(),
         };
         let mut frames = Vec::new();
-        let first = match self.level {
-            Level::Fast => Method::Zstd,
-            _ if sources.is_empty() && self.is_noise(new)? => Method::Zstd,
-            Level::Default | Level::Best => Method::Solid,
-        };
+        let first = self.first(sources, new)?;
         let (coded, bits) = self.encode(first, reference, new, places, advanced)?;
         let coded_bytes = coded.len();
         let places = places.iter().map(|place| *place as u64);
@@ -136,6 +135,20 @@ impl FrameCoder<'_> {
             .min_by_key(|frame| (cost(frame), frame.method)))
     }
 
+    /// Returns the method that makes least of most content, of those that the device has.
+    fn first(&self, sources: &[Source], new: &[u8]) -> Result<Method, DiffError> {
+        let [has_solid, has_zstd] =
+            [Method::Solid, Method::Zstd].map(|one| self.abilities.has(one));
+        let is_quick = self.level == Level::Fast
+            || has_solid && has_zstd && sources.is_empty() && self.is_noise(new)?;
+        Ok(match (has_solid, has_zstd) {
+            (true, true) if is_quick => Method::Zstd,
+            (true, _) => Method::Solid,
+            (false, true) => Method::Zstd,
+            (false, false) => Method::Store,
+        })
+    }
+
     /// Whether hardly anything can be saved: what a quick level finds tells. A device that would have to
     /// decode it bit by bit is spared.
     fn is_noise(&self, new: &[u8]) -> Result<bool, DiffError> {
@@ -153,7 +166,11 @@ impl FrameCoder<'_> {
             Level::Default => 4 << 20,
             Level::Best => BSDIFF_BYTES,
         };
-        sources.len() == 1 && old.len() <= limit && new.len() <= limit && coded >= LEAST_BSDIFF
+        self.abilities.has(Method::Bsdiff)
+            && sources.len() == 1
+            && old.len() <= limit
+            && new.len() <= limit
+            && coded >= LEAST_BSDIFF
     }
 
     fn encode(

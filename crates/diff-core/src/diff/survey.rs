@@ -8,6 +8,7 @@ use crate::delta::Origin;
 use crate::error::DiffError;
 use crate::method::{Level, Method, codec};
 use crate::pairing::Pairing;
+use crate::recompressor::Abilities;
 use crate::similarity::{SimilarityIndex, Sketch, Sketcher};
 use crate::{CancelToken, Digest, Limits, Tree};
 
@@ -67,12 +68,13 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// Returns what a level opens for devices that keep to `limits`.
-    pub(super) fn of(level: Level, limits: &Limits) -> Opening {
+    /// Returns what a level opens for devices that have `abilities` and keep to `limits`.
+    pub(super) fn of(level: Level, abilities: &Abilities, limits: &Limits) -> Opening {
         let longest = OpeningLimits::of(PLAIN_BYTES).max_stream_bytes;
         Opening {
             longest_plain: match level {
                 Level::Fast => 0,
+                _ if !abilities.can_recompress() => 0,
                 Level::Default | Level::Best => longest.min(limits.max_stream_bytes),
             },
         }

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use diff_core::CancelToken;
+
 use super::*;
 use crate::arguments::OutputArguments;
 
@@ -26,14 +28,18 @@ impl Rig {
     }
 
     fn diff(&self, old: &str, new: &str) -> Result<Exit, Failure> {
-        let arguments = DiffArguments {
+        diff(&self.arguments(old, new), quiet())
+    }
+
+    fn arguments(&self, old: &str, new: &str) -> DiffArguments {
+        DiffArguments {
             old: self.path(old),
             new: self.path(new),
             delta: self.path("delta"),
             level: Strength::Fast,
+            methods: Vec::new(),
             stats: false,
-        };
-        diff(&arguments, quiet())
+        }
     }
 
     fn apply(&self, old: &str, new: &str) -> Result<Exit, Failure> {
@@ -86,6 +92,31 @@ fn lesson(edit: &str) -> Vec<u8> {
         ));
     }
     text.replace("line 1000 ", edit).into_bytes()
+}
+
+#[test]
+fn a_delta_for_a_device_needs_only_what_it_has() {
+    let rig = Rig::new();
+    let page = "cells divide ".repeat(200);
+    rig.write("old/a.txt", page.as_bytes());
+    rig.write("new/a.txt", format!("{page}and divide again").as_bytes());
+    let old = Side::read(&rig.path("old"), quiet(), &CancelToken::new()).unwrap();
+    for (methods, needs) in [
+        (Vec::new(), "solid"),
+        (vec![Ability::Method(Method::Zstd)], "zstd"),
+        (vec![Ability::Recompressor(Recompressor::Zlib)], "store"),
+    ] {
+        let arguments = DiffArguments {
+            level: Strength::Default,
+            methods,
+            ..rig.arguments("old", "new")
+        };
+        assert_eq!(diff(&arguments, quiet()).unwrap(), Exit::Done);
+        let bytes = fs::read(&arguments.delta).unwrap();
+        let delta = Delta::parse(&bytes, &Limits::standard()).unwrap();
+        assert_eq!(delta.plan(old.listing()).unwrap().needs(), [needs]);
+        fs::remove_file(&arguments.delta).unwrap();
+    }
 }
 
 #[test]
