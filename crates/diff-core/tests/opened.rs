@@ -4,6 +4,7 @@
 
 mod support;
 
+use diff_core::Method;
 use proptest::prelude::*;
 
 use support::checks::{assert_below, counts, edited, of_one_file, round_trip, text};
@@ -58,6 +59,20 @@ fn a_stream_of_an_unknown_encoder_follows_its_old_one() {
     let stats = of_one_file("unit.zip", &old, &new);
     assert_eq!(counts(&stats), [1, 0, 0]);
     assert_below(&stats, 500);
+}
+
+#[test]
+fn a_stream_follows_its_old_one_beside_noise_that_is_stored() {
+    let page = text(1, 300);
+    let tree = |page: &[u8], seed| {
+        MemoryTree::new(&[
+            ("a.zip", zip(&[("a", page, Foreign)])),
+            ("b.bin", noise(300_000, seed)),
+        ])
+    };
+    let stats = round_trip(&tree(&page, 1), &tree(&edited(&page), 2));
+    assert_eq!(counts(&stats), [1, 0, 0]);
+    assert_eq!(stats.files[0].methods, [Method::Store]);
 }
 
 #[test]

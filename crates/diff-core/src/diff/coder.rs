@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use super::covers::covers;
-use super::frame::{CodedFrame, FrameClaim, FrameCoder};
+use super::frame::{CodedFrame, FrameClaim, FrameCoder, FrameContent};
 use super::pieces::{Composed, Composer, OpenedStream, Parts, Piece, Shared, cut};
 use super::reference::{Inflated, OldFile, Reference, gather};
 use super::source::read;
@@ -367,13 +367,13 @@ impl Coder<'_> {
         let progress = Scaled::new(self.progress, draft, content.len());
         let advanced = |bytes| progress.advanced(bytes);
         let (sources, old) = (&reference.sources, &reference.bytes);
-        let frame = self.frame_coder().smallest(
-            sources,
-            old,
-            content,
-            &prepared.bounds(0..content.len()),
-            &advanced,
-        )?;
+        let content = FrameContent {
+            bytes: content,
+            places: &prepared.bounds(0..content.len()),
+            follows_old: prepared.composed.follows_old,
+        };
+        let coder = self.frame_coder();
+        let frame = coder.smallest(sources, old, &content, &advanced)?;
         Ok(frame.into_iter().collect())
     }
 
@@ -385,15 +385,14 @@ impl Coder<'_> {
         let coded = parts.par_iter().map(|part| {
             let sources = self.window_of(part, prepared);
             let old = gather(&sources, &prepared.old_files);
-            let piece = content.get(part.clone()).unwrap_or_default();
+            let piece = FrameContent {
+                bytes: content.get(part.clone()).unwrap_or_default(),
+                places: &prepared.bounds(part.clone()),
+                follows_old: false,
+            };
             let advanced = |bytes| progress.advanced(bytes);
-            self.frame_coder().smallest(
-                &sources,
-                &old,
-                piece,
-                &prepared.bounds(part.clone()),
-                &advanced,
-            )
+            let coder = self.frame_coder();
+            coder.smallest(&sources, &old, &piece, &advanced)
         });
         let frames: Result<Vec<_>, DiffError> = coded.collect();
         Ok(frames?.into_iter().flatten().collect())

@@ -15,6 +15,15 @@ pub(super) struct FrameCoder<'a> {
     pub(super) cancel: &'a CancelToken,
 }
 
+/// What goes into one frame.
+pub(super) struct FrameContent<'c> {
+    pub(super) bytes: &'c [u8],
+    /// Places in it whose cost is asked for, in rising order.
+    pub(super) places: &'c [usize],
+    /// Whether its script follows streams of the reference, which must then stand there in any case.
+    pub(super) follows_old: bool,
+}
+
 /// A frame with its coded bytes.
 pub(super) struct CodedFrame {
     pub(super) method: Method,
@@ -90,10 +99,10 @@ impl FrameCoder<'_> {
         &self,
         sources: &[Source],
         reference: &[u8],
-        new: &[u8],
-        places: &[usize],
+        content: &FrameContent<'_>,
         advanced: &dyn Fn(u64),
     ) -> Result<Option<CodedFrame>, DiffError> {
+        let (new, places) = (content.bytes, content.places);
         if new.is_empty() {
             return Ok(None);
         }
@@ -105,13 +114,18 @@ impl FrameCoder<'_> {
             places: Vec::new(),
         };
         let mut frames = Vec::new();
+        let unused = if content.follows_old { sources } else { &[] };
         let first = self.first(sources, new)?;
+        let against = match first {
+            Method::Store => unused,
+            _ => sources,
+        };
         let (coded, bits) = self.encode(first, reference, new, places, advanced)?;
         let coded_bytes = coded.len();
         let places = places.iter().map(|place| *place as u64);
         frames.push(CodedFrame {
             places: places.zip(bits).collect(),
-            ..frame(first, sources, coded)
+            ..frame(first, against, coded)
         });
         if self.may_be_sparse(sources, reference, new, coded_bytes) {
             let bytes = self.encode(Method::Bsdiff, reference, new, &[], &|_| {})?.0;
@@ -123,7 +137,7 @@ impl FrameCoder<'_> {
             }
         }
         if coded_bytes + coded_bytes / STORED_GAIN >= new.len() {
-            frames.push(frame(Method::Store, &[], new.to_vec()));
+            frames.push(frame(Method::Store, unused, new.to_vec()));
         }
         let cost = |frame: &CodedFrame| match frame.method {
             // A device that only copies is worth a few bytes.

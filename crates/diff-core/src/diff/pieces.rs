@@ -105,6 +105,7 @@ pub(super) struct Composer {
     copied: u64,
     /// Whether the script does more than copy.
     needs_script: bool,
+    follows_old: bool,
     /// The largest plaintext, with those around it.
     largest: u64,
     /// Where each member ends in the script, and among the opened bytes.
@@ -120,6 +121,8 @@ pub(super) struct Composed {
     pub(super) parts: Vec<Parts>,
     /// What rebuilds its streams.
     pub(super) recompressors: BTreeSet<Recompressor>,
+    /// Whether recipes follow streams of the reference.
+    pub(super) follows_old: bool,
     /// Private memory that closing takes, where there is a script.
     pub(super) memory: Option<u64>,
 }
@@ -169,6 +172,7 @@ impl Composer {
         let held = if opened.stream.image.is_some() { 2 } else { 1 };
         let memory = around + held * plain.len() as u64;
         self.largest = self.largest.max(memory);
+        self.follows_old |= opened.old.is_some();
         self.recompressors
             .extend(Recompressor::of_recipe(&opened.recipe));
         self.step(&ScriptStep::Stream(StreamStep {
@@ -207,6 +211,7 @@ impl Composer {
                 parts: parts(&self.ends, 0, 0),
                 content: self.content,
                 recompressors: self.recompressors,
+                follows_old: false,
                 memory: None,
             };
         }
@@ -221,6 +226,7 @@ impl Composer {
         Composed {
             content,
             recompressors: self.recompressors,
+            follows_old: self.follows_old,
             parts: parts(&self.ends, script_bytes - steps_bytes, script_bytes),
             memory: Some(self.largest + script_bytes as u64 + CLOSING_BYTES),
         }
