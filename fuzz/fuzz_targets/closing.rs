@@ -5,7 +5,7 @@
 mod container_tree;
 mod forged;
 
-use forged::{Fields, Forged, ForgedFrame, STORE, Sources, applied, limits, varint};
+use forged::{Fields, Forged, ForgedFrame, STORE, Sources, applied, is_of_plan, limits, varint};
 use libfuzzer_sys::fuzz_target;
 
 use container_tree::OLD;
@@ -79,6 +79,8 @@ fuzz_target!(|bytes: &[u8]| {
         frames: &frames,
     };
     let (_, made) = applied(&OLD, &forged.delta(), &limits());
+    let is_own = shape & OWN_STEPS != 0 || content.len() < 2;
+    assert!(is_own || !is_of_plan(&made), "the forged plan is refused");
     if let Ok(files) = made {
         let made = files.iter().map(|file| file.len() as u64);
         assert_eq!(made.sum::<u64>(), lengths.iter().sum());

@@ -53,6 +53,7 @@ pub struct ForgedFrame<'a> {
 impl Forged<'_> {
     pub fn delta(&self) -> Vec<u8> {
         let mut plan = OLD.listing.digest().as_bytes()[..8].to_vec();
+        varint(&mut plan, RECOMPRESSORS);
         varint(&mut plan, 1 + self.lengths.len() as u64);
         varint(&mut plan, (OLD.files.len() as u64 - 1) << 2 | 1);
         for (index, length) in (0_u8..).zip(self.lengths) {
@@ -170,6 +171,18 @@ pub fn limits() -> Limits {
     limits
 }
 
+/// Says whether a result is that of a plan that breaks the format: then the target tests nothing. What
+/// leaves an old file while a plan is followed is told without a place in it.
+pub fn is_of_plan<T>(result: &Result<T, DeltaError>) -> bool {
+    let place = match result {
+        Err(DeltaError::Malformed { place, offset, .. }) => Some((*place, *offset)),
+        _ => None,
+    };
+    matches!(place, Some(("plan", 1..)))
+}
+
+/// Both recompressors are needed.
+const RECOMPRESSORS: u64 = 3;
 /// The method's number.
 pub const STORE: u8 = 0;
 pub const SOLID: u8 = 3;

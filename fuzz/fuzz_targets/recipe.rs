@@ -8,7 +8,7 @@ mod forged;
 use std::io::Read;
 
 use flate2::read::DeflateDecoder;
-use forged::{Fields, Forged, ForgedFrame, STORE, Sources, applied, limits, varint};
+use forged::{Fields, Forged, ForgedFrame, STORE, Sources, applied, is_of_plan, limits, varint};
 use libfuzzer_sys::fuzz_target;
 
 use container_tree::{OLD, PLACES};
@@ -68,6 +68,7 @@ fuzz_target!(|bytes: &[u8]| {
     // How long the stream is shows when it is made.
     let (written, _) = applied(&OLD, &forged(LONGEST), &limits());
     let (_, made) = applied(&OLD, &forged(written), &limits());
+    assert!(!is_of_plan(&made), "the forged plan is refused");
     let is_zlib = recipe.first().is_some_and(|first| first >> 4 < TOKENS);
     if let Ok(files) = made
         && is_zlib

@@ -4,7 +4,7 @@
 mod container_tree;
 mod forged;
 
-use forged::{Fields, Forged, ForgedFrame, SOLID, Sources, applied, limits};
+use forged::{Fields, Forged, ForgedFrame, SOLID, Sources, applied, is_of_plan, limits};
 use libfuzzer_sys::fuzz_target;
 
 use container_tree::OLD;
@@ -29,6 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
         }],
     };
     let (_, made) = applied(&OLD, &forged.delta(), &limits());
+    assert!(!is_of_plan(&made), "the forged plan is refused");
     if let Ok(files) = made {
         assert_eq!(files.len(), 1);
         assert_eq!(files[0].len() as u64, decoded);

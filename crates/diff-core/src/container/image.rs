@@ -42,7 +42,7 @@ impl Rows {
         for row in plain.chunks_exact(self.stride) {
             opened.push(*row.first().filter(|filter| **filter <= LAST_FILTER)?);
         }
-        let mut above = vec![0; self.stride - 1];
+        let mut above = vec![0; self.above(height)];
         for row in plain.chunks_exact(self.stride) {
             let (filter, row) = row.split_first()?;
             let start = opened.len();
@@ -60,7 +60,7 @@ impl Rows {
         let height = self.height(opened.len())?;
         let (filters, pixels) = opened.split_at_checked(height)?;
         let mut plain = Vec::with_capacity(opened.len());
-        let mut above = &vec![0; self.stride - 1][..];
+        let mut above = &vec![0; self.above(height)][..];
         for (filter, row) in filters.iter().zip(pixels.chunks_exact(self.stride - 1)) {
             if *filter > LAST_FILTER {
                 return None;
@@ -75,6 +75,14 @@ impl Rows {
     fn height(self, length: usize) -> Option<usize> {
         let is_rows = self.stride > 1 && self.pixel > 0 && length.is_multiple_of(self.stride);
         is_rows.then(|| length / self.stride)
+    }
+
+    /// Returns how many bytes stand above the first row: where there is none, its length is a mere claim.
+    fn above(self, height: usize) -> usize {
+        match height {
+            0 => 0,
+            _ => self.stride - 1,
+        }
     }
 
     pub(crate) fn write(self, out: &mut Vec<u8>) {
