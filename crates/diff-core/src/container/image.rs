@@ -321,6 +321,16 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_nothing_take_no_memory() {
+        let rows = Rows {
+            stride: usize::MAX,
+            pixel: 1,
+        };
+        assert_eq!(rows.unfilter(&[]), Some(Vec::new()));
+        assert_eq!(rows.refilter(&[]), Some(Vec::new()));
+    }
+
+    #[test]
     fn pixels_get_the_colours_that_they_stand_for() {
         let file = [1, 2, 3, 250, 251, 252, 77];
         let indexed = Pixels {
