@@ -33,6 +33,7 @@ pub(crate) fn find(
     if plain.len() > MAX_PLAIN_BYTES {
         return None;
     }
+    let old = old.filter(|old| old.fits(plain));
     let parsed = Parsed::read(compressed, plain)?;
     let fits = |recipe: &Recipe| {
         recipe.bytes.len() <= max_bytes && remakes(recipe, plain, old, compressed)

@@ -15,8 +15,9 @@ pub(crate) struct Compressor<'a> {
 
 /// What a [`Compressor`] makes, in the order in which it is known.
 pub(crate) enum Made<'m> {
-    /// A token.
-    Token(Token),
+    /// A token, and what searching has cost until it was found: places looked at, and words compared
+    /// there.
+    Token(Token, u64),
     /// The block that the tokens since the last one make, and the bytes they stand for.
     Block(&'m Block, &'m [Token], &'m [u8]),
 }
@@ -57,8 +58,8 @@ impl<'a> Compressor<'a> {
         let (mut start, mut end) = (0, 0);
         let limit = self.settings.block_tokens();
         let lazy = self.settings.is_lazy();
-        let held = Parser::new(self.bytes, self.settings).run(&mut |token, held| {
-            each(Made::Token(token))?;
+        let held = Parser::new(self.bytes, self.settings).run(&mut |token, reached| {
+            each(Made::Token(token, reached.searched))?;
             tokens.push(token);
             counts.add(token);
             let seen = end;
@@ -66,7 +67,7 @@ impl<'a> Compressor<'a> {
             let full = tokens.len() == limit || self.is_cut(tokens.len(), &counts, seen - start);
             // A literal that waited until the end is not looked at again.
             if full && !(lazy && token.is_literal() && end == self.bytes.len()) {
-                let block = self.block(&counts, start, end, held, false);
+                let block = self.block(&counts, start, end, reached.held, false);
                 each(Made::Block(
                     &block,
                     &tokens,

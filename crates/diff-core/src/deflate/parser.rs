@@ -11,6 +11,16 @@ pub(super) struct Parser<'a> {
     window: Window,
     /// How far back a match may be.
     reach: usize,
+    searched: u64,
+}
+
+/// How far a parser has come.
+#[derive(Clone, Copy)]
+pub(super) struct Reached {
+    /// Where the input starts that zlib still holds.
+    pub(super) held: usize,
+    /// What searching has cost: places looked at, and words compared there.
+    pub(super) searched: u64,
 }
 
 /// Which part of the input zlib holds: two windows' worth, moved on by one when it runs short.
@@ -20,8 +30,8 @@ struct Window {
     size: usize,
 }
 
-/// Takes the tokens: each with where the input starts that zlib still holds.
-pub(super) type Each<'e, E> = &'e mut dyn FnMut(Token, usize) -> Result<(), E>;
+/// Takes the tokens, each with how far the parser has come.
+pub(super) type Each<'e, E> = &'e mut dyn FnMut(Token, Reached) -> Result<(), E>;
 
 impl<'a> Parser<'a> {
     /// Returns a parser of `bytes`.
@@ -38,6 +48,7 @@ impl<'a> Parser<'a> {
                 size,
             },
             reach: size - MIN_LOOKAHEAD,
+            searched: 0,
         }
     }
 
@@ -57,10 +68,18 @@ impl<'a> Parser<'a> {
         Ok(self.window.start)
     }
 
+    #[inline]
+    fn reached(&self) -> Reached {
+        Reached {
+            held: self.window.start,
+            searched: self.searched,
+        }
+    }
+
     fn literals<E>(&mut self, each: Each<'_, E>) -> Result<(), E> {
         for (at, byte) in self.bytes.iter().enumerate() {
             self.window.fill(at, 1, self.bytes.len());
-            each(Token::literal(*byte), self.window.start)?;
+            each(Token::literal(*byte), self.reached())?;
         }
         Ok(())
     }
@@ -74,10 +93,10 @@ impl<'a> Parser<'a> {
                 None => 0,
             };
             if length >= MIN_MATCH {
-                each(Token::matched(length, 1), self.window.start)?;
+                each(Token::matched(length, 1), self.reached())?;
                 at += length;
             } else {
-                each(Token::literal(*byte), self.window.start)?;
+                each(Token::literal(*byte), self.reached())?;
                 at += 1;
             }
         }
@@ -91,11 +110,11 @@ impl<'a> Parser<'a> {
             let head = self.insert(at);
             let (length, from) = self.longest(at, head, MIN_MATCH - 1);
             if length < MIN_MATCH {
-                each(Token::literal(*byte), self.window.start)?;
+                each(Token::literal(*byte), self.reached())?;
                 at += 1;
                 continue;
             }
-            each(Token::matched(length, at - from), self.window.start)?;
+            each(Token::matched(length, at - from), self.reached())?;
             let left = self.bytes.len() - at - length;
             let known = length <= self.effort.lazy && left >= MIN_MATCH;
             if known {
@@ -127,7 +146,7 @@ impl<'a> Parser<'a> {
             }
             if previous >= MIN_MATCH && length <= previous {
                 let token = Token::matched(previous, at - 1 - previous_from);
-                each(token, self.window.start)?;
+                each(token, self.reached())?;
                 for within in at + 1..at + previous - 1 {
                     self.insert(within);
                 }
@@ -137,13 +156,13 @@ impl<'a> Parser<'a> {
                 continue;
             }
             if waiting && let Some(byte) = self.bytes.get(at - 1) {
-                each(Token::literal(*byte), self.window.start)?;
+                each(Token::literal(*byte), self.reached())?;
             }
             waiting = true;
             at += 1;
         }
         if waiting && let Some(byte) = self.bytes.last() {
-            each(Token::literal(*byte), self.window.start)?;
+            each(Token::literal(*byte), self.reached())?;
         }
         Ok(())
     }
@@ -178,7 +197,7 @@ impl<'a> Parser<'a> {
 
     /// Returns the length and the place of the first longest match of more than `best` bytes.
     #[inline]
-    fn longest(&self, at: usize, head: usize, best: usize) -> (usize, usize) {
+    fn longest(&mut self, at: usize, head: usize, best: usize) -> (usize, usize) {
         if head == 0 || at - head > self.reach {
             return (MIN_MATCH - 1, 0);
         }
@@ -187,6 +206,7 @@ impl<'a> Parser<'a> {
         if best >= self.effort.good {
             chain >>= 2;
         }
+        let (most, mut words) = (chain, 0);
         let nice = self.effort.nice.min(left);
         let limit = at.saturating_sub(self.reach);
         let (mut best, mut from, mut here) = (best, 0, head);
@@ -198,6 +218,7 @@ impl<'a> Parser<'a> {
             // Below `at`, so that all that is compared is in reach.
             if self.bytes[here + best - 1..=here + best] == ending {
                 let length = match_length(self.bytes, at, here);
+                words += length / WORD;
                 if length > best {
                     (best, from) = (length, here);
                     if length >= nice {
@@ -212,6 +233,7 @@ impl<'a> Parser<'a> {
                 break;
             }
         }
+        self.searched += (most - chain + words) as u64;
         (best, from)
     }
 }
@@ -235,5 +257,7 @@ impl Window {
 
 /// What zlib wants to see before it searches.
 const MIN_LOOKAHEAD: usize = MAX_MATCH + MIN_MATCH + 1;
+/// Bytes that are compared at once.
+const WORD: usize = 8;
 /// From this distance on, a match of three bytes is worth less than three literals.
 const TOO_FAR: usize = 4096;

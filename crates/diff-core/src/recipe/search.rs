@@ -12,6 +12,7 @@ pub(super) struct Search<'a> {
     head: usize,
     at: Staircase,
     ahead: Staircase,
+    searched: u64,
 }
 
 /// How far is searched.
@@ -53,7 +54,13 @@ impl<'a> Search<'a> {
             head: 0,
             at: Staircase::default(),
             ahead: Staircase::default(),
+            searched: 0,
         }
+    }
+
+    /// Returns what searching has cost until now: places looked at, and words compared there.
+    pub(super) fn searched(&self) -> u64 {
+        self.searched
     }
 
     /// Returns the matches at `place`, which is not before the last one, shortest first.
@@ -82,14 +89,16 @@ impl<'a> Search<'a> {
 
     /// Calls `each` with the places behind the last one that was asked for where `length` bytes are the
     /// same, nearest first, until it returns false.
-    pub(super) fn occurrences(&self, length: usize, each: &mut dyn FnMut(usize) -> bool) {
+    pub(super) fn occurrences(&mut self, length: usize, each: &mut dyn FnMut(usize) -> bool) {
         let Some(place) = self.at.place else { return };
         let mut here = self.at.head;
         for _ in 0..MOST_CHAIN {
             if !self.reaches(place, here) {
                 return;
             }
-            if match_length(self.bytes, place, here - 1) >= length && !each(place + 1 - here) {
+            let same = match_length(self.bytes, place, here - 1);
+            self.searched += 1 + (same / WORD) as u64;
+            if same >= length && !each(place + 1 - here) {
                 return;
             }
             here = self.chains.before(here);
@@ -120,9 +129,11 @@ impl<'a> Search<'a> {
             if !self.reaches(place, here) {
                 return;
             }
+            self.searched += 1;
             // Both are before the end, since the best is below what is left.
             if self.bytes[here - 1 + best] == self.bytes[place + best] {
                 let length = match_length(self.bytes, place, here - 1);
+                self.searched += (length / WORD) as u64;
                 if length > best {
                     let distance = place + 1 - here;
                     staircase.steps.push(Match { length, distance });
@@ -144,3 +155,5 @@ impl<'a> Search<'a> {
 
 /// The most places that are ever looked at.
 pub(super) const MOST_CHAIN: usize = 4096;
+/// Bytes that are compared at once.
+const WORD: usize = 8;

@@ -40,7 +40,7 @@ pub(super) fn compressed(plain: &[u8], settings: Settings) -> Vec<u8> {
     Compressor::new(plain, settings)
         .run(&mut |made| match made {
             Made::Block(block, tokens, bytes) => writer.block(block, tokens, bytes),
-            Made::Token(_) => Ok(()),
+            Made::Token(..) => Ok(()),
         })
         .unwrap();
     writer.end(0);
@@ -123,7 +123,7 @@ fn strange(plain: &[u8], block_tokens: usize, stored: bool) -> Vec<u8> {
         },
     )
     .run::<()>(&mut |made| {
-        if let Made::Token(token) = made {
+        if let Made::Token(token, _) = made {
             tokens.push(token);
         }
         Ok(())
@@ -319,4 +319,157 @@ fn the_example_of_the_document_is_rebuilt() {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Makes symbols of an alphabet in no order.
+fn drawn(alphabet: &[u8], length: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let draw = |_| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        alphabet[usize::try_from(state >> 40).unwrap() % alphabet.len()]
+    };
+    (0..length).map(draw).collect()
+}
+
+/// Returns what zlib's search costs for each byte.
+fn searched_per_byte(plain: &[u8], settings: Settings) -> u64 {
+    let mut most = 0;
+    let searched = Compressor::new(plain, settings).run::<()>(&mut |made| {
+        if let Made::Token(_, searched) = made {
+            most = searched;
+        }
+        Ok(())
+    });
+    searched.unwrap();
+    most / plain.len() as u64
+}
+
+#[test]
+fn honest_data_is_searched_within_the_budget() {
+    let gradient: Vec<u8> = (0..400_000_u32)
+        .map(|at| u8::try_from(at / 7 % 250 / 9).unwrap())
+        .collect();
+    let all: Vec<u8> = (0..=255).collect();
+    let (noise, chance) = (drawn(&all, 200_000), drawn(&all, 200_007));
+    let noise = noise.iter().zip(&chance[7..]);
+    let sparse: Vec<u8> = noise
+        .map(|(byte, chance)| if *chance < 40 { *byte } else { 0 })
+        .collect();
+    let rows: Vec<u8> = (0..6000_u32)
+        .flat_map(|row| format!("{row:06};0;0;{};0;0.00;0.00;;;;\n", row % 3).into_bytes())
+        .collect();
+    for (name, plain) in [
+        ("zeros", vec![0; 400_000]),
+        ("gradient", gradient),
+        ("table", rows),
+        ("sparse noise", sparse),
+        ("genome", drawn(b"ACGT", 400_000)),
+        ("bits", drawn(b"01", 200_000)),
+        ("digits", drawn(b"0123456789", 400_000)),
+        ("made", made(3, 400_000)),
+    ] {
+        for level in [6, 9] {
+            let settings = Settings::zlib(level);
+            let searched = searched_per_byte(&plain, settings);
+            assert!(searched < 600, "{name}, level {level}: {searched}");
+            let stream = compressed(&plain, settings);
+            let recipe = find(&stream, &plain, None, &mut Hint::default(), 3);
+            assert!(recipe.is_some(), "{name}, level {level}");
+        }
+    }
+}
+
+#[test]
+fn a_zlib_recipe_over_endless_chains_is_refused() {
+    // Of a hash of eight bits, these symbols leave three.
+    let symbols: Vec<u8> = (0..8).map(|symbol| symbol << 5).collect();
+    let plain = drawn(&symbols, 200_000);
+    let settings = Settings {
+        memory: 1,
+        ..Settings::zlib(9)
+    };
+    let searched = searched_per_byte(&plain, settings);
+    assert!(searched > 1500, "{searched}");
+    let recipe = [4 << 4 | 9, 1 << 4 | 15, 0];
+    let refused = rebuilt(&recipe, &plain, None, usize::MAX);
+    assert!(matches!(
+        refused,
+        Err(DeltaError::Limit {
+            what: "searches to rebuild a stream",
+            ..
+        })
+    ));
+    // A publisher does not offer it either.
+    let stream = compressed(&plain, settings);
+    assert_eq!(find(&stream, &plain, None, &mut Hint::default(), 3), None);
+}
+
+/// Codes a stream by a walk that costs what it may.
+fn walked(stream: &[u8], plain: &[u8]) -> Vec<u8> {
+    let effort = search::SearchEffort {
+        chain: 4096,
+        nice: 258,
+        skips: false,
+    };
+    let manner = walk::Manner {
+        effort,
+        looks_ahead: true,
+        habits: heads::Habits::default(),
+    };
+    let parsed = Parsed::read(stream, plain).unwrap();
+    let model = model::Model::new(crate::entropy::BitEncoder::new());
+    let walk = walk::Walk::new(model, plain, manner, None);
+    let (_, coder) = walk.run(Some(&parsed), &mut |_| Ok(())).unwrap();
+    [vec![5 << 4 | 8, 11 << 4 | 6], coder.finish()].concat()
+}
+
+#[test]
+fn literals_that_are_searched_in_vain_are_refused() {
+    let settings = Settings {
+        strategy: deflate::Strategy::HuffmanOnly,
+        ..Settings::zlib(6)
+    };
+    for (symbols, is_refused) in [(&b"01"[..], true), (b"0123456789abcdef", false)] {
+        let plain = drawn(symbols, 100_000);
+        let stream = compressed(&plain, settings);
+        let recipe = walked(&stream, &plain);
+        match rebuilt(&recipe, &plain, None, stream.len()) {
+            Ok(made) => assert!(!is_refused && made == stream),
+            Err(DeltaError::Limit { .. }) => assert!(is_refused),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+#[test]
+fn a_stop_is_heard_while_a_long_block_is_searched() {
+    let plain = drawn(b"ACGT", 300_000);
+    let mut asked = 0;
+    let stopped = rebuild(&[1 << 4 | 9], &plain, None, u64::MAX, &mut |piece| {
+        asked += 1;
+        match piece {
+            [] => Err(crate::Cancelled.into()),
+            _ => Ok(()),
+        }
+    });
+    assert!(matches!(stopped, Err(DeltaError::Cancelled(_))), "{asked}");
+}
+
+#[test]
+fn an_old_stream_that_is_far_longer_is_not_followed() {
+    let long = made(9, 200_000);
+    let short = long[150_000..150_800].to_vec();
+    let [compressed_long, stream] = [&long, &short].map(|plain| strange(plain, 300, false));
+    let old = Old {
+        compressed: &compressed_long,
+        plain: &long,
+    };
+    let recipe = find(&stream, &short, Some(old), &mut Hint::default(), 10_000).unwrap();
+    assert!(!recipe.needs_old());
+    assert_eq!(
+        rebuilt(recipe.bytes(), &short, None, stream.len()).unwrap(),
+        stream
+    );
 }

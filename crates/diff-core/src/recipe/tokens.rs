@@ -3,9 +3,9 @@ use super::heads::Habits;
 use super::model::Model;
 use super::old_tokens::OldTokens;
 use super::parsed::Parsed;
-use super::seam::{Old, Output, Recipe, malformed};
+use super::seam::{Old, Output, Recipe, SearchBudget, malformed};
 use super::search::SearchEffort;
-use super::walk::{MOST_TOKENS, Manner, Walk};
+use super::walk::{MOST_TOKENS, Manner, Passed, Walk};
 use crate::DeltaError;
 use crate::deflate::{BlockCounts, BlockKind, Writer};
 use crate::entropy::{BitDecoder, BitEncoder};
@@ -62,10 +62,14 @@ pub(super) fn rebuild(
         Some(OldTokens::new(old, covers))
     };
     let mut writer = Writer::default();
+    let mut budget = SearchBudget::of(plain.len());
     let walk = Walk::new(model, plain, manner, old);
-    let (padding, coder) = walk.run(None, &mut |block, tokens, bytes| {
-        writer.block(block, tokens, bytes)?;
-        output.drain(&mut writer)
+    let (padding, coder) = walk.run(None, &mut |passed| match passed {
+        Passed::Searched(searched) => budget.check(searched, output),
+        Passed::Block(block, tokens, bytes) => {
+            writer.block(block, tokens, bytes)?;
+            output.drain(&mut writer)
+        }
     })?;
     if !coder.is_at_end() {
         return Err(malformed("goes on behind its end"));
@@ -85,8 +89,13 @@ fn write(parsed: &Parsed, plain: &[u8], old: Option<Old<'_>>, manner: Manner) ->
             Some(OldTokens::new(old, covers))
         }
     };
+    let budget = SearchBudget::of(plain.len());
     let walk = Walk::new(model, plain, manner, old_tokens);
-    let (_, coder) = walk.run(Some(parsed), &mut |_, _, _| Ok(())).ok()?;
+    let mut within = |passed: Passed<'_>| match passed {
+        Passed::Searched(searched) if !budget.allows(searched) => Err(malformed("costs too much")),
+        _ => Ok(()),
+    };
+    let (_, coder) = walk.run(Some(parsed), &mut within).ok()?;
     let mut bytes = write_manner(manner, old.is_some()).to_vec();
     bytes.extend(coder.finish());
     Some(Recipe {

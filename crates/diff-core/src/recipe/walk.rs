@@ -35,9 +35,16 @@ pub(super) struct Manner {
     pub(super) habits: Habits,
 }
 
-/// Takes the blocks: each with its tokens and bytes.
-pub(super) type EachBlock<'e> =
-    &'e mut dyn FnMut(&Block, &[Token], &[u8]) -> Result<(), DeltaError>;
+/// What a walk comes by.
+pub(super) enum Passed<'p> {
+    /// Some more tokens; what searching has cost until now.
+    Searched(u64),
+    /// A block with its tokens and bytes.
+    Block(&'p Block, &'p [Token], &'p [u8]),
+}
+
+/// Takes what a walk comes by.
+pub(super) type Each<'e> = &'e mut dyn FnMut(Passed<'_>) -> Result<(), DeltaError>;
 
 impl<'a, C: Coder> Walk<'a, C> {
     /// Returns a walk through the stream of `plain`.
@@ -67,7 +74,7 @@ impl<'a, C: Coder> Walk<'a, C> {
     pub(super) fn run(
         mut self,
         known: Option<&Parsed>,
-        each: EachBlock<'_>,
+        each: Each<'_>,
     ) -> Result<(u8, C), DeltaError> {
         let mut blocks = known.map_or(&[][..], |known| &known.blocks).iter();
         let mut rest = known.map_or(&[][..], |known| &known.tokens);
@@ -92,7 +99,7 @@ impl<'a, C: Coder> Walk<'a, C> {
             let kind = if number == 0 {
                 self.stored(known_kind)?
             } else {
-                let counts = self.tokens(&mut before, known_tokens, &mut tokens)?;
+                let counts = self.tokens(&mut before, known_tokens, &mut tokens, each)?;
                 if number == 1 {
                     BlockKind::Fixed
                 } else {
@@ -114,11 +121,8 @@ impl<'a, C: Coder> Walk<'a, C> {
                 last: is_end == as_expected,
                 kind,
             };
-            each(
-                &block,
-                &tokens,
-                self.plain.get(start..self.place).unwrap_or(&[]),
-            )?;
+            let bytes = self.plain.get(start..self.place).unwrap_or(&[]);
+            each(Passed::Block(&block, &tokens, bytes))?;
             if block.last && self.place < self.plain.len() {
                 return Err(malformed("leaves out the end of the plaintext"));
             }
@@ -166,6 +170,7 @@ impl<'a, C: Coder> Walk<'a, C> {
         before: &mut usize,
         known: &[Token],
         tokens: &mut Vec<Token>,
+        each: Each<'_>,
     ) -> Result<BlockCounts, DeltaError> {
         let known_bytes: usize = known.iter().map(|token| token.length()).sum();
         let is_rest = known_bytes == self.plain.len() - self.place;
@@ -182,6 +187,7 @@ impl<'a, C: Coder> Walk<'a, C> {
                 return Err(malformed("has a block of too many tokens"));
             }
             let token = self.token(known.get(tokens.len()).copied())?;
+            each(Passed::Searched(self.search.searched()))?;
             counts.add(token);
             tokens.push(token);
         }
@@ -279,7 +285,7 @@ impl<'a, C: Coder> Walk<'a, C> {
             return Ok(Token::literal(byte));
         }
         let length = self.length(old, old_length, known.map_or(MIN_MATCH, Token::length))?;
-        let distance = self.distance(length, known.map_or(1, Token::distance))?;
+        let distance = self.distance(length, known.map(Token::distance))?;
         Ok(Token::matched(length, distance))
     }
 
@@ -313,23 +319,28 @@ impl<'a, C: Coder> Walk<'a, C> {
         Ok(length + MIN_MATCH)
     }
 
-    fn distance(&mut self, length: usize, known: usize) -> Result<usize, DeltaError> {
+    fn distance(&mut self, length: usize, known: Option<usize>) -> Result<usize, DeltaError> {
         let expected = nearest(self.search.matches(self.place), length);
         if let Some(expected) = expected {
             let context = small(length, 15) << 4 | log(expected);
-            if self.model.flag(Kind::Nearest, context, known == expected) {
+            if self
+                .model
+                .flag(Kind::Nearest, context, known == Some(expected))
+            {
                 return Ok(expected);
             }
         }
         // One more than the number of nearer places with the same bytes; 0 where it is none of them.
         let (mut index, mut found) = (0, 0);
-        self.search.occurrences(length, &mut |distance| {
-            index += 1;
-            if distance == known {
-                found = index;
-            }
-            found == 0
-        });
+        if known.is_some() {
+            self.search.occurrences(length, &mut |distance| {
+                index += 1;
+                if Some(distance) == known {
+                    found = index;
+                }
+                found == 0
+            });
+        }
         let wanted = self.model.number(Kind::Skipped, small(length, 7), found);
         if wanted > 0 {
             let (mut index, mut found) = (0, None);
@@ -342,10 +353,11 @@ impl<'a, C: Coder> Walk<'a, C> {
             });
             return found.ok_or_else(|| malformed("has a match that is nowhere"));
         }
-        let distance = self
-            .model
-            .number(Kind::Distance, 0, known.saturating_sub(1))
-            + 1;
+        let distance = self.model.number(
+            Kind::Distance,
+            0,
+            known.map_or(0, |known| known.saturating_sub(1)),
+        ) + 1;
         if distance > MAX_DISTANCE {
             return Err(malformed("has a match that is too far"));
         }

@@ -1,5 +1,5 @@
 use super::parsed::{Parsed, ParsedBlock};
-use super::seam::{Hint, Output, Recipe, malformed};
+use super::seam::{Hint, Output, Recipe, SearchBudget, malformed};
 use crate::DeltaError;
 use crate::deflate::{BlockKind, Compressor, Flavour, Made, Settings, Strategy, Writer};
 
@@ -36,12 +36,13 @@ pub(super) fn rebuild(
 ) -> Result<(), DeltaError> {
     let settings = read(recipe)?;
     let mut writer = Writer::default();
-    Compressor::new(plain, settings).run::<DeltaError>(&mut |made| {
-        if let Made::Block(block, tokens, bytes) = made {
+    let mut budget = SearchBudget::of(plain.len());
+    Compressor::new(plain, settings).run::<DeltaError>(&mut |made| match made {
+        Made::Token(_, searched) => budget.check(searched, output),
+        Made::Block(block, tokens, bytes) => {
             writer.block(block, tokens, bytes)?;
-            output.drain(&mut writer)?;
+            output.drain(&mut writer)
         }
-        Ok(())
     })?;
     writer.end(0);
     output.drain(&mut writer)
@@ -161,12 +162,14 @@ fn makes(settings: Settings, parsed: &Parsed, plain: &[u8]) -> bool {
     let mut block = blocks.next();
     // The token of the stream that is next, and the bytes of the block so far.
     let (mut at, mut bytes) = (0, 0);
+    let budget = SearchBudget::of(plain.len());
     let same = Compressor::new(plain, settings).run(&mut |made| {
         let Some(expected) = block else {
             return Err(());
         };
         let same = match made {
-            Made::Token(token) => {
+            Made::Token(_, searched) if !budget.allows(searched) => false,
+            Made::Token(token, _) => {
                 bytes += token.length();
                 let is_next = if let BlockKind::Stored { .. } = expected.block.kind {
                     // Its tokens are not written: any will do.
