@@ -13,7 +13,7 @@ use crate::error::DeltaError;
 use crate::method::{EncodedFrame, codec};
 use crate::{CancelToken, Cancelled, Digest, Entry, Limits, Listing, Progress, Silent, Tree};
 
-use closing::{Closing, Surroundings};
+use closing::{Closing, StepsLeft, Surroundings};
 use members::{Members, Target};
 use memory::Memory;
 use old_files::OldFiles;
@@ -151,6 +151,7 @@ impl<'a> Applier<'a> {
             sink,
             old_files: OldFiles::new(self.old),
             memory: Memory::new(self.limits.max_memory_bytes),
+            steps_left: StepsLeft::new(self.limits.max_frames),
             next: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
             outcome: Mutex::new(Outcome {
@@ -213,6 +214,7 @@ struct Run<'r, 'a> {
     sink: &'r dyn Sink,
     old_files: OldFiles<'a>,
     memory: Memory,
+    steps_left: StepsLeft,
     next: AtomicUsize,
     /// Another thread has failed, so that this one's work is in vain.
     stopped: AtomicBool,
@@ -306,6 +308,7 @@ impl Run<'_, '_> {
         let around = Surroundings {
             old_files: &self.old_files,
             reference: &reference,
+            steps_left: &self.steps_left,
             check: &check,
         };
         codec(frame.method).decode(&reference, &encoded, &mut |piece| {

@@ -26,8 +26,8 @@ pub struct Limits {
     /// Bytes of one compressed stream's plaintext, inflated from an old file or compressed again for a
     /// new one: stops a bomb within a container.
     pub max_stream_bytes: u64,
-    /// Frames in a delta, and sources and steps that all of them refer to: stops a plan of endless
-    /// small ones.
+    /// Frames in a delta, sources and steps that all of them refer to, and steps of all scripts: stops a
+    /// plan, or a script, of endless small ones.
     pub max_frames: u64,
 }
 

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::members::Members;
 use super::old_files::{OldFiles, Reference};
 use crate::container::{Wrapping, adler32};
@@ -41,7 +43,31 @@ pub(super) struct Surroundings<'s, 'a> {
     pub(super) old_files: &'s OldFiles<'a>,
     /// The reference of the frame that the content comes from.
     pub(super) reference: &'s Reference,
+    /// How many more steps all scripts of the delta may have.
+    pub(super) steps_left: &'s StepsLeft,
     pub(super) check: &'s dyn Fn() -> Result<(), Cancelled>,
+}
+
+/// How many more steps the scripts of all groups may have together: each costs some time, however little
+/// it makes.
+pub(super) struct StepsLeft {
+    limit: u64,
+    taken: AtomicU64,
+}
+
+impl StepsLeft {
+    /// Returns the count before the first step.
+    pub(super) fn new(limit: u64) -> StepsLeft {
+        StepsLeft {
+            limit,
+            taken: AtomicU64::new(0),
+        }
+    }
+
+    fn take(&self) -> Result<(), DeltaError> {
+        let claimed = 1 + self.taken.fetch_add(1, Ordering::Relaxed);
+        DeltaError::check_limit("steps of scripts", claimed, self.limit)
+    }
 }
 
 impl<'r> Closing<'r> {
@@ -165,6 +191,7 @@ impl<'r> Closing<'r> {
                     false => Err(script.malformed("a nested stream has no end")),
                 };
             };
+            around.steps_left.take()?;
             match step {
                 ScriptStep::Copy(length) => {
                     *left = length;
@@ -275,7 +302,12 @@ impl<'r> Closing<'r> {
             None => None,
             Some(number) => {
                 let found = around.reference.stream(number);
-                Some(found.ok_or_else(|| refused(format!("there is no old stream {number}")))?)
+                let found =
+                    found.ok_or_else(|| refused(format!("there is no old stream {number}")))?;
+                let claimed = found.plain.len() as u64;
+                let most = Old::longest(plain.len() as u64);
+                DeltaError::check_limit("bytes of a stream that is followed", claimed, most)?;
+                Some((found.compressed()?, found.plain))
             }
         };
         let old = old
@@ -288,14 +320,26 @@ impl<'r> Closing<'r> {
             ));
         }
         let mut wrapping = Wrapping::new(step.wrapper, adler32(&plain));
-        let max_output = 2 * self.max_stream_bytes;
-        recipe::rebuild(&step.recipe, &plain, old, max_output, &mut |piece| {
+        let room = self.room();
+        recipe::rebuild(&step.recipe, &plain, old, room, &mut |piece| {
             (around.check)()?;
             wrapping.write(piece, &mut |piece| self.emit(piece))
         })?;
         wrapping.finish(&mut |piece| self.emit(piece))?;
         self.memory -= held(&step);
         Ok(())
+    }
+
+    /// Returns how many bytes are still missing where a closed stream goes: of the plaintext around it, or
+    /// of the members.
+    fn room(&self) -> u64 {
+        match self.open.last() {
+            None => self.members.missing(),
+            Some(open) => {
+                let has = open.plain.len() as u64;
+                open.step.plain_length.saturating_sub(has)
+            }
+        }
     }
 
     fn claim(&mut self, bytes: u64) -> Result<(), DeltaError> {

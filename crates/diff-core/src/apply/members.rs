@@ -11,6 +11,8 @@ pub(super) struct Members<'r> {
     target: Target<'r>,
     waiting: slice::Iter<'r, usize>,
     current: Option<Open<'r>>,
+    /// Bytes of all members that were not written yet.
+    missing: u64,
     digests: Vec<(usize, Digest)>,
 }
 
@@ -35,12 +37,22 @@ struct Open<'r> {
 impl<'r> Members<'r> {
     /// Returns a writer of the files with these indices in the plan.
     pub(super) fn new(target: Target<'r>, members: &'r [usize]) -> Members<'r> {
+        let files = members
+            .iter()
+            .filter_map(|member| target.files.get(*member));
+        let lengths = files.map(|file| file.length);
         Members {
             target,
             waiting: members.iter(),
             current: None,
+            missing: lengths.fold(0, u64::saturating_add),
             digests: Vec::with_capacity(members.len()),
         }
+    }
+
+    /// Returns how many bytes are still to be written.
+    pub(super) fn missing(&self) -> u64 {
+        self.missing
     }
 
     /// Writes the next bytes of the group.
@@ -56,6 +68,7 @@ impl<'r> Members<'r> {
             let written = open.writer.write_all(piece);
             written.map_err(|source| open.failed(source))?;
             open.left -= count as u64;
+            self.missing = self.missing.saturating_sub(count as u64);
             self.target.progress.advanced(count as u64);
             self.current = Some(open);
             bytes = rest;

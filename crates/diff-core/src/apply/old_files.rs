@@ -222,15 +222,29 @@ fn open_image(image: &ImageStep, plain: &[u8], file: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Reference {
-    /// Returns the inflated stream with this number: its deflate bytes, and its plaintext.
-    pub(super) fn stream(&self, number: usize) -> Option<(Cow<'_, [u8]>, &[u8])> {
+    /// Returns the inflated stream with this number.
+    pub(super) fn stream(&self, number: usize) -> Option<OldStream<'_>> {
         let Reference::Assembled(assembled) = self else {
             return None;
         };
         let stream = assembled.streams.get(number)?;
         let plain = assembled.bytes.get(stream.plain.clone()?)?;
-        let deflate = compressed(stream.shape, &stream.file, stream.packed.clone());
-        Some((deflate.ok()?, plain))
+        Some(OldStream { stream, plain })
+    }
+}
+
+/// A stream of an old file that is taken whole.
+pub(super) struct OldStream<'r> {
+    stream: &'r Inflated,
+    /// What it inflates to.
+    pub(super) plain: &'r [u8],
+}
+
+impl<'r> OldStream<'r> {
+    /// Returns its deflate bytes.
+    pub(super) fn compressed(&self) -> Result<Cow<'r, [u8]>, DeltaError> {
+        let stream = self.stream;
+        compressed(stream.shape, &stream.file, stream.packed.clone())
     }
 }
 

@@ -39,7 +39,8 @@ pub(crate) fn unwrap(
 }
 
 /// Inflates the stream that starts at byte `start` of `file` by an inflater that is at hand, handing
-/// the plaintext to `out`, never more than `most` bytes.
+/// the plaintext to `out`, never more than `most` bytes. A stream of far more bytes than its plaintext,
+/// which no encoder writes, is refused before all of it is read.
 pub(crate) fn unwrap_by(
     inflater: &mut Inflater,
     shape: Shape,
@@ -57,13 +58,15 @@ pub(crate) fn unwrap_by(
         adler: 0,
         adler_left: if shape == Shape::Raw { 0 } else { 4 },
     };
-    let early = || DeltaError::malformed(PLACE, file.len(), "the stream does not end");
-    let rest = file.get(start..).ok_or_else(early)?;
+    let early = || DeltaError::malformed(PLACE, start, "the stream does not end, or too late");
+    let readable = start.saturating_add(longest(most)).min(file.len());
+    let readable = file.get(..readable).unwrap_or_default();
+    let rest = readable.get(start..).ok_or_else(early)?;
     let mut end = start;
     match shape {
         Shape::Raw | Shape::Zlib => end += feed.push(rest, out)?,
         Shape::Idat => {
-            for (body, next) in Bodies::new(file, start) {
+            for (body, next) in Bodies::new(readable, start) {
                 if feed.push(body, out)? < body.len() {
                     return Err(leftover(end));
                 }
@@ -80,7 +83,7 @@ pub(crate) fn unwrap_by(
             })?;
         }
     }
-    if !feed.is_done() {
+    if !feed.is_done() || end - start > longest(feed.inflater.produced()) {
         return Err(early());
     }
     Ok(Unwrapped {
@@ -89,6 +92,12 @@ pub(crate) fn unwrap_by(
         header: feed.header,
         adler: feed.adler,
     })
+}
+
+/// Returns how many bytes a stream of so many plain ones has at most, its wrapping included.
+fn longest(plain_bytes: u64) -> usize {
+    let longest = plain_bytes.saturating_mul(MOST_PACKED);
+    usize::try_from(longest.saturating_add(LEAST_PACKED)).unwrap_or(usize::MAX)
 }
 
 /// Returns the deflate data of the wrapped stream that takes up `range` of `file`.
@@ -179,3 +188,8 @@ pub(crate) fn is_zlib_header(header: [u8; 2]) -> bool {
 fn leftover(at: usize) -> DeltaError {
     DeltaError::malformed(PLACE, at, "the wrapping holds more than the stream")
 }
+
+/// The most bytes of a stream for each of its plaintext, and for any stream: room for short chunks, lines
+/// and empty blocks.
+const MOST_PACKED: u64 = 4;
+const LEAST_PACKED: u64 = 1024;

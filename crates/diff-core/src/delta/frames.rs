@@ -106,10 +106,26 @@ pub(super) fn read(
     if missing > 0 {
         return Err(reader.malformed(format!("{missing} files are made by no group")));
     }
+    check_preparation(&groups, old, limits)?;
     match state.payload.len() {
         0 => Ok(groups),
         left => Err(reader.malformed(format!("{left} bytes belong to no frame"))),
     }
+}
+
+/// Checks that the references of all frames together are not far more than there is to read and to make:
+/// a frame of one byte may ask for as much as one of many.
+fn check_preparation(groups: &[Group], old: &Listing, limits: &Limits) -> Result<(), DeltaError> {
+    let frames = || groups.iter().flat_map(|group| &group.frames);
+    let sum = |sum: u64, bytes: u64| sum.saturating_add(bytes);
+    let old_bytes = old.entries().iter().map(|entry| entry.length).fold(0, sum);
+    let bytes = frames()
+        .map(|frame| frame.decoded_length)
+        .fold(old_bytes, sum);
+    let limit = bytes.saturating_mul(PREPARED_PER_BYTE);
+    let limit = limit.saturating_add(LEAST_PREPARED);
+    let claimed = frames().map(|frame| frame.preparation(limits)).fold(0, sum);
+    DeltaError::check_limit("bytes of the references of all frames", claimed, limit)
 }
 
 struct State<'a> {
@@ -360,3 +376,8 @@ fn is_built(files: &[PlannedFile], index: usize) -> bool {
 fn signed(index: usize) -> i64 {
     i64::try_from(index).unwrap_or(i64::MAX)
 }
+
+/// What all references together may be for each byte of the old tree and of the content, and for any
+/// delta: streams of old files inflate to many times what they are, and several groups use one file.
+const PREPARED_PER_BYTE: u64 = 64;
+const LEAST_PREPARED: u64 = 1 << 30;

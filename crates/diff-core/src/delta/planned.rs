@@ -70,16 +70,31 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// Returns how many bytes are copied, inflated or learned from before anything comes out.
+    pub(crate) fn preparation(&self, limits: &Limits) -> u64 {
+        let assembled = match self.references.as_slice() {
+            [source] if source.span().is_some() => 0,
+            sources => sum(sources.iter().map(Source::walked)),
+        };
+        let learned = match self.method {
+            Method::Solid => {
+                let window = limits.max_window_bytes;
+                let memory = codec(self.method).decoding_memory(self.decoded_length, window);
+                let tables = memory.saturating_sub(self.decoded_length);
+                tables.saturating_add(sum(self.references.iter().map(Source::length)))
+            }
+            Method::Store | Method::Zstd | Method::Bsdiff => 0,
+        };
+        assembled.saturating_add(learned)
+    }
+
     /// Returns the private memory that decoding takes: bytes of one old file are used where they are
     /// mapped, others are copied together.
     pub(crate) fn memory(&self, limits: &Limits) -> u64 {
         let copied = match self.references.as_slice() {
             [] => 0,
             [source] if source.span().is_some() => 0,
-            sources => sources
-                .iter()
-                .map(Source::memory)
-                .fold(0, u64::saturating_add),
+            sources => sum(sources.iter().map(Source::memory)),
         };
         let window = limits.max_window_bytes;
         codec(self.method)
@@ -170,6 +185,14 @@ impl Source {
         }
     }
 
+    /// Returns how many bytes assembling copies or inflates.
+    fn walked(&self) -> u64 {
+        match self.steps.as_slice() {
+            [] => self.file_length,
+            steps => walked(steps),
+        }
+    }
+
     /// Returns how much memory assembling takes: what is taken, and the largest plaintext of which
     /// only parts are.
     fn memory(&self) -> u64 {
@@ -178,7 +201,7 @@ impl Source {
 }
 
 fn taken(steps: &[OpeningStep]) -> u64 {
-    let taken = steps.iter().map(|step| match step {
+    sum(steps.iter().map(|step| match step {
         OpeningStep::Take(length) => *length,
         OpeningStep::Skip(_) => 0,
         OpeningStep::Inflate {
@@ -191,8 +214,25 @@ fn taken(steps: &[OpeningStep]) -> u64 {
             Some(image) => image.taken(*plain_length),
         },
         OpeningStep::Inflate { steps, .. } => taken(steps),
-    });
-    taken.fold(0, u64::saturating_add)
+    }))
+}
+
+fn walked(steps: &[OpeningStep]) -> u64 {
+    sum(steps.iter().map(|step| match step {
+        OpeningStep::Take(length) => *length,
+        OpeningStep::Skip(_) => 0,
+        OpeningStep::Inflate {
+            plain_length,
+            image,
+            steps,
+            ..
+        } => {
+            let image = image.as_ref().map_or(0, |image| image.taken(*plain_length));
+            plain_length
+                .saturating_add(image)
+                .saturating_add(walked(steps))
+        }
+    }))
 }
 
 fn passing(steps: &[OpeningStep]) -> u64 {
@@ -217,4 +257,8 @@ fn passing(steps: &[OpeningStep]) -> u64 {
         OpeningStep::Take(_) | OpeningStep::Skip(_) => 0,
     });
     passing.max().unwrap_or(0)
+}
+
+fn sum(bytes: impl Iterator<Item = u64>) -> u64 {
+    bytes.fold(0, u64::saturating_add)
 }
