@@ -174,7 +174,7 @@ impl GroupSizes {
 }
 
 /// What decoders take beside what they decode, however short that is.
-const TABLE_BYTES: u64 = 8 << 20;
+const TABLE_BYTES: u64 = 12 << 20;
 /// Shorter groups would cost more than any device has to spare.
 const LEAST_BYTES: u64 = 64 << 10;
 /// The device decodes two groups at once.
@@ -228,7 +228,7 @@ mod tests {
         let mut limits = Limits::standard();
         limits.max_frame_bytes *= 4;
         assert_eq!(GroupSizes::of(Level::Default, &limits), usual);
-        limits.max_memory_bytes = ((60 - 8) / 4 + 8) << 20;
+        limits.max_memory_bytes = ((60 - 12) / 4 + 12) << 20;
         let small = GroupSizes::of(Level::Default, &limits);
         assert_eq!(small.group_bytes, usual.group_bytes / 4);
         assert_eq!(small.frame_bytes, usual.frame_bytes / 4);

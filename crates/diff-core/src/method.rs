@@ -1,6 +1,9 @@
 mod bsdiff;
+mod light;
+mod modelled;
 mod registry;
-pub(crate) mod solid;
+mod solid;
+mod steps;
 mod store;
 mod zstd;
 
@@ -9,6 +12,7 @@ use std::fmt;
 use crate::Cancelled;
 use crate::error::DeltaError;
 
+pub(crate) use modelled::encode_modelled;
 pub(crate) use registry::codec;
 
 /// A way to code one frame: new bytes, given old ones as reference.
@@ -25,11 +29,19 @@ pub enum Method {
     Bsdiff,
     /// Copies from all of old and new, and literals, coded by mixed probabilities: the smallest for most content.
     Solid,
+    /// The same copies and literals, coded by few contexts: fast for content that is new.
+    Light,
 }
 
 impl Method {
     /// Every method of this build, in the order of their numbers.
-    pub const ALL: [Method; 4] = [Method::Store, Method::Zstd, Method::Bsdiff, Method::Solid];
+    pub const ALL: [Method; 5] = [
+        Method::Store,
+        Method::Zstd,
+        Method::Bsdiff,
+        Method::Solid,
+        Method::Light,
+    ];
 
     /// Returns the method's number in the delta format.
     pub const fn id(self) -> u8 {
@@ -38,6 +50,7 @@ impl Method {
             Method::Zstd => 1,
             Method::Bsdiff => 2,
             Method::Solid => 3,
+            Method::Light => 4,
         }
     }
 
@@ -48,6 +61,7 @@ impl Method {
             Method::Zstd => "zstd",
             Method::Bsdiff => "bsdiff",
             Method::Solid => "solid",
+            Method::Light => "light",
         }
     }
 
@@ -87,19 +101,6 @@ pub(crate) trait Codec: Sync {
         advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
     ) -> Result<Vec<u8>, EncodeError>;
 
-    /// Does the same, and tells at which bit of the frame each of some rising places in `new` stands:
-    /// nothing where the method does not code its bytes in their order.
-    fn encode_at(
-        &self,
-        reference: &[u8],
-        new: &[u8],
-        level: Level,
-        _places: &[usize],
-        advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
-    ) -> Result<(Vec<u8>, Vec<u64>), EncodeError> {
-        Ok((self.encode(reference, new, level, advanced)?, Vec::new()))
-    }
-
     /// Hands what `frame` decodes to, in pieces, to `out`, and never more than the frame's decoded
     /// length.
     fn decode(
@@ -111,6 +112,14 @@ pub(crate) trait Codec: Sync {
 
     /// Returns how many bytes of private memory decoding takes, reference and output aside.
     fn decoding_memory(&self, decoded_length: u64, max_window_bytes: u64) -> u64;
+}
+
+/// What steps come to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Coded {
+    pub(crate) bytes: Vec<u8>,
+    /// The bits at which the places stand that were asked for.
+    pub(crate) bits: Vec<u64>,
 }
 
 /// One frame as it stands in a delta, with what its decoder must keep to.
@@ -158,7 +167,7 @@ mod tests {
             assert_eq!(usize::from(method.id()), index);
             assert_eq!(method.to_string(), method.name());
         }
-        assert_eq!(Method::from_id(4), None);
+        assert_eq!(Method::from_id(5), None);
         assert_eq!(Method::from_id(255), None);
     }
 }

@@ -109,7 +109,9 @@ mod tests {
         }
         assert_eq!(
             abilities(),
-            ["store", "zstd", "bsdiff", "solid", "zlib-1", "tokens-1"]
+            [
+                "store", "zstd", "bsdiff", "solid", "light", "zlib-1", "tokens-1"
+            ]
         );
     }
 }

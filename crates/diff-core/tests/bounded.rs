@@ -177,7 +177,7 @@ fn a_device_with_less_memory_gets_smaller_groups() {
     };
     assert_eq!(largest(round_trip(&old, &new)), 12);
     let mut limits = Limits::standard();
-    limits.max_memory_bytes = 9 << 20;
+    limits.max_memory_bytes = 13 << 20;
     assert!(largest(round_trip_within(&limits, &old, &new)) < 9);
     assert!(largest(round_trip_within(&lowered(128), &old, &new)) < 3);
 }

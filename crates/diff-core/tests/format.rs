@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use diff_core::{Delta, Differ, Level, Limits, Method, Origin, Plan};
+use diff_core::{Delta, Differ, Level, Limits, Method, Origin, Plan, Recompressor};
 
 use support::containers::{Packed, deflate, gzip, zip};
 use support::png::Picture;
@@ -67,6 +67,8 @@ fn the_golden_deltas_of_version_2_are_applied() {
     }
     let (plan, _) = golden("delta-v2", "delta-fast");
     assert_eq!(plan.methods(), [Method::Store, Method::Zstd]);
+    let (plan, _) = golden("delta-v2", "delta-light");
+    assert_eq!(plan.methods(), [Method::Store, Method::Light]);
 }
 
 /// Writes the golden files of version 2 anew, which is right only as long as no release has it.
@@ -83,8 +85,13 @@ fn the_golden_deltas_of_version_2_are_written() {
         }
     }
     let (old, new) = (version_2(false), version_2(true));
-    for (name, level) in [("delta", Level::Best), ("delta-fast", Level::Fast)] {
+    for (name, level, methods) in [
+        ("delta", Level::Best, &Method::ALL[..]),
+        ("delta-fast", Level::Fast, &Method::ALL),
+        ("delta-light", Level::Default, &[Method::Light]),
+    ] {
         let differ = Differ::new(old.tree(), new.tree());
+        let differ = differ.for_device(methods, &Recompressor::ALL);
         let differ = differ.level(level).carry_digest(true);
         fs::write(folder.join(name), diff_with(differ).unwrap().0).unwrap();
     }
@@ -149,6 +156,7 @@ fn every_damage_to_the_golden_deltas_is_an_error_or_harmless() {
         ("delta-v1", "delta"),
         ("delta-v2", "delta"),
         ("delta-v2", "delta-fast"),
+        ("delta-v2", "delta-light"),
     ] {
         let folder = fixtures().join(folder);
         let (old, new) = (

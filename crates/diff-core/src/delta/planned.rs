@@ -77,7 +77,7 @@ impl Frame {
             sources => sum(sources.iter().map(Source::walked)),
         };
         let learned = match self.method {
-            Method::Solid => {
+            Method::Solid | Method::Light => {
                 let window = limits.max_window_bytes;
                 let memory = codec(self.method).decoding_memory(self.decoded_length, window);
                 let tables = memory.saturating_sub(self.decoded_length);

@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use crate::delta::{Frame, Source};
 use crate::error::DiffError;
-use crate::method::{EncodeError, EncodedFrame, Level, Method, codec};
+use crate::method::{Coded, EncodeError, EncodedFrame, Level, Method, codec, encode_modelled};
 use crate::recompressor::Abilities;
 use crate::{CancelToken, Cancelled, Limits};
 
@@ -113,22 +113,20 @@ impl FrameCoder<'_> {
             bytes,
             places: Vec::new(),
         };
-        let mut frames = Vec::new();
         let unused = if content.follows_old { sources } else { &[] };
-        let first = self.first(sources, new)?;
+        let (first, coded) = self.first(sources, reference, content, advanced)?;
         let against = match first {
             Method::Store => unused,
             _ => sources,
         };
-        let (coded, bits) = self.encode(first, reference, new, places, advanced)?;
-        let coded_bytes = coded.len();
+        let coded_bytes = coded.bytes.len();
         let places = places.iter().map(|place| *place as u64);
-        frames.push(CodedFrame {
-            places: places.zip(bits).collect(),
-            ..frame(first, against, coded)
-        });
+        let mut frames = vec![CodedFrame {
+            places: places.zip(coded.bits).collect(),
+            ..frame(first, against, coded.bytes)
+        }];
         if self.may_be_sparse(sources, reference, new, coded_bytes) {
-            let bytes = self.encode(Method::Bsdiff, reference, new, &[], &|_| {})?.0;
+            let bytes = self.encode(Method::Bsdiff, reference, new, &|_| {})?;
             // Its decoder is not its encoder's sibling.
             if bytes.len() < coded_bytes
                 && self.comes_back(Method::Bsdiff, reference, new, &bytes)?
@@ -149,18 +147,26 @@ impl FrameCoder<'_> {
             .min_by_key(|frame| (cost(frame), frame.method)))
     }
 
-    /// Returns the method that makes least of most content, of those that the device has.
-    fn first(&self, sources: &[Source], new: &[u8]) -> Result<Method, DiffError> {
-        let [has_solid, has_zstd] =
-            [Method::Solid, Method::Zstd].map(|one| self.abilities.has(one));
-        let is_quick = self.level == Level::Fast
-            || has_solid && has_zstd && sources.is_empty() && self.is_noise(new)?;
-        Ok(match (has_solid, has_zstd) {
-            (true, true) if is_quick => Method::Zstd,
-            (true, _) => Method::Solid,
-            (false, true) => Method::Zstd,
-            (false, false) => Method::Store,
-        })
+    /// Codes by the method that makes least of most content, of those that the device has.
+    fn first(
+        &self,
+        sources: &[Source],
+        reference: &[u8],
+        content: &FrameContent<'_>,
+        advanced: &dyn Fn(u64),
+    ) -> Result<(Method, Coded), DiffError> {
+        let [zstd, solid, light] =
+            [Method::Zstd, Method::Solid, Method::Light].map(|one| self.abilities.has(one));
+        let new = content.bytes;
+        let is_quick = self.level == Level::Fast || sources.is_empty() && self.is_noise(new)?;
+        let method = match zstd {
+            true if is_quick || !(solid || light) => Method::Zstd,
+            false if !(solid || light) => Method::Store,
+            _ => return self.modelled(reference, content, advanced),
+        };
+        let bytes = self.encode(method, reference, new, advanced)?;
+        let bits = Vec::new();
+        Ok((method, Coded { bytes, bits }))
     }
 
     /// Whether hardly anything can be saved: what a quick level finds tells. A device that would have to
@@ -187,20 +193,36 @@ impl FrameCoder<'_> {
             && coded >= LEAST_BSDIFF
     }
 
-    fn encode(
+    fn modelled(
         &self,
-        method: Method,
         reference: &[u8],
-        new: &[u8],
-        places: &[usize],
+        content: &FrameContent<'_>,
         advanced: &dyn Fn(u64),
-    ) -> Result<(Vec<u8>, Vec<u64>), DiffError> {
+    ) -> Result<(Method, Coded), DiffError> {
         self.cancel.check()?;
         let mut advanced = |bytes| {
             advanced(bytes);
             self.cancel.check()
         };
-        let encoded = codec(method).encode_at(reference, new, self.level, places, &mut advanced);
+        let has = |method| self.abilities.has(method);
+        let (new, places) = (content.bytes, content.places);
+        let coded = encode_modelled(reference, new, self.level, &has, places, &mut advanced);
+        coded.map_err(|error| failed(Method::Solid, error))
+    }
+
+    fn encode(
+        &self,
+        method: Method,
+        reference: &[u8],
+        new: &[u8],
+        advanced: &dyn Fn(u64),
+    ) -> Result<Vec<u8>, DiffError> {
+        self.cancel.check()?;
+        let mut advanced = |bytes| {
+            advanced(bytes);
+            self.cancel.check()
+        };
+        let encoded = codec(method).encode(reference, new, self.level, &mut advanced);
         encoded.map_err(|error| failed(method, error))
     }
 

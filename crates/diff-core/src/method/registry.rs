@@ -1,4 +1,5 @@
 use super::bsdiff::Bsdiff;
+use super::light::Light;
 use super::solid::Solid;
 use super::store::Store;
 use super::zstd::Zstd;
@@ -11,5 +12,6 @@ pub(crate) fn codec(method: Method) -> &'static dyn Codec {
         Method::Zstd => &Zstd,
         Method::Bsdiff => &Bsdiff,
         Method::Solid => &Solid,
+        Method::Light => &Light,
     }
 }

@@ -1,6 +1,7 @@
-use super::model::{Coder, Kind, Model};
+use super::model::{Kind, Model};
 use super::seam::{Old, malformed};
 use crate::DeltaError;
+use crate::entropy::Coder;
 
 /// Which parts of the new plaintext are parts of the old one, both in rising order.
 #[derive(Default)]

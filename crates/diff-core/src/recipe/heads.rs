@@ -1,8 +1,9 @@
-use super::model::{Coder, Kind, Model};
+use super::model::{Kind, Model};
 use super::seam::malformed;
 use crate::DeltaError;
 use crate::deflate::tree::{code_lengths, code_lengths_sorted};
 use crate::deflate::{BlockCounts, END_OF_BLOCK, META_ORDER, META_SYMBOLS, Trees};
+use crate::entropy::Coder;
 
 /// How the encoder of a stream makes codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

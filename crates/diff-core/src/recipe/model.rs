@@ -1,4 +1,4 @@
-use crate::entropy::{BitDecoder, BitEncoder};
+use crate::entropy::Coder;
 
 /// Codes decisions by what was decided before in the same contexts. Writing and reading are the same
 /// walk: whoever writes knows each decision, and whoever reads is told it.
@@ -7,26 +7,6 @@ pub(super) struct Model<C> {
     tables: Tables,
     slots: [Vec<Slot>; INPUTS],
     weights: Vec<[i32; INPUTS]>,
-}
-
-/// Where decisions are written to or read from.
-pub(super) trait Coder {
-    /// Writes `bit`, or reads and returns another: set with a probability of `set` in 65536.
-    fn bit(&mut self, bit: bool, set: u32) -> bool;
-}
-
-impl Coder for BitEncoder {
-    fn bit(&mut self, bit: bool, set: u32) -> bool {
-        self.encode(bit, set);
-        bit
-    }
-}
-
-impl Coder for BitDecoder<'_> {
-    #[inline]
-    fn bit(&mut self, _: bool, set: u32) -> bool {
-        self.decode(set)
-    }
 }
 
 /// What a decision is about: each kind has contexts of its own.

@@ -1,5 +1,5 @@
 use super::heads::Habits;
-use super::model::{Coder, Kind, Model};
+use super::model::{Kind, Model};
 use super::old_tokens::{OldStep, OldTokens};
 use super::parsed::Parsed;
 use super::seam::malformed;
@@ -8,6 +8,7 @@ use crate::DeltaError;
 use crate::deflate::{
     Block, BlockCounts, BlockKind, MAX_DISTANCE, MAX_MATCH, MIN_MATCH, Token, Trees,
 };
+use crate::entropy::Coder;
 
 /// Goes through a stream's blocks and tokens, and codes whatever is not as expected. Writing, the stream
 /// is known; reading, it comes out.

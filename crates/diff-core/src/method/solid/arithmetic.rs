@@ -9,8 +9,8 @@ pub(super) fn squash(logistic: i32) -> u32 {
 
 /// Returns the logistic number of a probability in 65,536.
 #[inline]
-pub(super) fn stretch(probability: u32) -> i32 {
-    i32::from(STRETCHED[(probability >> 4) as usize % STRETCHED.len()])
+pub(super) fn stretch(probability: u32) -> i16 {
+    STRETCHED[(probability >> 4) as usize % STRETCHED.len()]
 }
 
 /// No probability in 65,536 has a logistic number beyond.

@@ -2,9 +2,9 @@
 
 use super::arithmetic::{squash, stretch};
 use super::counter::Fine;
-use super::decisions::Decisions;
 use super::hash::hash;
 use super::mixer::Mixer;
+use crate::entropy::Coder;
 
 /// Counters and mixers of such decisions.
 pub(super) struct Choices {
@@ -26,9 +26,9 @@ impl Choices {
 
     /// Codes the decision `what` in contexts besides it.
     #[inline]
-    pub(super) fn code<D: Decisions>(
+    pub(super) fn code<C: Coder>(
         &mut self,
-        decisions: &mut D,
+        coder: &mut C,
         bit: bool,
         what: usize,
         contexts: &[u32; CONTEXTS],
@@ -47,7 +47,7 @@ impl Choices {
             inputs[i] = stretch(counter.probability());
         }
         let sum = self.mixer.mix(what, &inputs);
-        let bit = decisions.code(bit, squash(sum).clamp(16, 65_520));
+        let bit = coder.bit(bit, squash(sum).clamp(16, 65_520));
         self.mixer.learn(bit, RATE);
         for at in at {
             self.counters[at].learn(bit, LIMIT);
@@ -59,9 +59,9 @@ impl Choices {
 
 /// Contexts of a decision.
 pub(super) const CONTEXTS: usize = 6;
-const INPUTS: usize = CONTEXTS + 1;
+const INPUTS: usize = 8;
 /// What can be decided.
 pub(super) const PLAIN: usize = 4096;
 const LIMIT: u32 = 22;
-const WEIGHT: i32 = 7000;
+const WEIGHT: i16 = 875;
 const RATE: i32 = 20;

@@ -1,11 +1,12 @@
 //! The bytes of literals, as decisions in contexts.
 
-use super::arithmetic::{squash, stretch};
+use super::arithmetic::stretch;
 use super::counter::{Fine, Quick};
-use super::decisions::Decisions;
 use super::hash::hash;
 use super::mixer::Mixer;
+use super::outcomes::Outcomes;
 use super::slots::Slots;
+use crate::entropy::Coder;
 
 /// What is known where a literal stands.
 #[derive(Clone, Copy)]
@@ -36,6 +37,7 @@ pub(super) struct Literals {
     maps: Vec<[Fine; MAP]>,
     mixer: Mixer<INPUTS>,
     second: Mixer<INPUTS>,
+    outcomes: Outcomes,
     guessing: Vec<Fine>,
 }
 
@@ -51,20 +53,16 @@ impl Literals {
             first: vec![Quick::NEW; 1 << 16],
             agreeing: vec![Fine::NEW; 4 * 4 * 16],
             maps: vec![map; HASHED + 1],
-            mixer: Mixer::new(4 * 2 * 8 * 6, 14_000),
-            second: Mixer::new(256, 14_000),
+            mixer: Mixer::new(4 * 2 * 8 * 6, 1750),
+            second: Mixer::new(256, 1750),
+            outcomes: Outcomes::new(),
             guessing: vec![Fine::NEW; 4 * 32 * 16],
         }
     }
 
     /// Codes a byte.
     #[inline]
-    pub(super) fn code<D: Decisions>(
-        &mut self,
-        decisions: &mut D,
-        byte: u8,
-        around: &Around,
-    ) -> u8 {
+    pub(super) fn code<C: Coder>(&mut self, coder: &mut C, byte: u8, around: &Around) -> u8 {
         let before = around.before;
         let [one, two, three, four, five, six, ..] = before.to_le_bytes().map(u32::from);
         let third = one | two << 8 | three << 16;
@@ -136,8 +134,10 @@ impl Literals {
             }
             let set = ((around.since as usize * 2 + usize::from(agrees)) * 8 + place) * 6 + known;
             let sum = (self.mixer.mix(set, &inputs) + self.second.mix(coded, &inputs)) >> 1;
-            let probability = squash(sum);
-            let bit = decisions.code(byte >> (7 - place) & 1 == 1, probability.clamp(32, 65_504));
+            let context = one << 8 | u32::try_from(coded).unwrap_or(0);
+            let probability = self.outcomes.probability(context, sum);
+            let bit = coder.bit(byte >> (7 - place) & 1 == 1, probability.clamp(32, 65_504));
+            self.outcomes.learn(bit);
             self.mixer.learn(bit, RATE);
             self.second.learn(bit, RATE);
             for i in 0..HASHED {
@@ -160,7 +160,7 @@ impl Literals {
 }
 
 const HASHED: usize = 6;
-const INPUTS: usize = HASHED + 4;
+const INPUTS: usize = 16;
 const MAP: usize = 16 * 64;
 const MAP_LIMIT: u32 = 255;
-const RATE: i32 = 26;
+const RATE: i32 = 36;

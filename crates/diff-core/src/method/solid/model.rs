@@ -1,22 +1,14 @@
 //! Steps as decisions, and decisions as steps: what is decided, and in which contexts.
 
 use super::choices::{CONTEXTS, Choices};
-use super::decisions::{Decisions, Known};
-use super::distances::{Distances, Kind};
-use super::guesses::Guesses;
 use super::hash::hash;
-use super::history::History;
+use super::known::Known;
 use super::literals::{Around, Literals};
-
-/// A step as it is coded: literals one by one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Token {
-    Literal(u8),
-    Copy { length: usize, distance: usize },
-}
+use crate::entropy::Coder;
+use crate::method::steps::{Distances, Guesses, History, Kind, StepModel, Token};
 
 /// Counters and mixers, which coding and decoding change alike.
-pub(super) struct Model {
+pub(crate) struct Model {
     distances: Distances,
     /// Literals since the last copy.
     since: usize,
@@ -32,9 +24,8 @@ pub(super) struct Model {
     noted: usize,
 }
 
-impl Model {
-    /// Returns the model at the start of a frame that decodes to so many bytes.
-    pub(super) fn new(reference: &[u8], decoded_length: usize) -> Model {
+impl StepModel for Model {
+    fn new(reference: &[u8], decoded_length: usize) -> Model {
         let mut model = Model {
             distances: Distances::new(reference.len()),
             since: 0,
@@ -53,6 +44,71 @@ impl Model {
         model
     }
 
+    #[inline]
+    fn token<C: Coder>(&mut self, coder: &mut C, token: Token, history: History<'_>) -> Token {
+        self.guesses
+            .note(history.new.get(self.noted..).unwrap_or(&[]));
+        self.noted = history.new.len();
+        let last = self.distances.last();
+        let (foreseen, same) = self.guesses.distance(history, last).unwrap_or((0, 0));
+        let guess = if same > 0 { history.back(foreseen) } else { 0 };
+        let predicted = history.back(last);
+        let after = if last > 1 { history.back(last - 1) } else { 0 };
+        let since = u32::try_from(self.since.min(15)).unwrap_or(0);
+        let one = (self.before & 0xff) as u32;
+        let two = (self.before & 0xffff) as u32;
+        let ahead = u32::from(predicted) | u32::from(after) << 8;
+        let contexts = [
+            self.tokens & 0x1ff | since.min(7) << 9,
+            one | u32::from(predicted) << 8 | since.min(2) << 16,
+            two | since.min(1) << 16,
+            ahead | one << 16 | since.min(3) << 24,
+            same | u32::from(guess) << 8 | since.min(3) << 16,
+            self.tokens & 0xfff | log2(self.last_length) << 16,
+        ];
+        let is_copy = matches!(token, Token::Copy { .. });
+        if self
+            .choices
+            .code(coder, is_copy, self.since.min(7), &contexts)
+        {
+            let (length, distance) = match token {
+                Token::Copy { length, distance } => (length, distance),
+                Token::Literal(_) => (1, 1),
+            };
+            self.copy(coder, length, distance, history, foreseen, same)
+        } else {
+            let wanted = match token {
+                Token::Literal(byte) => byte,
+                Token::Copy { .. } => 0,
+            };
+            let around = Around {
+                before: self.before,
+                word: self.word,
+                predicted,
+                after,
+                since: since.min(3),
+                right: self.right,
+                guess,
+                same,
+            };
+            let byte = self.literals.code(coder, wanted, &around);
+            self.right = self.right << 1 | u32::from(byte == predicted);
+            self.since += 1;
+            self.tokens <<= 3;
+            self.see(byte);
+            Token::Literal(byte)
+        }
+    }
+
+    fn see_copied(&mut self, copied: &[u8]) {
+        let last = copied.len().saturating_sub(SEEN);
+        for byte in copied.get(last..).unwrap_or(&[]) {
+            self.see(*byte);
+        }
+    }
+}
+
+impl Model {
     /// Lets literals learn from samples of the reference.
     fn prime(&mut self, reference: &[u8]) {
         let samples = reference.len() / SAMPLE / SAMPLES_SHARE;
@@ -82,71 +138,9 @@ impl Model {
         self.word = 0;
     }
 
-    /// Codes a token; where it is to be decoded, `token` is only a place for it.
-    #[inline]
-    pub(super) fn token<D: Decisions>(
+    fn copy<C: Coder>(
         &mut self,
-        decisions: &mut D,
-        token: Token,
-        history: History<'_>,
-    ) -> Token {
-        self.guesses
-            .note(history.new.get(self.noted..).unwrap_or(&[]));
-        self.noted = history.new.len();
-        let last = self.distances.last();
-        let (foreseen, same) = self.guesses.distance(history, last).unwrap_or((0, 0));
-        let guess = if same > 0 { history.back(foreseen) } else { 0 };
-        let predicted = history.back(last);
-        let after = if last > 1 { history.back(last - 1) } else { 0 };
-        let since = u32::try_from(self.since.min(15)).unwrap_or(0);
-        let one = (self.before & 0xff) as u32;
-        let two = (self.before & 0xffff) as u32;
-        let ahead = u32::from(predicted) | u32::from(after) << 8;
-        let contexts = [
-            self.tokens & 0x1ff | since.min(7) << 9,
-            one | u32::from(predicted) << 8 | since.min(2) << 16,
-            two | since.min(1) << 16,
-            ahead | one << 16 | since.min(3) << 24,
-            same | u32::from(guess) << 8 | since.min(3) << 16,
-            self.tokens & 0xfff | log2(self.last_length) << 16,
-        ];
-        let is_copy = matches!(token, Token::Copy { .. });
-        if self
-            .choices
-            .code(decisions, is_copy, self.since.min(7), &contexts)
-        {
-            let (length, distance) = match token {
-                Token::Copy { length, distance } => (length, distance),
-                Token::Literal(_) => (1, 1),
-            };
-            self.copy(decisions, length, distance, history, foreseen, same)
-        } else {
-            let wanted = match token {
-                Token::Literal(byte) => byte,
-                Token::Copy { .. } => 0,
-            };
-            let around = Around {
-                before: self.before,
-                word: self.word,
-                predicted,
-                after,
-                since: since.min(3),
-                right: self.right,
-                guess,
-                same,
-            };
-            let byte = self.literals.code(decisions, wanted, &around);
-            self.right = self.right << 1 | u32::from(byte == predicted);
-            self.since += 1;
-            self.tokens <<= 3;
-            self.see(byte);
-            Token::Literal(byte)
-        }
-    }
-
-    fn copy<D: Decisions>(
-        &mut self,
-        decisions: &mut D,
+        coder: &mut C,
         length: usize,
         distance: usize,
         history: History<'_>,
@@ -186,7 +180,7 @@ impl Model {
             }
             if !self
                 .choices
-                .code(decisions, number != told, KIND + told, &contexts)
+                .code(coder, number != told, KIND + told, &contexts)
             {
                 break;
             }
@@ -208,7 +202,7 @@ impl Model {
             self.tokens & 0xfff,
             same,
         ];
-        let length = self.number(decisions, length - 1, LENGTH + expected * NUMBER, &contexts) + 1;
+        let length = self.number(coder, length - 1, LENGTH + expected * NUMBER, &contexts) + 1;
         let length_log = log2(length);
         let distance = match told {
             0 => last,
@@ -223,12 +217,10 @@ impl Model {
                     since | length_log << 8,
                     0,
                 ];
-                let is_less = self
-                    .choices
-                    .code(decisions, distance < last, NEAR, &contexts);
+                let is_less = self.choices.code(coder, distance < last, NEAR, &contexts);
                 let contexts = contexts.map(|context| context << 1 | u32::from(is_less));
                 let by = self.number(
-                    decisions,
+                    coder,
                     distance.abs_diff(last).wrapping_sub(1) & 0xffff,
                     BY,
                     &contexts,
@@ -251,7 +243,7 @@ impl Model {
                     one,
                     predicted,
                 ];
-                self.far(decisions, distance, &contexts)
+                self.far(coder, distance, &contexts)
             }
             _ => self.distances.before(told - 5),
         };
@@ -265,9 +257,9 @@ impl Model {
 
     /// Codes a distance from 1 to 2^32 - 1: how many bits it has, the highest of them, the others as
     /// they are.
-    fn far<D: Decisions>(
+    fn far<C: Coder>(
         &mut self,
-        decisions: &mut D,
+        coder: &mut C,
         distance: usize,
         contexts: &[u32; CONTEXTS],
     ) -> usize {
@@ -276,29 +268,38 @@ impl Model {
         for place in (0..5).rev() {
             let bit = self
                 .choices
-                .code(decisions, wanted >> place & 1 == 1, FAR + bits, contexts);
+                .code(coder, wanted >> place & 1 == 1, FAR + bits, contexts);
             bits = bits << 1 | usize::from(bit);
         }
         let bits = bits - 32;
+        let node = FAR + 32 + bits * 8;
+        self.mantissa(coder, distance, bits, node, contexts)
+    }
+
+    /// Codes the bits of a number behind its highest one: three in contexts, the others as they are.
+    fn mantissa<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        value: usize,
+        bits: usize,
+        node: usize,
+        contexts: &[u32; CONTEXTS],
+    ) -> usize {
         let mut coded = 1;
-        for place in (0..bits).rev() {
-            let bit = distance >> place & 1 == 1;
-            let known = bits - 1 - place;
-            let bit = if known < 3 {
-                self.choices
-                    .code(decisions, bit, FAR + 32 + bits * 8 + coded, contexts)
-            } else {
-                decisions.code(bit, 1 << 15)
-            };
+        let plain = bits.saturating_sub(3);
+        for place in (plain..bits).rev() {
+            let bit = value >> place & 1 == 1;
+            let bit = self.choices.code(coder, bit, node + coded, contexts);
             coded = coded << 1 | usize::from(bit);
         }
-        coded
+        let low = u32::try_from(plain).unwrap_or(0);
+        coded << plain | coder.long(value, low)
     }
 
     /// Codes a number: how many bits it has when it is one more, then these, the highest first.
-    fn number<D: Decisions>(
+    fn number<C: Coder>(
         &mut self,
-        decisions: &mut D,
+        coder: &mut C,
         value: usize,
         what: usize,
         contexts: &[u32; CONTEXTS],
@@ -309,31 +310,12 @@ impl Model {
         while bits < MOST_BITS
             && self
                 .choices
-                .code(decisions, wanted > bits, what + bits, contexts)
+                .code(coder, wanted > bits, what + bits, contexts)
         {
             bits += 1;
         }
-        let mut coded = 1_usize;
-        for place in (0..bits).rev() {
-            let bit = value >> place & 1 == 1;
-            let known = bits - 1 - place;
-            let bit = if known < 3 {
-                let node = what + MOST_BITS + 1 + (bits.min(15)) * 8 + coded;
-                self.choices.code(decisions, bit, node, contexts)
-            } else {
-                decisions.code(bit, 1 << 15)
-            };
-            coded = coded << 1 | usize::from(bit);
-        }
-        coded - 1
-    }
-
-    /// Takes note of the bytes that a copy made.
-    pub(super) fn see_copied(&mut self, copied: &[u8]) {
-        let last = copied.len().saturating_sub(SEEN);
-        for byte in copied.get(last..).unwrap_or(&[]) {
-            self.see(*byte);
-        }
+        let node = what + MOST_BITS + 1 + bits.min(15) * 8;
+        self.mantissa(coder, value, bits, node, contexts) - 1
     }
 
     /// Returns how many bytes the tables of a frame that decodes to so many take at most.
@@ -356,7 +338,7 @@ impl Model {
 
 /// Returns how many slots the literals of a frame have, as a power of two.
 fn slot_bits(decoded_length: usize) -> u32 {
-    (log2(decoded_length) + 1).clamp(11, 16)
+    (log2(decoded_length) + 1).clamp(11, 18)
 }
 
 /// Returns how many bits a number has.
@@ -374,8 +356,8 @@ const FAR: usize = BY + NUMBER;
 const LENGTH: usize = FAR + 32 + 32 * 8;
 const MOST_BITS: usize = 31;
 const SAMPLE: usize = 256;
-const SAMPLES: usize = 128;
+const SAMPLES: usize = 256;
 const SAMPLES_SHARE: usize = 4;
 /// Bytes of a copy that contexts learn of.
 const SEEN: usize = 32;
-const OTHER_TABLES: u64 = 3 << 20;
+const OTHER_TABLES: u64 = 4 << 20;

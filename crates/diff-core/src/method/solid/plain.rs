@@ -1,32 +1,26 @@
 //! The slow, short decoder: written from the format's document alone, to check the fast one.
 
+use crate::method::steps::plain::{PlainCoder, PlainHistory};
+
 /// Returns what a frame decodes to; nothing where it is malformed.
 pub(super) fn decode(reference: &[u8], frame: &[u8], length: usize) -> Option<Vec<u8>> {
     let mut plain = Plain::new(reference, frame, length);
-    for place in 0..reference.len() {
-        plain.note(place);
-    }
+    let end = reference.len() + length;
     plain.prime(reference);
-    while plain.all.len() < reference.len() + length {
-        plain.token(reference.len() + length)?;
+    while plain.history.all.len() < end {
+        plain.token(end)?;
     }
-    (plain.read >= frame.len()).then(|| plain.all.split_off(reference.len()))
+    let made = plain.history.all.split_off(reference.len());
+    plain.coder.is_at_end().then_some(made)
 }
 
 struct Plain<'a> {
-    all: Vec<u8>,
-    frame: &'a [u8],
-    read: usize,
-    low: u64,
-    high: u64,
-    value: u64,
+    coder: PlainCoder<'a>,
+    history: PlainHistory,
     /// Literals are learnt from, not read, while there is one of these.
     known: Option<u8>,
     squash: Vec<i64>,
     stretch: Vec<i64>,
-    guesses: Vec<[usize; 2]>,
-    guess_bits: u32,
-    distances: [usize; 4],
     since: usize,
     tokens: u64,
     last_length: usize,
@@ -40,6 +34,7 @@ struct Plain<'a> {
     guessing: Vec<(i64, i64)>,
     weights: Vec<[i64; 10]>,
     second: Vec<[i64; 10]>,
+    outcomes: Vec<[(i64, i64); 33]>,
     plain: Vec<(i64, i64)>,
     hashed: Vec<(i64, i64)>,
     choosing: Vec<[i64; 7]>,
@@ -69,21 +64,18 @@ impl<'a> Plain<'a> {
         let map: Vec<_> = (0..1024)
             .map(|cell| ((cell % 64 * 1024 + 512) << 6, 0))
             .collect();
-        let guess_bits = bits((reference.len() + length).max(1)).clamp(10, 18);
-        let slot_bits = (bits(length) + 1).clamp(11, 16);
-        let mut plain = Plain {
-            all: reference.to_vec(),
-            frame,
-            read: 0,
-            low: 0,
-            high: 0xffff_ffff,
-            value: 0,
+        let outcome = |step: usize| {
+            // The logistic number is -2560 + 160 * step.
+            (squash[255 + 160 * step].clamp(16, 65_520) << 6, 0)
+        };
+        let outcomes: [(i64, i64); 33] = std::array::from_fn(outcome);
+        let slot_bits = (bits(length) + 1).clamp(11, 18);
+        Plain {
+            coder: PlainCoder::new(frame),
+            history: PlainHistory::new(reference, length),
             known: None,
             squash,
             stretch,
-            guesses: vec![[0; 2]; 1 << guess_bits],
-            guess_bits,
-            distances: [reference.len().max(1), 1, 2, 4],
             since: 0,
             tokens: 0,
             last_length: 0,
@@ -95,78 +87,18 @@ impl<'a> Plain<'a> {
             maps: vec![map; 7],
             agreeing: vec![HALF; 256],
             guessing: vec![HALF; 2048],
-            weights: vec![[14_000; 10]; 384],
-            second: vec![[14_000; 10]; 256],
+            weights: vec![[1750; 10]; 384],
+            second: vec![[1750; 10]; 256],
+            outcomes: vec![outcomes; 4096],
             plain: vec![HALF; 4096],
             hashed: vec![HALF; 1 << 16],
-            choosing: vec![[7000; 7]; 4096],
-        };
-        for _ in 0..4 {
-            plain.shift();
+            choosing: vec![[875; 7]; 4096],
         }
-        plain
     }
 
-    fn shift(&mut self) {
-        let byte = self.frame.get(self.read).copied().unwrap_or(0);
-        self.read += 1;
-        self.value = (self.value << 8 | u64::from(byte)) & 0xffff_ffff;
-    }
-
-    fn decide(&mut self, probability: i64) -> bool {
-        let middle =
-            self.low + (self.high - self.low) * u64::try_from(probability).unwrap() / 65_536;
-        let bit = self.value <= middle;
-        if bit {
-            self.high = middle;
-        } else {
-            self.low = middle + 1;
-        }
-        while self.low >> 24 == self.high >> 24 {
-            self.low = self.low << 8 & 0xffff_ffff;
-            self.high = (self.high << 8 | 255) & 0xffff_ffff;
-            self.shift();
-        }
-        bit
-    }
-
+    /// Returns the byte so far back.
     fn back(&self, distance: usize) -> u64 {
-        let place = self.all.len().checked_sub(distance);
-        place
-            .and_then(|place| self.all.get(place))
-            .map_or(0, |byte| u64::from(*byte))
-    }
-
-    /// Notes a place of the history as what follows the bytes before it.
-    fn note(&mut self, place: usize) {
-        let key = self.key(place);
-        self.guesses[key] = [place, self.guesses[key][0]];
-    }
-
-    fn key(&self, place: usize) -> usize {
-        let mut bytes = 0_u64;
-        for before in (1..=5).rev() {
-            let byte = place.checked_sub(before).map_or(0, |place| self.all[place]);
-            bytes = bytes << 8 | u64::from(byte);
-        }
-        let key = bytes.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - self.guess_bits);
-        usize::try_from(key).unwrap()
-    }
-
-    fn guess(&self) -> (usize, usize) {
-        let end = self.all.len();
-        for place in self.guesses[self.key(end)] {
-            let distance = end - place;
-            if place > 0 && distance > 0 && distance != self.distances[0] {
-                let same = (1..=16)
-                    .take_while(|before| self.back(distance + before) == self.back(*before))
-                    .count();
-                if same >= 4 {
-                    return (distance, same);
-                }
-            }
-        }
-        (0, 0)
+        self.history.back(distance).into()
     }
 
     fn see(&mut self, byte: u8) {
@@ -180,14 +112,8 @@ impl<'a> Plain<'a> {
         };
     }
 
-    fn append(&mut self, byte: u8) {
-        let place = self.all.len();
-        self.all.push(byte);
-        self.note(place);
-    }
-
     fn prime(&mut self, reference: &[u8]) {
-        let samples = (reference.len() / 1024).min(128);
+        let samples = (reference.len() / 1024).min(256);
         for sample in 0..samples {
             let apart = reference.len() / samples;
             let start = sample * apart + apart.saturating_sub(256) / 2;
@@ -203,8 +129,8 @@ impl<'a> Plain<'a> {
     }
 
     fn token(&mut self, end: usize) -> Option<()> {
-        let last = self.distances[0];
-        let (foreseen, same) = self.guess();
+        let last = self.history.distances[0];
+        let (foreseen, same) = self.history.guess();
         let guess = if same > 0 { self.back(foreseen) } else { 0 };
         let predicted = self.back(last);
         let after = if last > 1 { self.back(last - 1) } else { 0 };
@@ -225,7 +151,7 @@ impl<'a> Plain<'a> {
             self.since += 1;
             self.tokens = self.tokens << 3 & 0xffff_ffff;
             self.see(byte);
-            self.append(byte);
+            self.history.append(byte);
             return Some(());
         }
         let resumed = last + self.since;
@@ -301,21 +227,14 @@ impl<'a> Plain<'a> {
                 }
                 self.bits(node - 32, 180 + 32 + 8 * (node - 32), contexts)
             }
-            _ => self.distances[kind - 4],
+            _ => self.history.distances[kind - 4],
         };
-        if distance == 0 || distance > self.all.len() || length > end - self.all.len() {
-            return None;
+        let left = end - self.history.all.len();
+        let copied = self.history.copy(length, distance, left)?;
+        let seen = copied[length.saturating_sub(32)..].to_vec();
+        for byte in seen {
+            self.see(byte);
         }
-        for place in 0..length {
-            let [byte, ..] = self.back(distance).to_le_bytes();
-            if length - place <= 32 {
-                self.see(byte);
-            }
-            self.append(byte);
-        }
-        let place = self.distances.iter().position(|known| *known == distance);
-        self.distances[..=place.unwrap_or(3)].rotate_right(1);
-        self.distances[0] = distance;
         self.since = 0;
         self.last_length = length;
         self.right = self.right << 1 & 3;
@@ -333,15 +252,15 @@ impl<'a> Plain<'a> {
 
     fn bits(&mut self, bits: usize, what: usize, contexts: [u64; 6]) -> usize {
         let mut number = 1;
-        for known in 0..bits {
-            let bit = if known < 3 {
-                self.choose(what + number, contexts)
-            } else {
-                self.decide(32_768)
-            };
-            number = 2 * number + usize::from(bit);
+        for _ in 0..bits.min(3) {
+            number = 2 * number + usize::from(self.choose(what + number, contexts));
         }
-        number
+        let more = bits.saturating_sub(3);
+        (number << more) + self.coder.plain(more)
+    }
+
+    fn decide(&mut self, probability: i64) -> bool {
+        self.coder.bit(u32::try_from(probability).unwrap())
     }
 
     fn choose(&mut self, what: usize, contexts: [u64; 6]) -> bool {
@@ -434,14 +353,22 @@ impl<'a> Plain<'a> {
                 mix(&inputs, &self.weights[set]),
                 mix(&inputs, &self.second[other]),
             ];
-            let probability = self.squashed((sums[0] + sums[1]) >> 1);
+            let mean = (sums[0] + sums[1]) >> 1;
+            let above = usize::try_from(mean.clamp(-2560, 2559) + 2560).unwrap();
+            let (step, share) = (above / 160, i64::try_from(above % 160).unwrap());
+            let row = usize::try_from(hash(12, one << 8 | coded, 0) >> 20).unwrap();
+            let around = [0, 1].map(|more| self.outcomes[row][step + more].0 >> 6);
+            let refined = (around[0] * (160 - share) + around[1] * share) / 160;
+            let probability = (self.squashed(mean) + refined) >> 1;
             let bit = match self.known {
                 Some(byte) => byte >> (7 - place) & 1 == 1,
                 None => self.decide(probability.clamp(32, 65_504)),
             };
+            let nearest = step + usize::from(share >= 80);
+            count(&mut self.outcomes[row][nearest], bit, 255);
             let said = sums.map(|sum| self.squashed(sum));
-            learn(&inputs, &mut self.weights[set], said[0], bit, 26);
-            learn(&inputs, &mut self.second[other], said[1], bit, 26);
+            learn(&inputs, &mut self.weights[set], said[0], bit, 36);
+            learn(&inputs, &mut self.second[other], said[1], bit, 36);
             for (place, counter) in counters.iter().enumerate() {
                 count(&mut self.maps[place][cell(*counter)], bit, 255);
             }
@@ -490,18 +417,15 @@ impl<'a> Plain<'a> {
 }
 
 fn mix(inputs: &[i64], weights: &[i64]) -> i64 {
-    let sum: i64 = inputs
-        .iter()
-        .zip(weights)
-        .map(|(input, weight)| (input * weight) >> 8)
-        .sum();
-    (sum >> 8).clamp(-2815, 2815)
+    let products = inputs.iter().zip(weights);
+    let sum: i64 = products.map(|(input, weight)| input * weight).sum();
+    (sum >> 13).clamp(-2815, 2815)
 }
 
 fn learn(inputs: &[i64], weights: &mut [i64], said: i64, bit: bool, rate: i64) {
-    let error = ((i64::from(bit) * 65_535 - said) * rate) >> 4;
+    let error = ((i64::from(bit) * 65_535 - said) * rate) >> 7;
     for (weight, input) in weights.iter_mut().zip(inputs) {
-        *weight = (*weight + ((input * error + 32_768) >> 16)).clamp(-524_287, 524_287);
+        *weight = (*weight + ((input * error + 32_768) >> 16)).clamp(-32_768, 32_767);
     }
 }
 

@@ -4,9 +4,6 @@ use super::{Distances, Guesses, History, Kind, Step};
 pub(crate) struct Prices {
     /// Of a literal's byte, by the byte before it.
     bytes: Vec<u16>,
-    /// Of a literal that the last distance predicts, and what is added to one that it does not.
-    predicted: u32,
-    unpredicted: u32,
     /// Of telling that a literal or a copy follows so many literals since the last copy.
     literal: [u32; SINCE],
     copy: [u32; SINCE],
@@ -19,9 +16,29 @@ pub(crate) struct Prices {
     near: [u32; BITS],
 }
 
+/// How literals are coded in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// By mixed probabilities of many contexts.
+    Mixed,
+    /// By two contexts.
+    Light,
+}
+
+impl Coding {
+    /// Returns what a literal that is worth copying is measured to cost, of what the byte before it alone
+    /// makes of it, in percent: the coding knows more.
+    fn share(self) -> u32 {
+        match self {
+            Coding::Mixed => 30,
+            Coding::Light => 87,
+        }
+    }
+}
+
 impl Prices {
     /// Returns what holds for most content like `new`.
-    pub(crate) fn usual(new: &[u8]) -> Prices {
+    pub(crate) fn usual(new: &[u8], coding: Coding) -> Prices {
         let mut counts = Counts::new();
         for pair in new.windows(2) {
             counts.byte(pair[0], pair[1]);
@@ -34,12 +51,11 @@ impl Prices {
         }
         counts.far = std::array::from_fn(|bits| 2 + u32::try_from(bits.min(24)).unwrap_or(0));
         counts.near = std::array::from_fn(|bits| 40 >> bits.min(5));
-        counts.predicted = [50, 50];
-        counts.prices()
+        counts.prices(coding)
     }
 
     /// Returns what steps that make `new` came to.
-    pub(crate) fn of(reference: &[u8], new: &[u8], steps: &[Step]) -> Prices {
+    pub(crate) fn of(reference: &[u8], new: &[u8], steps: &[Step], coding: Coding) -> Prices {
         let mut counts = Counts::new();
         let mut distances = Distances::new(reference.len());
         let mut guesses = Guesses::new(reference.len() + new.len());
@@ -49,19 +65,11 @@ impl Prices {
             let (known, coming) = new.split_at(at);
             let length = match *step {
                 Step::Literals(count) => {
-                    for (place, byte) in coming.iter().take(count).enumerate() {
-                        let history = History {
-                            reference,
-                            new: new.get(..at + place).unwrap_or_default(),
-                        };
-                        let is_predicted = history.back(distances.last()) == *byte;
+                    for (place, byte) in (at..).zip(coming.iter().take(count)) {
+                        let before = place.checked_sub(1).and_then(|place| new.get(place));
+                        let before = before.or(reference.last()).copied().unwrap_or(0);
                         counts.literal[since.min(SINCE - 1)] += 1;
-                        if since > 0 {
-                            counts.predicted[usize::from(is_predicted)] += 1;
-                        }
-                        if since == 0 || !is_predicted {
-                            counts.byte(history.back(1), *byte);
-                        }
+                        counts.byte(before, *byte);
                         since += 1;
                     }
                     count
@@ -90,20 +98,14 @@ impl Prices {
             guesses.note(coming.get(..length).unwrap_or_default());
             at += length;
         }
-        counts.prices()
+        counts.prices(coding)
     }
 
     /// Returns the price of a literal, so many others behind the last copy.
     #[inline]
-    pub(crate) fn literal(&self, before: u8, byte: u8, is_predicted: bool, since: usize) -> u32 {
-        let byte = u32::from(self.bytes[usize::from(before) << 8 | usize::from(byte)]);
-        let price = match is_predicted {
-            // The byte behind a copy is another: else the copy would be longer.
-            true if since > 0 => self.predicted.min(byte),
-            false if since > 0 => byte + self.unpredicted,
-            _ => byte,
-        };
-        self.literal[since.min(SINCE - 1)] + price
+    pub(crate) fn literal(&self, before: u8, byte: u8, since: usize) -> u32 {
+        let byte = self.bytes[usize::from(before) << 8 | usize::from(byte)];
+        self.literal[since.min(SINCE - 1)] + u32::from(byte)
     }
 
     /// Returns the price of telling that a copy follows so many literals, and its distance.
@@ -128,7 +130,6 @@ impl Prices {
 /// How often each decision came.
 struct Counts {
     bytes: Vec<u32>,
-    predicted: [u32; 2],
     literal: [u32; SINCE],
     copy: [u32; SINCE],
     kinds: [[u32; KINDS]; 2],
@@ -141,7 +142,6 @@ impl Counts {
     fn new() -> Counts {
         Counts {
             bytes: vec![0; 1 << 16],
-            predicted: [1; 2],
             literal: [1; SINCE],
             copy: [1; SINCE],
             kinds: [[1; KINDS]; 2],
@@ -155,7 +155,7 @@ impl Counts {
         self.bytes[usize::from(before) << 8 | usize::from(byte)] += 1;
     }
 
-    fn prices(&self) -> Prices {
+    fn prices(&self, coding: Coding) -> Prices {
         let chosen = |one: u32, other: u32| {
             let total = u64::from(one) + u64::from(other);
             (price(one.into(), total), price(other.into(), total))
@@ -164,7 +164,6 @@ impl Counts {
         for since in 0..SINCE {
             (literal[since], copy[since]) = chosen(self.literal[since], self.copy[since]);
         }
-        let (unpredicted, predicted) = chosen(self.predicted[0], self.predicted[1]);
         // The first bit of a number is told by how many there are; the next ones cost one each.
         let with_bits = |counts: &[u32; BITS]| {
             each(counts, |bits| {
@@ -172,9 +171,7 @@ impl Counts {
             })
         };
         Prices {
-            bytes: self.byte_prices(),
-            predicted,
-            unpredicted: unpredicted.min(32),
+            bytes: self.byte_prices(coding),
             literal,
             copy,
             kinds: self.kinds.map(|kinds| each(&kinds, |_| 0)),
@@ -184,7 +181,7 @@ impl Counts {
         }
     }
 
-    fn byte_prices(&self) -> Vec<u16> {
+    fn byte_prices(&self, coding: Coding) -> Vec<u16> {
         let mut alone = [1_u64; 256];
         for row in self.bytes.chunks_exact(256) {
             for (sum, count) in alone.iter_mut().zip(row) {
@@ -199,8 +196,7 @@ impl Counts {
                 // What never followed the byte before is taken to come as it comes elsewhere.
                 let expected = alone * 64 / all;
                 let price = price(u64::from(*count) * 4 + expected + 1, total * 4 + 64 + 256);
-                // The coder knows longer contexts.
-                prices.push(u16::try_from(price - price / 5).unwrap_or(u16::MAX));
+                prices.push(u16::try_from(price * coding.share() / 100).unwrap_or(u16::MAX));
             }
         }
         prices
@@ -280,8 +276,8 @@ mod tests {
                 distance: 31,
             },
         ];
-        let prices = Prices::of(b"", new.as_bytes(), &steps);
-        assert!(prices.literal(b'd', b'i', false, 9) < prices.literal(b'd', b'#', false, 9));
-        assert!(prices.literal(b'd', b'i', false, 9) < prices.start(Kind::Aligned, 9));
+        let prices = Prices::of(b"", new.as_bytes(), &steps, Coding::Light);
+        assert!(prices.literal(b'd', b'i', 9) < prices.literal(b'd', b'#', 9));
+        assert!(prices.literal(b'd', b'i', 9) < prices.start(Kind::Aligned, 9));
     }
 }

@@ -11,3 +11,10 @@ pub(crate) enum Step {
         distance: usize,
     },
 }
+
+/// A step as it is coded: literals one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Token {
+    Literal(u8),
+    Copy { length: usize, distance: usize },
+}

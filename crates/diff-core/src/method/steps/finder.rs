@@ -1,9 +1,10 @@
+use super::Distances;
+
 /// Finds where the bytes at a position stand before, by chains of positions with equal hashes: one of
 /// short strings for what is near, one of longer ones for what is long.
 pub(super) struct Finder<'a> {
     all: &'a [u8],
-    short: Chain,
-    long: Chain,
+    chains: [Chain; 3],
     depth: usize,
     /// Positions before this one are in the chains.
     next: usize,
@@ -32,9 +33,16 @@ impl Chain {
 
     #[inline]
     fn bucket(&self, all: &[u8], at: usize) -> usize {
-        let mut window = [0; 8];
-        window[..self.bytes].copy_from_slice(&all[at..at + self.bytes]);
-        let hash = u64::from_le_bytes(window).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let window = |at: usize, bytes: usize| {
+            let mut window = [0; 8];
+            window[..bytes].copy_from_slice(&all[at..at + bytes]);
+            u64::from_le_bytes(window).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        };
+        let hash = match self.bytes.checked_sub(8) {
+            Some(more @ 1..) => (window(at, 8) ^ window(at + 8, more).rotate_left(31))
+                .wrapping_mul(0xd6e8_feb8_6659_fd93),
+            _ => window(at, self.bytes),
+        };
         usize::try_from(hash >> (64 - self.bits)).unwrap_or(0)
     }
 
@@ -54,8 +62,7 @@ impl<'a> Finder<'a> {
     pub(super) fn new(all: &'a [u8], known: usize, depth: usize) -> Finder<'a> {
         let mut finder = Finder {
             all,
-            short: Chain::new(4, all.len()),
-            long: Chain::new(8, all.len()),
+            chains: [4, 8, 16].map(|bytes| Chain::new(bytes, all.len())),
             depth,
             next: 0,
         };
@@ -65,8 +72,9 @@ impl<'a> Finder<'a> {
 
     fn insert_up_to(&mut self, end: usize) {
         while self.next < end {
-            self.short.insert(self.all, self.next);
-            self.long.insert(self.all, self.next);
+            for chain in &mut self.chains {
+                chain.insert(self.all, self.next);
+            }
             self.next += 1;
         }
     }
@@ -81,49 +89,59 @@ impl<'a> Finder<'a> {
         self.insert_up_to(to);
     }
 
-    /// Collects what stands before `at` as well: (length, distance), each longer than the one before,
-    /// and as near as that length is found.
-    pub(super) fn find(&mut self, at: usize, found: &mut Vec<(usize, usize)>) {
+    /// Collects what stands before `at` as well, (length, distance): each longer than the one before,
+    /// and as near as that length is found, or at a distance near to `last`.
+    pub(super) fn find(&mut self, at: usize, last: usize, found: &mut Vec<(usize, usize)>) {
         found.clear();
         self.insert_up_to(at);
         let mut best = 3;
-        best = walk(self.all, &self.short, at, self.depth, best, found);
-        walk(self.all, &self.long, at, self.depth, best.max(7), found);
-        self.insert_up_to(at + 1);
-    }
-}
-
-fn walk(
-    all: &[u8],
-    chain: &Chain,
-    at: usize,
-    depth: usize,
-    mut best: usize,
-    found: &mut Vec<(usize, usize)>,
-) -> usize {
-    if at + chain.bytes > all.len() {
-        return best;
-    }
-    let mut candidate = chain.heads[chain.bucket(all, at)];
-    let mut tries = depth;
-    while candidate != NONE && tries > 0 {
-        tries -= 1;
-        let place = candidate as usize;
-        // A longer match must agree where the best one ends.
-        let agrees = at + best < all.len() && all[place + best] == all[at + best];
-        if agrees {
-            let length = common(all, place, at);
-            if length > best {
-                best = length;
-                found.push((length, at - place));
-                if length >= ENOUGH {
-                    break;
-                }
+        for chain in &self.chains {
+            if at + chain.bytes <= self.all.len() {
+                best = best.max(chain.bytes - 1);
+                best = self.walk(chain, at, last, best, found);
             }
         }
-        candidate = chain.links[place];
+        self.insert_up_to(at + 1);
     }
-    best
+
+    fn walk(
+        &self,
+        chain: &Chain,
+        at: usize,
+        last: usize,
+        mut best: usize,
+        found: &mut Vec<(usize, usize)>,
+    ) -> usize {
+        let all = self.all;
+        let mut near = 3;
+        let mut candidate = chain.heads[chain.bucket(all, at)];
+        let mut tries = self.depth;
+        while candidate != NONE && tries > 0 {
+            tries -= 1;
+            let place = candidate as usize;
+            let distance = at - place;
+            // A longer match must agree where the best one ends.
+            let agrees = at + best < all.len() && all[place + best] == all[at + best];
+            let is_near = distance.abs_diff(last) <= Distances::NEAR
+                && at + near < all.len()
+                && all[place + near] == all[at + near];
+            if agrees || is_near {
+                let length = common(all, place, at);
+                if length > best || is_near && length > near {
+                    best = best.max(length);
+                    if is_near {
+                        near = near.max(length);
+                    }
+                    found.push((length, distance));
+                    if length >= ENOUGH {
+                        break;
+                    }
+                }
+            }
+            candidate = chain.links[place];
+        }
+        best
+    }
 }
 
 /// Returns how many bytes are the same from both places on.

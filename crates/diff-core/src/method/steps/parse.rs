@@ -1,52 +1,11 @@
 use super::finder::{Finder, common};
+use super::halved::Halved;
 use super::{Distances, Guesses, History, Kind, Prices, Step};
 use crate::Cancelled;
 use crate::method::Level;
 
-/// Returns steps that make `new` of `reference` and of itself in about the fewest bytes: parsed by what
-/// usually holds first, then again by what that came to.
-pub(crate) fn parse(
-    reference: &[u8],
-    new: &[u8],
-    level: Level,
-    advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
-) -> Result<Vec<Step>, Cancelled> {
-    let all = [reference, new].concat();
-    let (passes, depth) = match level {
-        Level::Fast => (1, 8),
-        Level::Default => (2, 32),
-        Level::Best => (3, 128),
-    };
-    let mut prices = Prices::usual(new);
-    let mut steps = Vec::new();
-    let mut told = 0;
-    for pass in 0..passes {
-        let mut parser = Parser {
-            all: &all,
-            reference: reference.len(),
-            finder: Finder::new(&all, reference.len(), depth),
-            guesses: Guesses::new(all.len()),
-            prices: &prices,
-            nodes: Vec::new(),
-            found: Vec::new(),
-            steps: Vec::new(),
-        };
-        parser.guesses.note(reference);
-        parser.run(&mut |done| {
-            let so_far = (pass * new.len() + done) / passes;
-            let more = so_far - told;
-            told = so_far;
-            advanced(more as u64)
-        })?;
-        steps = parser.steps;
-        if pass + 1 < passes {
-            prices = Prices::of(reference, new, &steps);
-        }
-    }
-    Ok(steps)
-}
-
-struct Parser<'a> {
+/// Finds the cheapest steps.
+pub(super) struct Parser<'a> {
     all: &'a [u8],
     /// How many of them are the reference's.
     reference: usize,
@@ -56,6 +15,16 @@ struct Parser<'a> {
     nodes: Vec<Node>,
     found: Vec<(usize, usize)>,
     steps: Vec<Step>,
+}
+
+/// Returns how many places are looked at for each match, at a level, in so many bytes.
+pub(super) fn depth(level: Level, bytes: usize) -> usize {
+    match level {
+        Level::Fast => 8,
+        Level::Default if bytes > LARGE => 16,
+        Level::Default => 32,
+        Level::Best => 128,
+    }
 }
 
 /// The cheapest way that is known to a place.
@@ -78,11 +47,30 @@ struct Long {
     distance: usize,
 }
 
-impl Parser<'_> {
-    fn run(
-        &mut self,
-        advanced: &mut dyn FnMut(usize) -> Result<(), Cancelled>,
-    ) -> Result<(), Cancelled> {
+impl<'a> Parser<'a> {
+    /// Returns a parser of what follows the reference.
+    pub(super) fn new(
+        all: &'a [u8],
+        reference: usize,
+        prices: &'a Prices,
+        depth: usize,
+    ) -> Parser<'a> {
+        let mut guesses = Guesses::new(all.len());
+        guesses.note(&all[..reference]);
+        Parser {
+            all,
+            reference,
+            finder: Finder::new(all, reference, depth),
+            guesses,
+            prices,
+            nodes: Vec::new(),
+            found: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    /// Returns the steps; `heard` is told of what is done.
+    pub(super) fn run(mut self, heard: &mut Halved<'_>) -> Result<Vec<Step>, Cancelled> {
         let mut at = self.reference;
         let mut told = at;
         let mut first = Node {
@@ -95,11 +83,11 @@ impl Parser<'_> {
         while at < self.all.len() {
             (at, first) = self.stretch(at, first);
             if at - told >= TOLD_BYTES || at == self.all.len() {
+                heard.hear((at - told) as u64)?;
                 told = at;
-                advanced(at - self.reference)?;
             }
         }
-        Ok(())
+        Ok(self.steps)
     }
 
     /// Parses a stretch from `at` on, and returns where it ends and how things stand there.
@@ -190,7 +178,7 @@ impl Parser<'_> {
             return long;
         }
         let mut found = std::mem::take(&mut self.found);
-        self.finder.find(at, &mut found);
+        self.finder.find(at, last, &mut found);
         let mut least = 3;
         for (length, distance) in found.iter().copied() {
             if length >= LONG {
@@ -198,8 +186,10 @@ impl Parser<'_> {
                 break;
             }
             let length = length.min(most - place);
-            if length >= least {
-                let kind = node.distances.kind(distance, node.since, foreseen);
+            let kind = node.distances.kind(distance, node.since, foreseen);
+            if let Kind::Near { .. } = kind {
+                self.reach(place, 3, length, distance, kind, reached);
+            } else if length >= least {
                 self.reach(place, least, length, distance, kind, reached);
                 least = length + 1;
             }
@@ -248,9 +238,7 @@ impl Parser<'_> {
         let at = start + place;
         let byte = self.all[at];
         let before = at.checked_sub(1).map_or(0, |before| self.all[before]);
-        let predicted = at.checked_sub(node.distances.last());
-        let is_predicted = predicted.is_some_and(|place| self.all[place] == byte);
-        let price = node.price + self.prices.literal(before, byte, is_predicted, node.since);
+        let price = node.price + self.prices.literal(before, byte, node.since);
         let next = &mut self.nodes[place + 1];
         if price < next.price {
             *next = Node {
@@ -304,4 +292,6 @@ const STRETCH: usize = 1 << 13;
 const SETTLED: usize = 1 << 10;
 /// A copy so long is taken as soon as it is seen.
 const LONG: usize = 384;
+/// More is looked through less closely.
+const LARGE: usize = 8 << 20;
 const TOLD_BYTES: usize = 1 << 18;
