@@ -12,13 +12,14 @@ use std::path::Path;
 use std::{fs, io};
 
 use container_tree::{MemoryTree, OLD, PLACES, deflate, gzip, png, rows, text, zip};
-use diff_core::{Contents, Differ, Level, Tree};
+use diff_core::{Contents, Differ, Level, Method, Tree};
 use forged::varint;
 use golden_tree::GoldenTree;
 
 fn main() -> io::Result<()> {
     deltas()?;
-    solid()?;
+    frames("solid", Method::Solid)?;
+    frames("light", Method::Light)?;
     closing()?;
     recipes()?;
     opening()
@@ -63,7 +64,7 @@ fn deltas() -> io::Result<()> {
 }
 
 /// The only frames of deltas of one edited text.
-fn solid() -> io::Result<()> {
+fn frames(target: &str, method: Method) -> io::Result<()> {
     let text = &OLD.files[0];
     let edited = [&text[..200], b"and rain falls, ", &text[220..], &text[..90]].concat();
     let other = container_tree::text(99);
@@ -72,11 +73,12 @@ fn solid() -> io::Result<()> {
         let length = u16::try_from(new.len() - 1).map_err(io::Error::other)?;
         let new = MemoryTree::new(vec![("a.txt", new)]);
         let mut delta = Vec::new();
-        let differ = Differ::new(old.tree(), new.tree());
+        let differ = Differ::new(old.tree(), new.tree()).for_device(&[method], &[]);
         let summary = differ.write_to(&mut delta).map_err(io::Error::other)?;
+        assert_eq!(summary.methods, [method]);
         let bytes = usize::try_from(summary.stats.frame_bytes).map_err(io::Error::other)?;
         let input = [&[1][..], &length.to_le_bytes(), &delta[6..6 + bytes]].concat();
-        seed("solid", name, &input)?;
+        seed(target, name, &input)?;
     }
     Ok(())
 }

@@ -131,6 +131,34 @@ impl Sources {
     }
 }
 
+/// Applies a delta to the tree of containers whose only frame the input tells. 1 byte: the old files of the
+/// reference; 2 bytes: the decoded length; the frame.
+pub fn only_frame(method: u8, input: &[u8]) {
+    let mut fields = Fields(input);
+    let files = fields.byte();
+    let decoded = 1 + fields.short() as u64 % (1 << 13);
+    let mut sources = Sources::default();
+    for index in (0..OLD.files.len()).filter(|index| files >> index & 1 == 1) {
+        sources.whole(index);
+    }
+    let forged = Forged {
+        lengths: &[decoded],
+        opened: None,
+        frames: &[ForgedFrame {
+            method,
+            sources: &sources,
+            decoded,
+            bytes: fields.rest(),
+        }],
+    };
+    let (_, made) = applied(&OLD, &forged.delta(), &limits());
+    assert!(!is_of_plan(&made), "the forged plan is refused");
+    if let Ok(files) = made {
+        assert_eq!(files.len(), 1);
+        assert_eq!(files[0].len() as u64, decoded);
+    }
+}
+
 /// Applies a delta to a tree, keeps what it makes, and returns how many bytes were written and the files.
 pub fn applied(
     old: &MemoryTree,
@@ -181,11 +209,12 @@ pub fn is_of_plan<T>(result: &Result<T, DeltaError>) -> bool {
     matches!(place, Some(("plan", 1..)))
 }
 
-/// Both recompressors are needed.
-const RECOMPRESSORS: u64 = 3;
 /// The method's number.
 pub const STORE: u8 = 0;
 pub const SOLID: u8 = 3;
+pub const LIGHT: u8 = 4;
+/// The bits of all recompressors.
+const RECOMPRESSORS: u64 = 0b11;
 
 #[derive(Default)]
 struct Made(Mutex<Vec<Arc<Mutex<Vec<u8>>>>>);
