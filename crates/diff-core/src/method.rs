@@ -11,6 +11,7 @@ use std::fmt;
 
 use crate::Cancelled;
 use crate::error::DeltaError;
+use crate::progress::Advanced;
 
 pub(crate) use modelled::encode_modelled;
 pub(crate) use registry::codec;
@@ -98,7 +99,7 @@ pub(crate) trait Codec: Sync {
         reference: &[u8],
         new: &[u8],
         level: Level,
-        advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
+        advanced: &mut Advanced<'_>,
     ) -> Result<Vec<u8>, EncodeError>;
 
     /// Hands what `frame` decodes to, in pieces, to `out`, and never more than the frame's decoded

@@ -7,6 +7,9 @@ pub trait Progress: Sync {
     fn advanced(&self, bytes: u64);
 }
 
+/// Hears of bytes that are done, and says whether to go on.
+pub(crate) type Advanced<'a> = dyn FnMut(u64) -> Result<(), Cancelled> + Send + 'a;
+
 /// A [`Progress`] that listens to nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;

@@ -100,7 +100,7 @@ impl FrameCoder<'_> {
         sources: &[Source],
         reference: &[u8],
         content: &FrameContent<'_>,
-        advanced: &dyn Fn(u64),
+        advanced: &(dyn Fn(u64) + Sync),
     ) -> Result<Option<CodedFrame>, DiffError> {
         let (new, places) = (content.bytes, content.places);
         if new.is_empty() {
@@ -153,7 +153,7 @@ impl FrameCoder<'_> {
         sources: &[Source],
         reference: &[u8],
         content: &FrameContent<'_>,
-        advanced: &dyn Fn(u64),
+        advanced: &(dyn Fn(u64) + Sync),
     ) -> Result<(Method, Coded), DiffError> {
         let [zstd, solid, light] =
             [Method::Zstd, Method::Solid, Method::Light].map(|one| self.abilities.has(one));
@@ -197,7 +197,7 @@ impl FrameCoder<'_> {
         &self,
         reference: &[u8],
         content: &FrameContent<'_>,
-        advanced: &dyn Fn(u64),
+        advanced: &(dyn Fn(u64) + Sync),
     ) -> Result<(Method, Coded), DiffError> {
         self.cancel.check()?;
         let mut advanced = |bytes| {
@@ -215,7 +215,7 @@ impl FrameCoder<'_> {
         method: Method,
         reference: &[u8],
         new: &[u8],
-        advanced: &dyn Fn(u64),
+        advanced: &(dyn Fn(u64) + Sync),
     ) -> Result<Vec<u8>, DiffError> {
         self.cancel.check()?;
         let mut advanced = |bytes| {

@@ -4,8 +4,8 @@ use bzip2::bufread::BzDecoder;
 use qbsdiff::ParallelScheme;
 
 use super::{Codec, EncodeError, EncodedFrame, Level};
-use crate::Cancelled;
 use crate::error::DeltaError;
+use crate::progress::Advanced;
 use crate::wire::{Reader, put_varint};
 
 /// A bsdiff patch: control entries, differences to add to the reference, and extra bytes, each a
@@ -21,7 +21,7 @@ impl Codec for Bsdiff {
         reference: &[u8],
         new: &[u8],
         _level: Level,
-        advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
+        advanced: &mut Advanced<'_>,
     ) -> Result<Vec<u8>, EncodeError> {
         if reference.len() > qbsdiff::bsdiff::MAX_LENGTH {
             let told = format!("a reference of {} bytes is too long", reference.len());

@@ -5,8 +5,8 @@ mod shares;
 
 use super::steps::{self, Coding, Draft};
 use super::{Codec, EncodeError, EncodedFrame, Level};
-use crate::Cancelled;
 use crate::error::DeltaError;
+use crate::progress::Advanced;
 
 pub(crate) use model::Model;
 
@@ -20,7 +20,7 @@ impl Codec for Light {
         reference: &[u8],
         new: &[u8],
         level: Level,
-        advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
+        advanced: &mut Advanced<'_>,
     ) -> Result<Vec<u8>, EncodeError> {
         let draft = Draft::of(reference, new, level, advanced)?;
         let steps = draft.steps(Coding::Light, advanced)?;

@@ -2,7 +2,7 @@ use super::light;
 use super::solid;
 use super::steps::{self, Coding, Draft};
 use super::{Coded, EncodeError, Level, Method};
-use crate::Cancelled;
+use crate::progress::Advanced;
 
 /// Returns `new` coded by [`Method::Solid`], or by [`Method::Light`] where the other would keep devices
 /// for long, or is none that they have.
@@ -12,7 +12,7 @@ pub(crate) fn encode_modelled(
     level: Level,
     has: &dyn Fn(Method) -> bool,
     places: &[usize],
-    advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
+    advanced: &mut Advanced<'_>,
 ) -> Result<(Method, Coded), EncodeError> {
     let draft = Draft::of(reference, new, level, advanced)?;
     let tokens = draft.tokens();

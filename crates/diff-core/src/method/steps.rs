@@ -24,9 +24,9 @@ pub(crate) use prices::{Coding, Prices};
 pub(crate) use step::{Step, Token};
 
 use super::{Coded, EncodeError, EncodedFrame};
-use crate::Cancelled;
 use crate::entropy::{BitDecoder, BitEncoder, Coder};
 use crate::error::DeltaError;
+use crate::progress::Advanced;
 use output::{Output, PIECE_BYTES};
 
 /// Knows how likely each step is, and learns of those that came.
@@ -48,7 +48,7 @@ pub(crate) fn encode<M: StepModel>(
     new: &[u8],
     steps: &[Step],
     places: &[usize],
-    advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
+    advanced: &mut Advanced<'_>,
 ) -> Result<Coded, EncodeError> {
     if reference.len().saturating_add(new.len()) > MOST_HISTORY {
         let told = format!("more than {MOST_HISTORY} bytes are too long a history");

@@ -1,6 +1,6 @@
 use super::{Codec, EncodeError, EncodedFrame, Level};
-use crate::Cancelled;
 use crate::error::DeltaError;
+use crate::progress::Advanced;
 
 /// The bytes as they are, for what no method makes smaller.
 pub(crate) struct Store;
@@ -11,7 +11,7 @@ impl Codec for Store {
         _reference: &[u8],
         new: &[u8],
         _level: Level,
-        advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
+        advanced: &mut Advanced<'_>,
     ) -> Result<Vec<u8>, EncodeError> {
         advanced(new.len() as u64)?;
         Ok(new.to_vec())

@@ -4,8 +4,8 @@ use zstd::stream::raw::{CParameter, DParameter, Decoder, Encoder, InBuffer, Oper
 use zstd::zstd_safe::FrameFormat;
 
 use super::{Codec, EncodeError, EncodedFrame, Level};
-use crate::Cancelled;
 use crate::error::DeltaError;
+use crate::progress::Advanced;
 
 /// One zstd frame without its magic number, with the reference as raw-content prefix.
 pub(crate) struct Zstd;
@@ -19,7 +19,7 @@ impl Codec for Zstd {
         reference: &[u8],
         new: &[u8],
         level: Level,
-        advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
+        advanced: &mut Advanced<'_>,
     ) -> Result<Vec<u8>, EncodeError> {
         let mut encoder = encoder(reference, new, level).map_err(failed)?;
         let mut encoded = Vec::new();
@@ -139,6 +139,7 @@ const LONG_BYTES: usize = 4 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Cancelled;
 
     fn encode(reference: &[u8], new: &[u8]) -> Vec<u8> {
         let encoded = Zstd.encode(reference, new, Level::Default, &mut |_| Ok(()));

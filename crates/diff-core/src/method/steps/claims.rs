@@ -1,5 +1,6 @@
 //! What every method that codes steps by a model claims: each method's tests call these.
 
+use crate::Cancelled;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 

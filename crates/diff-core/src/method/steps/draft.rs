@@ -1,15 +1,21 @@
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::finder::Finder;
 use super::halved::Halved;
-use super::parse::{Parser, depth};
+use super::parse::{Effort, Parser};
 use super::{Coding, Prices, Step};
 use crate::Cancelled;
 use crate::method::Level;
+use crate::progress::Advanced;
 
 /// A first, quick parse of new content.
 pub(crate) struct Draft<'a> {
     reference: &'a [u8],
     new: &'a [u8],
-    /// Both.
-    all: Vec<u8>,
+    /// In both.
+    finder: Finder,
     level: Level,
     steps: Vec<Step>,
 }
@@ -20,17 +26,20 @@ impl<'a> Draft<'a> {
         reference: &'a [u8],
         new: &'a [u8],
         level: Level,
-        advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
+        advanced: &mut Advanced<'_>,
     ) -> Result<Draft<'a>, Cancelled> {
         let all = [reference, new].concat();
         let prices = Prices::usual(new, Coding::Mixed);
+        let finder = Finder::new(all);
         // What only tells prices need not be the best.
-        let parser = Parser::new(&all, reference.len(), &prices, depth(level, all.len()) / 4);
-        let steps = parser.run(&mut Halved::of(advanced))?;
+        let effort = Effort::of(level, finder.all().len()).of_draft();
+        let heard = Mutex::new(Halved::of(advanced));
+        let heard = |bytes| hear(&heard, bytes);
+        let steps = parse(&finder, reference.len(), &prices, effort, &heard)?;
         Ok(Draft {
             reference,
             new,
-            all,
+            finder,
             level,
             steps,
         })
@@ -50,28 +59,51 @@ impl<'a> Draft<'a> {
     pub(crate) fn steps(
         self,
         coding: Coding,
-        advanced: &mut dyn FnMut(u64) -> Result<(), Cancelled>,
+        advanced: &mut Advanced<'_>,
     ) -> Result<Vec<Step>, Cancelled> {
         let mut steps = self.steps;
         let passes = match self.level {
             Level::Fast | Level::Default => 1,
             Level::Best => 2,
         };
-        let mut halved = Halved::of(advanced);
+        let effort = Effort::of(self.level, self.finder.all().len());
+        let halved = Mutex::new(Halved::of(advanced));
         for pass in 1..=passes {
             let prices = Prices::of(self.reference, self.new, &steps, coding);
-            let parser = Parser::new(
-                &self.all,
-                self.reference.len(),
-                &prices,
-                depth(self.level, self.all.len()),
-            );
-            steps = if pass < passes {
-                parser.run(&mut Halved::of(&mut |_| halved.hear(0)))?
-            } else {
-                parser.run(&mut halved)?
-            };
+            // Bytes are done once.
+            let heard = |bytes| hear(&halved, if pass < passes { 0 } else { bytes });
+            steps = parse(&self.finder, self.reference.len(), &prices, effort, &heard)?;
         }
         Ok(steps)
     }
 }
+
+/// Parses what follows the reference, in parts of its own each.
+fn parse(
+    finder: &Finder,
+    reference: usize,
+    prices: &Prices,
+    effort: Effort,
+    heard: &(dyn Fn(u64) -> Result<(), Cancelled> + Sync),
+) -> Result<Vec<Step>, Cancelled> {
+    let end = finder.all().len();
+    let starts: Vec<usize> = (reference..end).step_by(PART_BYTES).collect();
+    let parts = starts.into_par_iter().map(|start| {
+        let parser = Parser::new(finder, reference, prices, effort);
+        parser.run(start, end.min(start + PART_BYTES), heard)
+    });
+    let parts: Result<Vec<Vec<Step>>, Cancelled> = parts.collect();
+    let mut steps = Vec::new();
+    for step in parts?.into_iter().flatten() {
+        Step::push(&mut steps, step);
+    }
+    Ok(steps)
+}
+
+fn hear(halved: &Mutex<Halved<'_>>, bytes: u64) -> Result<(), Cancelled> {
+    let mut halved = halved.lock().unwrap_or_else(PoisonError::into_inner);
+    halved.hear(bytes)
+}
+
+/// So much is parsed in one go.
+const PART_BYTES: usize = 1 << 20;

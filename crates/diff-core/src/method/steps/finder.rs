@@ -1,121 +1,48 @@
 use super::Distances;
 
 /// Finds where the bytes at a position stand before, by chains of positions with equal hashes: one of
-/// short strings for what is near, one of longer ones for what is long.
-pub(super) struct Finder<'a> {
-    all: &'a [u8],
+/// short strings for what is near, longer ones for what is long.
+pub(super) struct Finder {
+    all: Vec<u8>,
+    /// From the longest strings to the shortest.
     chains: [Chain; 3],
-    depth: usize,
-    /// Positions before this one are in the chains.
-    next: usize,
 }
 
+/// For each position, the last one before it where a string with the same hash starts.
 struct Chain {
     bytes: usize,
-    bits: u32,
-    heads: Vec<u32>,
     links: Vec<u32>,
 }
 
 const NONE: u32 = u32::MAX;
 
 impl Chain {
-    fn new(bytes: usize, length: usize) -> Chain {
-        let bits = usize::BITS - length.leading_zeros();
+    fn of(all: &[u8], bytes: usize) -> Chain {
+        let bits = usize::BITS - all.len().leading_zeros();
         let bits = bits.clamp(10, 22);
-        Chain {
-            bytes,
-            bits,
-            heads: vec![NONE; 1 << bits],
-            links: vec![NONE; length],
+        let mut heads = vec![NONE; 1 << bits];
+        let mut links = vec![NONE; all.len()];
+        let strings = all.windows(bytes);
+        for ((link, string), at) in links.iter_mut().zip(strings).zip(0..) {
+            let head = &mut heads[bucket(string, bits)];
+            *link = std::mem::replace(head, at);
         }
+        Chain { bytes, links }
     }
 
-    #[inline]
-    fn bucket(&self, all: &[u8], at: usize) -> usize {
-        let window = |at: usize, bytes: usize| {
-            let mut window = [0; 8];
-            window[..bytes].copy_from_slice(&all[at..at + bytes]);
-            u64::from_le_bytes(window).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        };
-        let hash = match self.bytes.checked_sub(8) {
-            Some(more @ 1..) => (window(at, 8) ^ window(at + 8, more).rotate_left(31))
-                .wrapping_mul(0xd6e8_feb8_6659_fd93),
-            _ => window(at, self.bytes),
-        };
-        usize::try_from(hash >> (64 - self.bits)).unwrap_or(0)
-    }
-
-    #[inline]
-    fn insert(&mut self, all: &[u8], at: usize) {
-        if at + self.bytes <= all.len() {
-            let bucket = self.bucket(all, at);
-            self.links[at] = self.heads[bucket];
-            self.heads[bucket] = u32::try_from(at).unwrap_or(NONE);
-        }
-    }
-}
-
-impl<'a> Finder<'a> {
-    /// Returns a finder over `all`, of which the first `known` bytes come before every position that is
-    /// asked for.
-    pub(super) fn new(all: &'a [u8], known: usize, depth: usize) -> Finder<'a> {
-        let mut finder = Finder {
-            all,
-            chains: [4, 8, 16].map(|bytes| Chain::new(bytes, all.len())),
-            depth,
-            next: 0,
-        };
-        finder.insert_up_to(known);
-        finder
-    }
-
-    fn insert_up_to(&mut self, end: usize) {
-        while self.next < end {
-            for chain in &mut self.chains {
-                chain.insert(self.all, self.next);
-            }
-            self.next += 1;
-        }
-    }
-
-    /// Leaves out positions within a long copy: what they copy is in the chains already.
-    pub(super) fn pass(&mut self, from: usize, to: usize) {
-        self.insert_up_to(from);
-        // The start and the end of a copy are where the next ones begin.
-        let edge = PASSED_EDGE.min(to.saturating_sub(from));
-        self.insert_up_to(from + edge);
-        self.next = self.next.max(to - edge);
-        self.insert_up_to(to);
-    }
-
-    /// Collects what stands before `at` as well, (length, distance): each longer than the one before,
-    /// and as near as that length is found, or at a distance near to `last`.
-    pub(super) fn find(&mut self, at: usize, last: usize, found: &mut Vec<(usize, usize)>) {
-        found.clear();
-        self.insert_up_to(at);
-        let mut best = 3;
-        for chain in &self.chains {
-            if at + chain.bytes <= self.all.len() {
-                best = best.max(chain.bytes - 1);
-                best = self.walk(chain, at, last, best, found);
-            }
-        }
-        self.insert_up_to(at + 1);
-    }
-
+    /// Collects what starts with the same string; returns how long the longest is.
     fn walk(
         &self,
-        chain: &Chain,
+        all: &[u8],
         at: usize,
         last: usize,
-        mut best: usize,
+        depth: usize,
         found: &mut Vec<(usize, usize)>,
     ) -> usize {
-        let all = self.all;
+        let mut best = self.bytes - 1;
         let mut near = 3;
-        let mut candidate = chain.heads[chain.bucket(all, at)];
-        let mut tries = self.depth;
+        let mut candidate = self.links[at];
+        let mut tries = depth;
         while candidate != NONE && tries > 0 {
             tries -= 1;
             let place = candidate as usize;
@@ -138,9 +65,68 @@ impl<'a> Finder<'a> {
                     }
                 }
             }
-            candidate = chain.links[place];
+            candidate = self.links[place];
         }
         best
+    }
+}
+
+#[inline]
+fn bucket(string: &[u8], bits: u32) -> usize {
+    let hash = match string.split_at_checked(8) {
+        Some((first, more @ [_, ..])) => {
+            (word(first) ^ word(more).rotate_left(31)).wrapping_mul(0xd6e8_feb8_6659_fd93)
+        }
+        _ => word(string),
+    };
+    usize::try_from(hash >> (64 - bits)).unwrap_or(0)
+}
+
+#[inline]
+fn word(bytes: &[u8]) -> u64 {
+    let mut window = [0; 8];
+    window[..bytes.len()].copy_from_slice(bytes);
+    u64::from_le_bytes(window).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl Finder {
+    pub(super) fn new(all: Vec<u8>) -> Finder {
+        let [long, middle, short] = CHAINED;
+        let (long, (middle, short)) = rayon::join(
+            || Chain::of(&all, long),
+            || rayon::join(|| Chain::of(&all, middle), || Chain::of(&all, short)),
+        );
+        Finder {
+            all,
+            chains: [long, middle, short],
+        }
+    }
+
+    /// Returns what it finds in.
+    pub(super) fn all(&self) -> &[u8] {
+        &self.all
+    }
+
+    /// Collects what stands before `at` as well, as far as `all` goes, (length, distance): each longer
+    /// than the one before, and as near as that length is found, or at a distance near to `last`. At most
+    /// `depth` places of a chain are looked at.
+    pub(super) fn find(
+        &self,
+        all: &[u8],
+        at: usize,
+        last: usize,
+        depth: usize,
+        found: &mut Vec<(usize, usize)>,
+    ) {
+        found.clear();
+        for chain in &self.chains {
+            let best = chain.walk(all, at, last, depth, found);
+            // What is nearer, but so much shorter, is seldom worth the search.
+            if best >= NICE {
+                break;
+            }
+        }
+        found.sort_unstable();
     }
 }
 
@@ -164,7 +150,9 @@ pub(super) fn common(all: &[u8], a: usize, b: usize) -> usize {
     length
 }
 
-/// Positions at either end of a long copy that later copies may start from.
-const PASSED_EDGE: usize = 32;
+/// How long the strings are that are chained.
+const CHAINED: [usize; 3] = [16, 8, 4];
 /// A match so long ends the search.
 const ENOUGH: usize = 512;
+/// A match so long leaves shorter strings unsearched.
+const NICE: usize = 16;

@@ -24,6 +24,11 @@ impl Guesses {
         }
     }
 
+    /// Leaves out so many bytes of the history.
+    pub(crate) fn skip(&mut self, bytes: usize) {
+        self.known += bytes;
+    }
+
     /// Takes note of more of the history.
     #[inline]
     pub(crate) fn note(&mut self, more: &[u8]) {

@@ -1,14 +1,15 @@
 use crate::Cancelled;
+use crate::progress::Advanced;
 
 /// Tells of half of the bytes that it hears of.
 pub(super) struct Halved<'a> {
-    advanced: &'a mut dyn FnMut(u64) -> Result<(), Cancelled>,
+    advanced: &'a mut Advanced<'a>,
     heard: u64,
 }
 
 impl<'a> Halved<'a> {
     /// Returns one that passes on what it tells.
-    pub(super) fn of(advanced: &'a mut dyn FnMut(u64) -> Result<(), Cancelled>) -> Halved<'a> {
+    pub(super) fn of(advanced: &'a mut Advanced<'a>) -> Halved<'a> {
         Halved { advanced, heard: 0 }
     }
 

@@ -1,15 +1,15 @@
 use super::finder::{Finder, common};
-use super::halved::Halved;
 use super::{Distances, Guesses, History, Kind, Prices, Step};
 use crate::Cancelled;
 use crate::method::Level;
 
-/// Finds the cheapest steps.
+/// Finds the cheapest steps, of those that the effort looks at.
 pub(super) struct Parser<'a> {
     all: &'a [u8],
     /// How many of them are the reference's.
     reference: usize,
-    finder: Finder<'a>,
+    finder: &'a Finder,
+    effort: Effort,
     guesses: Guesses,
     prices: &'a Prices,
     nodes: Vec<Node>,
@@ -17,13 +17,34 @@ pub(super) struct Parser<'a> {
     steps: Vec<Step>,
 }
 
-/// Returns how many places are looked at for each match, at a level, in so many bytes.
-pub(super) fn depth(level: Level, bytes: usize) -> usize {
-    match level {
-        Level::Fast => 8,
-        Level::Default if bytes > LARGE => 16,
-        Level::Default => 32,
-        Level::Best => 128,
+/// How much is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Effort {
+    /// Places that are looked at for each match.
+    depth: usize,
+    /// Whether also what seldom leads anywhere is.
+    is_thorough: bool,
+}
+
+impl Effort {
+    /// Returns what so many bytes are worth at a level.
+    pub(super) fn of(level: Level, bytes: usize) -> Effort {
+        let depth = match level {
+            Level::Fast => 8,
+            Level::Default if bytes > LARGE => 24,
+            Level::Default => 40,
+            Level::Best => 128,
+        };
+        let is_thorough = level == Level::Best;
+        Effort { depth, is_thorough }
+    }
+
+    /// Returns what is enough to tell prices.
+    pub(super) fn of_draft(self) -> Effort {
+        Effort {
+            depth: self.depth / 4,
+            is_thorough: false,
+        }
     }
 }
 
@@ -50,18 +71,18 @@ struct Long {
 impl<'a> Parser<'a> {
     /// Returns a parser of what follows the reference.
     pub(super) fn new(
-        all: &'a [u8],
+        finder: &'a Finder,
         reference: usize,
         prices: &'a Prices,
-        depth: usize,
+        effort: Effort,
     ) -> Parser<'a> {
-        let mut guesses = Guesses::new(all.len());
-        guesses.note(&all[..reference]);
+        let all = finder.all();
         Parser {
             all,
             reference,
-            finder: Finder::new(all, reference, depth),
-            guesses,
+            finder,
+            effort,
+            guesses: Guesses::new(all.len()),
             prices,
             nodes: Vec::new(),
             found: Vec::new(),
@@ -69,10 +90,18 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Returns the steps; `heard` is told of what is done.
-    pub(super) fn run(mut self, heard: &mut Halved<'_>) -> Result<Vec<Step>, Cancelled> {
-        let mut at = self.reference;
-        let mut told = at;
+    /// Returns the steps that make the bytes from `start` to `end`; `heard` is told of what is done.
+    pub(super) fn run(
+        mut self,
+        start: usize,
+        end: usize,
+        heard: &(dyn Fn(u64) -> Result<(), Cancelled> + Sync),
+    ) -> Result<Vec<Step>, Cancelled> {
+        let known = start.min(GUESSED_BYTES);
+        self.guesses.skip(start - known);
+        self.guesses.note(&self.all[start - known..start]);
+        self.all = &self.all[..end];
+        let (mut at, mut told) = (start, start);
         let mut first = Node {
             price: 0,
             length: 0,
@@ -80,10 +109,10 @@ impl<'a> Parser<'a> {
             since: 0,
             distances: Distances::new(self.reference),
         };
-        while at < self.all.len() {
+        while at < end {
             (at, first) = self.stretch(at, first);
-            if at - told >= TOLD_BYTES || at == self.all.len() {
-                heard.hear((at - told) as u64)?;
+            if at - told >= TOLD_BYTES || at == end {
+                heard((at - told) as u64)?;
                 told = at;
             }
         }
@@ -118,10 +147,9 @@ impl<'a> Parser<'a> {
         let mut end = self.take(place);
         let mut at = at + place;
         if let Some(Long { length, distance }) = long {
-            push(&mut self.steps, Step::Copy { length, distance });
+            Step::push(&mut self.steps, Step::Copy { length, distance });
             end.distances.take(distance);
             end.since = 0;
-            self.finder.pass(at, at + length);
             self.guesses.note(&self.all[at..at + length]);
             at += length;
         }
@@ -157,11 +185,13 @@ impl<'a> Parser<'a> {
                 continue;
             }
             let length = common(self.all, at - distance, at);
+            // The step that leads here was taken to go on.
+            let goes_on = number == 0 && node.distance == last;
             if length >= LONG {
                 if long.is_none_or(|long| length > long.length) {
                     long = Some(Long { length, distance });
                 }
-            } else {
+            } else if !goes_on {
                 let kind = node.distances.kind(distance, node.since, foreseen);
                 let least = if kind == Kind::Aligned { 1 } else { 2 };
                 self.reach(
@@ -178,7 +208,8 @@ impl<'a> Parser<'a> {
             return long;
         }
         let mut found = std::mem::take(&mut self.found);
-        self.finder.find(at, last, &mut found);
+        self.finder
+            .find(self.all, at, last, self.effort.depth, &mut found);
         let mut least = 3;
         for (length, distance) in found.iter().copied() {
             if length >= LONG {
@@ -216,10 +247,14 @@ impl<'a> Parser<'a> {
         let mut distances = from.distances;
         distances.take(distance);
         *reached = (place + most).max(*reached);
-        for (node, length) in self.nodes[place + least..=place + most]
-            .iter_mut()
-            .zip(least..)
-        {
+        let edge = match self.effort.is_thorough {
+            true => most,
+            false => least + EDGE,
+        };
+        let short = least..=most.min(edge);
+        let long = most.saturating_sub(EDGE).max(edge + 1)..=most;
+        for length in short.chain(long) {
+            let node = &mut self.nodes[place + length];
             let price = start + self.prices.length(kind, length);
             if price < node.price {
                 *node = Node {
@@ -265,24 +300,9 @@ impl<'a> Parser<'a> {
             at -= length;
         }
         for step in back.into_iter().rev() {
-            push(&mut self.steps, step);
+            Step::push(&mut self.steps, step);
         }
         self.nodes[place]
-    }
-}
-
-/// Appends a step, joined with the last one where both go on the same way.
-fn push(steps: &mut Vec<Step>, step: Step) {
-    match (steps.last_mut(), step) {
-        (Some(Step::Literals(count)), Step::Literals(more)) => *count += more,
-        (
-            Some(Step::Copy { length, distance }),
-            Step::Copy {
-                length: more,
-                distance: same,
-            },
-        ) if *distance == same => *length += more,
-        _ => steps.push(step),
     }
 }
 
@@ -292,6 +312,11 @@ const STRETCH: usize = 1 << 13;
 const SETTLED: usize = 1 << 10;
 /// A copy so long is taken as soon as it is seen.
 const LONG: usize = 384;
+
+/// So many of the shortest and of the longest lengths of a copy are considered; others are seldom best.
+const EDGE: usize = 24;
+/// So much of what comes before is enough to guess by.
+const GUESSED_BYTES: usize = 4 << 20;
 /// More is looked through less closely.
 const LARGE: usize = 8 << 20;
 const TOLD_BYTES: usize = 1 << 18;

@@ -18,3 +18,20 @@ pub(crate) enum Token {
     Literal(u8),
     Copy { length: usize, distance: usize },
 }
+
+impl Step {
+    /// Appends a step, joined with the last one where both go on the same way.
+    pub(super) fn push(steps: &mut Vec<Step>, step: Step) {
+        match (steps.last_mut(), step) {
+            (Some(Step::Literals(count)), Step::Literals(more)) => *count += more,
+            (
+                Some(Step::Copy { length, distance }),
+                Step::Copy {
+                    length: more,
+                    distance: same,
+                },
+            ) if *distance == same => *length += more,
+            _ => steps.push(step),
+        }
+    }
+}
