@@ -148,6 +148,8 @@ pub use trust::error::TrustError;
 pub use trust::key::{Ed25519Signer, KeyId, PublicKey, Signer, SignerError};
 pub use trust::limits::TrustLimits;
 pub use trust::meta_file::MetaFile;
+#[cfg(feature = "ecdsa-rsa")]
+pub use trust::pem_key::PemKey;
 pub use trust::request::MetadataRequest;
 pub use trust::role::{KeyTable, RoleKeys, Root, Snapshot, Timestamp};
 pub use trust::search::{Lookup, TargetFile};

@@ -6,6 +6,8 @@ pub(crate) mod key;
 pub(crate) mod limits;
 pub(crate) mod meta_file;
 pub(crate) mod pattern;
+#[cfg(feature = "ecdsa-rsa")]
+pub(crate) mod pem_key;
 pub(crate) mod request;
 pub(crate) mod role;
 pub(crate) mod search;

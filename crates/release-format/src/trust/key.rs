@@ -6,6 +6,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::canonical::canonical;
+#[cfg(feature = "ecdsa-rsa")]
+use super::pem_key::PemKey;
 
 /// The name by which metadata refers to a key.
 ///
@@ -40,6 +42,9 @@ impl fmt::Debug for KeyId {
 pub enum PublicKey {
     /// Ed25519, RFC 8032, verified strictly.
     Ed25519(Box<VerifyingKey>),
+    /// ECDSA on P-256 or RSA-PSS, in the repositories of other publishers.
+    #[cfg(feature = "ecdsa-rsa")]
+    Pem(Box<PemKey>),
     /// A scheme that this Satchel does not know, or a key that is none: it verifies nothing.
     Unknown {
         /// What the metadata calls the scheme.
@@ -59,11 +64,15 @@ impl PublicKey {
         let public = text(key.get("keyval").and_then(|value| value.get("public")));
         if kind == "ed25519"
             && scheme == "ed25519"
-            && let Ok(bytes) = hex::decode(public)
+            && let Ok(bytes) = hex::decode(&public)
             && let Ok(bytes) = <[u8; 32]>::try_from(bytes)
             && let Ok(key) = VerifyingKey::from_bytes(&bytes)
         {
             return PublicKey::Ed25519(Box::new(key));
+        }
+        #[cfg(feature = "ecdsa-rsa")]
+        if let Some(key) = PemKey::parse(&kind, &scheme, &public) {
+            return PublicKey::Pem(Box::new(key));
         }
         PublicKey::Unknown { scheme }
     }
@@ -76,6 +85,8 @@ impl PublicKey {
                 "keyval": { "public": hex::encode(key.as_bytes()) },
                 "scheme": "ed25519",
             })),
+            #[cfg(feature = "ecdsa-rsa")]
+            PublicKey::Pem(key) => key.to_json(),
             PublicKey::Unknown { .. } => None,
         }
     }
@@ -91,6 +102,8 @@ impl PublicKey {
     pub(crate) fn material(&self) -> Option<Vec<u8>> {
         match self {
             PublicKey::Ed25519(key) => Some(key.as_bytes().to_vec()),
+            #[cfg(feature = "ecdsa-rsa")]
+            PublicKey::Pem(key) => Some(key.material()),
             PublicKey::Unknown { .. } => None,
         }
     }
@@ -100,6 +113,8 @@ impl PublicKey {
         match self {
             PublicKey::Ed25519(key) => Signature::from_slice(signature)
                 .is_ok_and(|signature| key.verify_strict(message, &signature).is_ok()),
+            #[cfg(feature = "ecdsa-rsa")]
+            PublicKey::Pem(key) => key.verifies(message, signature),
             PublicKey::Unknown { .. } => false,
         }
     }
