@@ -116,6 +116,8 @@ fn targets(version: u8, now: UtcTime) -> Targets {
         expires: now.plus_days(1),
         targets: BTreeMap::new(),
         delegations: None,
+        issued: None,
+        offline_grace_days: None,
     }
 }
 

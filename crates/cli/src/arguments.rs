@@ -136,6 +136,10 @@ pub(crate) struct PublishArguments {
     /// Notes for learners and teachers
     #[arg(long, value_name = "FILE")]
     pub(crate) notes: Option<PathBuf>,
+    /// For how many days devices may go on with the tenant's packs once the timestamp has expired
+    /// (default: as it was; 0 ends it)
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(..=366))]
+    pub(crate) offline_grace: Option<u32>,
     /// Where the private keys are (default `REPO.keys`)
     #[arg(long, value_name = "DIR")]
     pub(crate) keys: Option<PathBuf>,

@@ -78,6 +78,9 @@ pub struct PublishOptions {
     pub delta_from: DeltaFrom,
     /// A file that learners and teachers should read.
     pub notes: Option<PathBuf>,
+    /// For how many days devices may go on with the tenant's packs once the timestamp has expired;
+    /// `None` leaves it as it is.
+    pub offline_grace_days: Option<u32>,
     /// The time to sign; nothing else reads a clock.
     pub now: UtcTime,
     /// How much time goes into deltas.
@@ -94,6 +97,7 @@ impl PublishOptions {
             share: Share::FULL,
             delta_from: DeltaFrom::default(),
             notes: None,
+            offline_grace_days: None,
             now,
             level: Level::Default,
         }
@@ -336,6 +340,7 @@ impl Repository {
             &signing,
             &options.pack,
             &targets,
+            options.offline_grace_days,
             options.now,
         )?;
         cancel.check()?;

@@ -145,6 +145,7 @@ pub use offer::rollout::{Decision, Rollout};
 pub use offer::share::{Share, ShareError};
 pub use reference::ContentReference;
 pub use trust::error::TrustError;
+pub use trust::grace::OfflineGrace;
 pub use trust::key::{Ed25519Signer, KeyId, PublicKey, Signer, SignerError};
 pub use trust::limits::TrustLimits;
 pub use trust::meta_file::MetaFile;

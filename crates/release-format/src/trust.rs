@@ -2,6 +2,7 @@
 
 pub(crate) mod canonical;
 pub(crate) mod error;
+pub(crate) mod grace;
 pub(crate) mod key;
 pub(crate) mod limits;
 pub(crate) mod meta_file;

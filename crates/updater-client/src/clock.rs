@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use release_format::UtcTime;
@@ -27,9 +29,58 @@ impl Clock for SystemClock {
     }
 }
 
+/// A clock that shows no time before a moment which is proved to have passed.
+pub(crate) struct EffectiveClock {
+    clock: Arc<dyn Clock>,
+    at_least: AtomicI64,
+}
+
+impl EffectiveClock {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> EffectiveClock {
+        EffectiveClock {
+            clock,
+            at_least: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    pub(crate) fn raise(&self, moment: UtcTime) {
+        self.at_least.fetch_max(moment.seconds(), Ordering::Relaxed);
+    }
+}
+
+impl Clock for EffectiveClock {
+    fn now(&self) -> UtcTime {
+        let at_least = UtcTime::from_seconds(self.at_least.load(Ordering::Relaxed));
+        self.clock.now().max(at_least)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    struct Stopped(&'static str);
+
+    impl Clock for Stopped {
+        fn now(&self) -> UtcTime {
+            UtcTime::parse(self.0).unwrap()
+        }
+    }
+
+    #[test]
+    fn no_clock_shows_a_time_before_what_is_proved() {
+        let proved = UtcTime::parse("2027-01-01T00:00:00Z").unwrap();
+        for (shown, expected) in [
+            ("1970-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+            ("2035-01-01T00:00:00Z", "2035-01-01T00:00:00Z"),
+        ] {
+            let clock = EffectiveClock::new(Arc::new(Stopped(shown)));
+            assert_eq!(clock.now().to_string(), shown);
+            clock.raise(proved);
+            clock.raise(UtcTime::MIN);
+            assert_eq!(clock.now().to_string(), expected);
+        }
+    }
 
     #[test]
     fn system_clock_shows_a_time_after_this_was_written() {

@@ -82,10 +82,11 @@ impl UpdaterBuilder {
     pub(crate) fn transport(
         &self,
         record: &LibraryRecord,
+        clock: Arc<dyn Clock>,
     ) -> Result<Arc<dyn Transport>, UpdateError> {
         match (&self.repository, record.repositories().first()) {
             (Some(transport), _) => Ok(Arc::clone(transport)),
-            (None, Some(address)) => transport_to(address),
+            (None, Some(address)) => transport_under(address, clock),
             (None, None) => Err(TransportError::Unreachable {
                 address: "the repository".to_owned(),
                 reason: "the library was enrolled without an address".to_owned(),
@@ -101,13 +102,28 @@ impl UpdaterBuilder {
 /// [`TransportError::Unreachable`] for a URL of another kind, or where the crate was built without
 /// the feature `http`.
 pub fn transport_to(address: &str) -> Result<Arc<dyn Transport>, UpdateError> {
+    transport_under(address, Arc::new(SystemClock))
+}
+
+/// Returns the transport to an address, which judges certificates at the time of `clock`.
+#[cfg_attr(
+    not(feature = "http"),
+    expect(unused_variables, clippy::needless_pass_by_value)
+)]
+fn transport_under(
+    address: &str,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Transport>, UpdateError> {
     let unreachable = |reason: &str| TransportError::Unreachable {
         address: address.to_owned(),
         reason: reason.to_owned(),
     };
     match address.split_once("://") {
         #[cfg(feature = "http")]
-        Some(("http" | "https", _)) => Ok(Arc::new(crate::transport::HttpTransport::new(address)?)),
+        Some(("http" | "https", _)) => {
+            let http = crate::transport::HttpTransport::builder(address).clock(clock);
+            Ok(Arc::new(http.build()?))
+        }
         #[cfg(not(feature = "http"))]
         Some(("http" | "https", _)) => {
             Err(unreachable("this program was built without HTTP").into())

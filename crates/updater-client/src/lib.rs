@@ -56,6 +56,7 @@ mod error;
 mod event;
 pub mod library;
 mod step;
+mod time_floor;
 pub mod transport;
 mod updater;
 
@@ -66,9 +67,12 @@ pub use error::{ErrorKind, UpdateError};
 pub use event::{Event, Observer, Unobserved};
 pub use release_format::{ChannelName, ContentVersion, Label, PackName};
 pub use step::check::{Offer, Withheld};
-pub use step::fetch::Traffic;
+pub use step::document::{Documents, Traffic};
+pub use step::freshness::Freshness;
 pub use step::plan::{Plan, Route};
+pub use step::repository::TrustedRepository;
 pub use step::verify::{Damage, Fault, VerifyReport};
+pub use time_floor::TimeFloor;
 pub use transport::{Body, FolderTransport, Transport, TransportError};
 #[cfg(feature = "http")]
 pub use transport::{HttpTransport, HttpTransportBuilder};

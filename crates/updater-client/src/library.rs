@@ -6,8 +6,8 @@
 //! - [`layout::LibraryLayout`] knows where everything lies;
 //! - [`lock::LibraryLock`] lets one updater in at a time;
 //! - [`identity::LibraryRecord`] says which device this is and where it gets its packs;
-//! - [`trust_store::TrustStore`] keeps the metadata that is trusted, [`time_floor::TimeFloor`] the
-//!   moment that it is at least;
+//! - [`trust_store::TrustStore`] keeps the metadata that is trusted where
+//!   [`trust_layout::TrustLayout`] puts it;
 //! - [`state::StateRecord`] is the commit point of a pack: which release is active.
 
 pub mod disk;
@@ -16,5 +16,5 @@ pub mod layout;
 pub mod lock;
 pub mod record;
 pub mod state;
-pub mod time_floor;
+pub mod trust_layout;
 pub mod trust_store;

@@ -3,9 +3,12 @@
 
 pub(crate) mod activate;
 pub(crate) mod check;
+pub(crate) mod document;
 pub(crate) mod fetch;
+pub(crate) mod freshness;
 pub(crate) mod plan;
 pub(crate) mod recover;
 pub(crate) mod refresh;
+pub(crate) mod repository;
 pub(crate) mod stage;
 pub(crate) mod verify;

@@ -14,16 +14,14 @@ use diff_core::Digest;
 use updater_client::library::identity::LibraryRecord;
 use updater_client::library::record::RecordError;
 use updater_client::library::state::StateRecord;
-use updater_client::library::time_floor::TimeFloor;
 
 type Claim = fn(&[u8]);
 
 /// The fixtures and the claim that reads each.
-const FIXTURES: [(&str, Claim); 4] = [
+const FIXTURES: [(&str, Claim); 3] = [
     ("library-v1.json", library_v1),
     ("state-v1-nothing-active", state_v1_nothing_active),
     ("state-v1-on-trial", state_v1_on_trial),
-    ("time-floor-v1", time_floor_v1),
 ];
 
 #[test]
@@ -49,7 +47,6 @@ fn what_is_read_is_written_with_the_same_bytes() {
         let bytes = read(name);
         let written = match name.split_once("-v1").unwrap() {
             ("state", _) => StateRecord::decode(&bytes).unwrap().encode(),
-            ("time-floor", _) => TimeFloor::decode(&bytes).unwrap().encode(),
             _ => LibraryRecord::decode(&bytes).unwrap().encode(),
         };
         let (written, bytes) = (String::from_utf8(written), String::from_utf8(bytes));
@@ -90,7 +87,7 @@ fn every_flipped_bit_and_every_cut_of_a_state_record_is_damage() {
 fn the_document_shows_the_fixtures() {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/formats/state.md");
     let document = fs::read_to_string(document).unwrap().replace("\r\n", "\n");
-    for name in ["state-v1-on-trial", "library-v1.json", "time-floor-v1"] {
+    for name in ["state-v1-on-trial", "library-v1.json"] {
         let shown = String::from_utf8(read(name)).unwrap();
         assert!(document.contains(&format!("\n{shown}```\n")), "{name}");
     }
@@ -140,11 +137,6 @@ fn library_v1(bytes: &[u8]) {
     );
     let addresses = ["https://packs.example/satchel/", "/media/stick/satchel"];
     assert_eq!(record.repositories(), addresses);
-}
-
-fn time_floor_v1(bytes: &[u8]) {
-    let floor = TimeFloor::decode(bytes).unwrap();
-    assert_eq!(floor.time().to_string(), "2027-03-01T00:00:00Z");
 }
 
 fn read(name: &str) -> Vec<u8> {

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use release_format::{ChannelName, PackName};
 use serde::Serialize;
 use updater_client::{
-    CancelToken, Check, Offer, Outcome, UpdateError, UpdateOptions, Updated, Updater, transport_to,
+    CancelToken, Check, Freshness, Offer, Outcome, UpdateError, UpdateOptions, Updated, Updater,
+    transport_to,
 };
 
 use crate::arguments::{
@@ -64,7 +65,9 @@ pub(crate) fn check(arguments: &CheckArguments, output: Output) -> Result<Exit, 
         let document = CheckDocument::new(pack, &check);
         output.result(&document, |out| {
             writeln!(out, "{}", check_told(pack, &check))
-        })
+        })?;
+        warn(pack, check.freshness, output);
+        Ok(())
     })
 }
 
@@ -95,7 +98,24 @@ fn update_one(
     output.result(&document, |out| {
         let active = status.record.active().map(|active| active.label.as_str());
         writeln!(out, "{}", update_told(pack, &updated, active))
-    })
+    })?;
+    warn(pack, updated.freshness, output);
+    Ok(())
+}
+
+/// Says so where the answer may not be the newest.
+fn warn(pack: &PackName, freshness: Freshness, output: Output) {
+    match freshness {
+        Freshness::Stale { age } => output.warning(format!(
+            "{pack}: what the repository says expired {} ago; there may be something newer",
+            counted(age.as_secs() / SECONDS_A_DAY, "day")
+        )),
+        Freshness::FreshnessUnknown { clock, at_least } => output.warning(format!(
+            "{pack}: the clock shows {clock}, and it is {at_least} at least: set it, or nobody can \
+             tell whether there is something newer"
+        )),
+        _ => {}
+    }
 }
 
 /// Ends a trial well.
@@ -267,3 +287,5 @@ fn update_told(pack: &PackName, updated: &Updated, active: Option<&str>) -> Stri
 fn not_installed(pack: &PackName) -> Failure {
     UpdateError::NotInstalled { pack: pack.clone() }.into()
 }
+
+const SECONDS_A_DAY: u64 = 24 * 60 * 60;

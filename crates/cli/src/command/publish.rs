@@ -101,6 +101,7 @@ pub(crate) fn publish(arguments: &PublishArguments, output: Output) -> Result<Ex
     options.share = arguments.share;
     options.delta_from = arguments.delta_from.clone();
     options.notes = arguments.notes.clone();
+    options.offline_grace_days = arguments.offline_grace;
     options.level = Level::from(arguments.level);
     let cancel = cancel_on_interrupt();
     let published = {

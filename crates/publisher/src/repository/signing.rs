@@ -186,7 +186,7 @@ impl Roles {
         let snapshot_key = key("snapshot")?;
         let timestamp_key = key("timestamp")?;
         let public = |key: &RoleKey| [key.public_key().clone()];
-        let root = Root::first(
+        let mut root = Root::first(
             now.plus_days(ROOT_DAYS),
             &[
                 ("root", &public(&root_key), 1),
@@ -195,11 +195,15 @@ impl Roles {
                 ("timestamp", &public(&timestamp_key), 1),
             ],
         );
+        root.issued = Some(now);
         let mut files = Revision::new(now);
         files.sign_root(&root, &root_key)?;
         files.sign_targets(
             "targets",
-            &no_targets(1, now.plus_days(TARGETS_DAYS)),
+            &Targets {
+                issued: Some(now),
+                ..no_targets(1, now.plus_days(TARGETS_DAYS))
+            },
             &targets_key,
         )?;
         let files = files.finish((1, &snapshot_key), (1, &timestamp_key))?;
@@ -217,6 +221,7 @@ impl Roles {
         signing: &Signing,
         pack: &PackName,
         targets: &[TargetChange],
+        offline_grace_days: Option<u32>,
         now: UtcTime,
     ) -> Result<SignedFiles, PublishError> {
         let versions = Versions::taken(storage)?;
@@ -235,8 +240,13 @@ impl Roles {
             let role = key.role();
             let (version, expires) = (versions.next(role), now.plus_days(days));
             let mut body = no_targets(version, expires);
+            body.issued = Some(now);
             if let Some(current) = self.trusted.targets(role) {
                 body.targets = current.targets.clone();
+                body.offline_grace_days = current.offline_grace_days;
+            }
+            if role == signing.content.role() {
+                body.offline_grace_days = offline_grace_days.or(body.offline_grace_days);
             }
             for target in targets.iter().filter(|target| target.role == role) {
                 let entry = TargetEntry::of(&target.bytes);
@@ -262,6 +272,7 @@ impl Roles {
         now: UtcTime,
     ) -> Targets {
         let mut body = no_targets(version, now.plus_days(TARGETS_DAYS));
+        body.issued = Some(now);
         if let Some(current) = self.trusted.targets("targets") {
             body.targets = current.targets.clone();
             body.delegations = current.delegations.clone();
@@ -367,7 +378,10 @@ impl Revision {
         let location = format!("metadata/{version}.snapshot.json");
         self.files.push((location, bytes));
         let expires = self.now.plus_days(TIMESTAMP_DAYS);
-        let timestamp = Timestamp::of(timestamp_version, expires, file);
+        let timestamp = Timestamp {
+            issued: Some(self.now),
+            ..Timestamp::of(timestamp_version, expires, file)
+        };
         Ok(SignedFiles {
             files: self.files,
             timestamp: signed(&timestamp, timestamp_key)?,
@@ -410,6 +424,8 @@ fn no_targets(version: u64, expires: UtcTime) -> Targets {
         expires,
         targets: BTreeMap::new(),
         delegations: None,
+        issued: None,
+        offline_grace_days: None,
     }
 }
 

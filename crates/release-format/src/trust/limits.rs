@@ -15,6 +15,10 @@ pub struct TrustLimits {
     pub root_rotations: u64,
     /// Roles that the search for one target may visit: stops endless delegations.
     pub delegations: usize,
+    /// Bytes of a target: stops a stolen key from signing what fills the memory.
+    pub target_bytes: u64,
+    /// Days of grace for what has expired: stops a tenant from signing that nothing ever does.
+    pub offline_grace_days: u32,
 }
 
 impl TrustLimits {
@@ -27,6 +31,8 @@ impl TrustLimits {
             targets_bytes: 5 << 20,
             root_rotations: 256,
             delegations: 32,
+            target_bytes: 32 << 20,
+            offline_grace_days: 366,
         }
     }
 }

@@ -26,6 +26,14 @@ pub struct Root {
     pub keys: KeyTable,
     /// Whose signatures each of the four roles needs.
     pub roles: BTreeMap<String, RoleKeys>,
+    /// When it was signed, in our repositories: proof to a device whose clock is dead that it is at
+    /// least so late.
+    #[serde(
+        default,
+        rename = "x-satchel-issued",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub issued: Option<UtcTime>,
 }
 
 /// Public keys as JSON by their ids.
@@ -49,6 +57,7 @@ impl Root {
             consistent_snapshot: true,
             keys: BTreeMap::new(),
             roles: BTreeMap::new(),
+            issued: None,
         };
         for (role, keys, threshold) in roles {
             let keyids = add_keys(&mut root.keys, keys);
@@ -106,6 +115,7 @@ impl RoleBody for Root {
 
     fn check(&self, role: &str) -> Result<(), TrustError> {
         check_version(role, self.version)?;
+        check_issued(role, self.issued, self.expires)?;
         let names: BTreeSet<_> = self.roles.keys().map(String::as_str).collect();
         if TOP_LEVEL.iter().any(|name| !names.contains(name)) {
             let found = format!("{names:?}");
@@ -119,6 +129,27 @@ impl RoleBody for Root {
         self.roles
             .iter()
             .try_for_each(|(name, keys)| check_keys(role, name, keys, &self.keys))
+    }
+}
+
+/// Refuses what says that it was signed after it expired.
+pub(crate) fn check_issued(
+    role: &str,
+    issued: Option<UtcTime>,
+    expires: UtcTime,
+) -> Result<(), TrustError> {
+    match issued {
+        Some(issued) if issued >= expires => {
+            let expected = format!("a time before {expires}");
+            let found = issued.to_string();
+            Err(TrustError::malformed(
+                role,
+                "x-satchel-issued",
+                expected,
+                found,
+            ))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -158,6 +189,14 @@ pub struct Timestamp {
     pub expires: UtcTime,
     /// `snapshot.json` and nothing else.
     pub meta: BTreeMap<String, MetaFile>,
+    /// When it was signed, in our repositories: proof to a device whose clock is dead that it is at
+    /// least so late.
+    #[serde(
+        default,
+        rename = "x-satchel-issued",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub issued: Option<UtcTime>,
 }
 
 impl Timestamp {
@@ -168,6 +207,7 @@ impl Timestamp {
             version,
             expires,
             meta,
+            issued: None,
         }
     }
 
@@ -190,6 +230,7 @@ impl RoleBody for Timestamp {
 
     fn check(&self, role: &str) -> Result<(), TrustError> {
         check_version(role, self.version)?;
+        check_issued(role, self.issued, self.expires)?;
         match self.meta.get("snapshot.json") {
             Some(file) if self.meta.len() == 1 => file.check(role, "snapshot.json"),
             _ => {

@@ -67,7 +67,10 @@ impl TrustedSet {
         delegator: &str,
     ) -> Result<Option<MetadataRequest>, TrustError> {
         let listed = self.listed(role)?;
-        if self.targets(role).is_some_and(|body| self.is_current(body)) {
+        if self
+            .targets(role)
+            .is_some_and(|body| self.is_current(role, body))
+        {
             return Ok(None);
         }
         let limit = self.limits.targets_bytes;
@@ -98,7 +101,7 @@ impl TrustedSet {
         // 5.6.4: the version that the snapshot gives.
         exact(role, listed.version, targets.body.version)?;
         // 5.6.5: freeze.
-        targets.check_current(role, now)?;
+        self.check_current(role, &targets, now)?;
         self.targets.insert(role.to_owned(), targets);
         Ok(())
     }

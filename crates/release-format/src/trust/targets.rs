@@ -9,7 +9,7 @@ use super::key::{KeyId, PublicKey};
 use super::meta_file::{check_digests, check_version, compare_digests, sha256};
 use super::pattern;
 use super::request::{MAX_FILE_NAME_BYTES, file_name};
-use super::role::{KeyTable, RoleKeys, TOP_LEVEL, add_keys, check_keys, resolve};
+use super::role::{KeyTable, RoleKeys, TOP_LEVEL, add_keys, check_issued, check_keys, resolve};
 use super::signed::{Keys, RoleBody};
 use crate::UtcTime;
 
@@ -25,6 +25,22 @@ pub struct Targets {
     /// What others may vouch for in its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegations: Option<Delegations>,
+    /// When it was signed, in our repositories: proof to a device whose clock is dead that it is at
+    /// least so late.
+    #[serde(
+        default,
+        rename = "x-satchel-issued",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub issued: Option<UtcTime>,
+    /// For how many days devices may go on with the tenant's packs once what online keys sign has
+    /// expired.
+    #[serde(
+        default,
+        rename = "x-satchel-offline-grace-days",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub offline_grace_days: Option<u32>,
 }
 
 /// What a targets role says of one target.
@@ -153,6 +169,7 @@ impl RoleBody for Targets {
 
     fn check(&self, role: &str) -> Result<(), TrustError> {
         check_version(role, self.version)?;
+        check_issued(role, self.issued, self.expires)?;
         for (path, entry) in &self.targets {
             check_digests(role, path, &entry.hashes)?;
         }

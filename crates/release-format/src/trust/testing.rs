@@ -4,6 +4,7 @@
 mod delegation;
 mod document;
 mod file;
+mod grace;
 mod root;
 mod snapshot;
 mod targets;
@@ -142,6 +143,8 @@ impl Repository {
             expires: expires(),
             targets: BTreeMap::new(),
             delegations: None,
+            issued: None,
+            offline_grace_days: None,
         };
         self.roles
             .insert(role.to_owned(), (targets, seeds.to_vec()));

@@ -1,8 +1,9 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::TrustError;
+use super::grace::OfflineGrace;
 use super::limits::TrustLimits;
-use super::meta_file::MetaFile;
+use super::meta_file::{MetaFile, sha256};
 use super::request::{MetadataRequest, file_name, quoted};
 use super::role::{Root, Snapshot, Timestamp};
 use super::signed::{Keys, RoleBody, Signed};
@@ -29,6 +30,7 @@ pub struct TrustedSet {
     snapshot: Option<Trusted<Snapshot>>,
     /// Whether the snapshot is the very file that the timestamp names.
     pub(crate) snapshot_is_named: bool,
+    grace: Option<OfflineGrace>,
     /// Each is the very file that the snapshot lists.
     pub(crate) targets: BTreeMap<String, Trusted<Targets>>,
 }
@@ -70,6 +72,7 @@ impl TrustedSet {
             timestamp: None,
             snapshot: None,
             snapshot_is_named: false,
+            grace: None,
             targets: BTreeMap::new(),
         })
     }
@@ -187,7 +190,7 @@ impl TrustedSet {
     ) -> Result<Refreshed, TrustError> {
         self.now = Some(now);
         // 5.3.10: freeze, by the root that is trusted in the end.
-        self.root.check_current("root", now)?;
+        self.check_current("root", &self.root, now)?;
         // 5.4.2: signatures.
         let timestamp = self.signed_timestamp(bytes)?;
         if let Some(trusted) = &self.timestamp {
@@ -195,14 +198,14 @@ impl TrustedSet {
             // replaces nothing, whatever else it says.
             not_below("timestamp", trusted.body.version, timestamp.body.version)?;
             if trusted.body.version == timestamp.body.version {
-                trusted.check_current("timestamp", now)?;
+                self.check_current("timestamp", trusted, now)?;
                 return Ok(Refreshed::Same);
             }
         }
         // 5.4.3.2: nor does the snapshot that it names.
         self.check_named_snapshot(&timestamp.body)?;
         // 5.4.4: freeze.
-        timestamp.check_current("timestamp", now)?;
+        self.check_current("timestamp", &timestamp, now)?;
         self.set_timestamp(timestamp);
         Ok(Refreshed::Newer)
     }
@@ -255,7 +258,7 @@ impl TrustedSet {
     /// [`TrustError::OutOfOrder`] without a timestamp.
     pub fn snapshot_request(&self) -> Result<Option<MetadataRequest>, TrustError> {
         let named = self.named_snapshot()?;
-        let is_current = |trusted: &Trusted<Snapshot>| self.is_current(&trusted.body);
+        let is_current = |trusted: &Trusted<Snapshot>| self.is_current("snapshot", &trusted.body);
         if self.snapshot_is_named && self.snapshot.as_ref().is_some_and(is_current) {
             return Ok(None);
         }
@@ -279,7 +282,7 @@ impl TrustedSet {
         exact("snapshot", named.version, snapshot.body.version)?;
         self.check_rollback(&snapshot.body)?;
         // 5.5.6: freeze.
-        snapshot.check_current("snapshot", now)?;
+        self.check_current("snapshot", &snapshot, now)?;
         self.set_snapshot(snapshot, true);
         Ok(())
     }
@@ -393,17 +396,93 @@ impl TrustedSet {
     }
 
     /// Whether `body` has not expired when the update began; nothing has before one begins.
-    pub(crate) fn is_current(&self, body: &impl RoleBody) -> bool {
-        self.now.is_none_or(|now| now < body.expires())
+    pub(crate) fn is_current(&self, role: &str, body: &impl RoleBody) -> bool {
+        self.now
+            .is_none_or(|now| now < self.usable_until(role, body.expires()))
+    }
+
+    pub(crate) fn check_current<T: RoleBody>(
+        &self,
+        role: &str,
+        trusted: &Trusted<T>,
+        now: UtcTime,
+    ) -> Result<(), TrustError> {
+        let expires = trusted.body.expires();
+        if now < self.usable_until(role, expires) {
+            return Ok(());
+        }
+        Err(TrustError::Expired {
+            role: role.to_owned(),
+            expires,
+            now,
+        })
+    }
+
+    fn usable_until(&self, role: &str, expires: UtcTime) -> UtcTime {
+        match &self.grace {
+            Some(grace) => grace.extend(role, expires),
+            None => expires,
+        }
+    }
+
+    /// Judges what comes next, and what is asked next, by `now`: later than when the update began, if
+    /// what came since proves that it is.
+    pub fn judge_at(&mut self, now: UtcTime) {
+        self.now = Some(now);
+    }
+
+    /// Takes what has expired for as long as `grace` covers it, or no more.
+    ///
+    /// Versions, digests, thresholds and paths are judged as ever.
+    pub fn set_grace(&mut self, grace: Option<OfflineGrace>) {
+        self.grace = grace;
+    }
+
+    /// Returns the grace that a trusted targets role grants, if it reaches to `now`.
+    pub fn grace_of(&self, role: &str, now: UtcTime) -> Option<OfflineGrace> {
+        let days = self.targets(role)?.offline_grace_days?;
+        let days = days.min(self.limits.offline_grace_days);
+        let grace = OfflineGrace::of_tenant(role, days);
+        let reaches = |role: &str, expires: UtcTime| now < grace.extend(role, expires);
+        let timestamp = self.timestamp()?.expires;
+        let snapshot = self.snapshot()?.expires;
+        let is_enough = reaches("timestamp", timestamp) && reaches("snapshot", snapshot);
+        is_enough.then_some(grace)
+    }
+
+    /// Returns when the first of what is used under a grace expired; `None` where nothing has.
+    pub fn stale_since(&self, now: UtcTime) -> Option<UtcTime> {
+        let grace = self.grace.as_ref()?;
+        let timestamp = self.timestamp().map(|timestamp| timestamp.expires);
+        let snapshot = self.snapshot().map(|snapshot| snapshot.expires);
+        let roles = self.targets.iter();
+        let covered = roles.filter(|(role, _)| grace.covers(role));
+        covered
+            .map(|(_, trusted)| trusted.body.expires)
+            .chain(timestamp)
+            .chain(snapshot)
+            .filter(|expires| *expires <= now)
+            .min()
+    }
+
+    /// Returns the SHA-256 digests of the keys that may sign the timestamp, whatever they are called.
+    pub fn timestamp_keys(&self) -> BTreeSet<String> {
+        let keys = self.root.body.keys_of("timestamp").material();
+        keys.iter().map(|key| sha256(key)).collect()
+    }
+
+    /// Returns the ceilings that this set keeps.
+    pub fn limits(&self) -> &TrustLimits {
+        &self.limits
     }
 
     /// A timestamp that was recalled for comparison vouches for nothing once it has expired, nor does
     /// one under an expired root.
     fn check_timestamp(&self, role: &str, now: UtcTime) -> Result<(), TrustError> {
-        self.root.check_current("root", now)?;
+        self.check_current("root", &self.root, now)?;
         let timestamp = self.timestamp.as_ref();
         let timestamp = timestamp.ok_or_else(|| out_of_order(role, "a timestamp"))?;
-        timestamp.check_current("timestamp", now)
+        self.check_current("timestamp", timestamp, now)
     }
 
     /// Nor does a snapshot that has expired, or that is not the very one that the timestamp names.
@@ -414,7 +493,7 @@ impl TrustedSet {
         if !self.snapshot_is_named {
             return Err(out_of_order(role, NAMED_SNAPSHOT));
         }
-        snapshot.check_current("snapshot", now)
+        self.check_current("snapshot", snapshot, now)
     }
 }
 
@@ -439,18 +518,6 @@ impl<T: RoleBody> Trusted<T> {
     /// Whether this is the very file of which `named` speaks.
     fn is_named_by(&self, named: &MetaFile, role: &str) -> bool {
         named.version == self.body.version() && named.compare(role, &self.bytes).is_ok()
-    }
-
-    pub(crate) fn check_current(&self, role: &str, now: UtcTime) -> Result<(), TrustError> {
-        let expires = self.body.expires();
-        if now < expires {
-            return Ok(());
-        }
-        Err(TrustError::Expired {
-            role: role.to_owned(),
-            expires,
-            now,
-        })
     }
 }
 

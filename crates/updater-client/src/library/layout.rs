@@ -6,13 +6,14 @@ use diff_core::Digest;
 use release_format::PackName;
 
 use super::disk::{Disk, DiskError, EntryKind};
+use super::trust_layout::TrustLayout;
 
 /// Every path below a library.
 ///
 /// ```text
 /// library/
 ///   library.json                           which device this is, and where it gets its packs
-///   trust/                                 timestamp.json, snapshot.json, targets.json, time-floor
+///   trust/                                 timestamp.json, snapshot.json, targets.json
 ///   trust/roots/<version>.root.json        every root since the one that the device was enrolled with
 ///   trust/delegated/<role>.json            the roles that targets delegates to
 ///   packs/<tenant>/<pack>/state            the commit point, with state.previous and state.lock
@@ -50,40 +51,9 @@ impl LibraryLayout {
         self.root.join("lock")
     }
 
-    /// Returns the folder of the trusted metadata.
-    pub fn trust(&self) -> PathBuf {
-        self.root.join("trust")
-    }
-
-    /// Returns the folder of every root that was ever trusted here.
-    pub fn roots(&self) -> PathBuf {
-        self.trust().join("roots")
-    }
-
-    /// Returns the root of a version.
-    pub fn root_of_trust(&self, version: u64) -> PathBuf {
-        self.roots().join(format!("{version}.root.json"))
-    }
-
-    /// Returns the file of a role of the top, by the name of its file.
-    pub fn top_role(&self, name: &str) -> PathBuf {
-        self.trust().join(name)
-    }
-
-    /// Returns the file of a role that is delegated to, by the name of its file: apart from the rest,
-    /// so that no such name takes the place of another file.
-    pub fn delegated_role(&self, name: &str) -> PathBuf {
-        self.delegated_roles().join(name)
-    }
-
-    /// Returns the folder of the roles that are delegated to.
-    pub fn delegated_roles(&self) -> PathBuf {
-        self.trust().join("delegated")
-    }
-
-    /// Returns the file of the moment that it is at least.
-    pub fn time_floor(&self) -> PathBuf {
-        self.trust().join("time-floor")
+    /// Returns where the trusted metadata lies.
+    pub fn trust(&self) -> TrustLayout {
+        TrustLayout::of_library(self.root.join("trust"))
     }
 
     /// Returns the folder of all packs.
@@ -189,8 +159,8 @@ impl LibraryLayout {
         ] {
             disk.create_dir(&folder)?;
         }
-        disk.create_dirs(&self.root, &self.roots())?;
-        disk.create_dirs(&self.root, &self.delegated_roles())
+        disk.create_dirs(&self.root, &self.trust().roots())?;
+        disk.create_dirs(&self.root, &self.trust().delegated_roles())
     }
 
     /// Returns the packs that have a folder, in the order of their names, installed or not.
@@ -237,7 +207,11 @@ mod tests {
         for (path, expected) in [
             (layout.library_record(), "library.json".to_owned()),
             (layout.lock(), "lock".to_owned()),
-            (layout.time_floor(), "trust/time-floor".to_owned()),
+            (layout.trust().root(7), "trust/roots/7.root.json".to_owned()),
+            (
+                layout.trust().delegated_role("acme.json"),
+                "trust/delegated/acme.json".to_owned(),
+            ),
             (
                 layout.state(&pack),
                 "packs/acme/biology-101/state".to_owned(),

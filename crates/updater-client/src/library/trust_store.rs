@@ -7,7 +7,7 @@ use diff_core::Digest;
 use release_format::{MetaFile, MetadataRequest, Timestamp, TrustError, TrustLimits, TrustedSet};
 
 use super::disk::{Disk, DiskError};
-use super::layout::LibraryLayout;
+use super::trust_layout::TrustLayout;
 use crate::error::UpdateError;
 
 /// The trusted metadata on the disk.
@@ -20,19 +20,15 @@ use crate::error::UpdateError;
 /// older is accepted, whatever crash comes between. Whoever stores holds the library's lock.
 pub struct TrustStore<'a> {
     disk: &'a dyn Disk,
-    layout: &'a LibraryLayout,
+    layout: TrustLayout,
     limits: TrustLimits,
     /// The files that the set has, as they lie on the disk.
     held: BTreeMap<PathBuf, Digest>,
 }
 
 impl<'a> TrustStore<'a> {
-    /// Returns the store of a library.
-    pub fn new(
-        disk: &'a dyn Disk,
-        layout: &'a LibraryLayout,
-        limits: TrustLimits,
-    ) -> TrustStore<'a> {
+    /// Returns the store of the metadata that lies as `layout` says.
+    pub fn new(disk: &'a dyn Disk, layout: TrustLayout, limits: TrustLimits) -> TrustStore<'a> {
         TrustStore {
             disk,
             layout,
@@ -68,7 +64,7 @@ impl<'a> TrustStore<'a> {
         let mut first_failure = None;
         let mut anchored: Option<TrustedSet> = None;
         for version in self.stored_versions()? {
-            let path = self.layout.root_of_trust(version);
+            let path = self.layout.root(version);
             let Some(bytes) = self.disk.read(&path, self.limits.root_bytes + 1)? else {
                 continue;
             };
@@ -104,10 +100,9 @@ impl<'a> TrustStore<'a> {
 
     fn stored_versions(&self) -> Result<Vec<u64>, DiskError> {
         let entries = self.disk.list(&self.layout.roots())?;
-        let version = |name: &str| name.strip_suffix(".root.json")?.parse().ok();
         let mut versions: Vec<u64> = entries
             .iter()
-            .filter_map(|entry| version(entry.name.to_str()?))
+            .filter_map(|entry| self.layout.root_version(entry.name.to_str()?))
             .collect();
         versions.sort_unstable();
         versions.dedup();
@@ -184,7 +179,7 @@ impl<'a> TrustStore<'a> {
             has_timestamp |= name == "timestamp.json";
             has_snapshot |= name == "snapshot.json";
             let path = match name.as_str() {
-                "root.json" => self.layout.root_of_trust(set.root().version),
+                "root.json" => self.layout.root(set.root().version),
                 name => self.place(name),
             };
             let digest = Digest::of(bytes);
@@ -202,7 +197,7 @@ impl<'a> TrustStore<'a> {
             let path = self.layout.top_role(name);
             if !is_there && self.held.remove(&path).is_some() {
                 self.disk.remove_file(&path)?;
-                self.disk.sync_dir(&self.layout.trust())?;
+                self.disk.sync_dir(self.layout.folder())?;
             }
         }
         Ok(())
@@ -222,13 +217,14 @@ impl<'a> TrustStore<'a> {
     /// # Errors
     /// [`DiskError`].
     pub fn settle(&self) -> Result<(), DiskError> {
-        let root = self.layout.root();
+        let folder = self.layout.folder();
+        let outside = folder.parent().unwrap_or(folder);
         for folder in [
-            self.layout.trust(),
+            folder.to_owned(),
             self.layout.roots(),
             self.layout.delegated_roles(),
         ] {
-            self.disk.create_dirs(root, &folder)?;
+            self.disk.create_dirs(outside, &folder)?;
             self.disk.remove_asides(&folder)?;
             self.disk.sync_dir(&folder)?;
         }
@@ -255,6 +251,7 @@ mod tests {
     };
 
     use super::super::disk::RealDisk;
+    use super::super::layout::LibraryLayout;
     use super::*;
 
     const NOW: UtcTime = UtcTime::from_seconds(1_800_000_000);
@@ -295,6 +292,8 @@ mod tests {
                 expires: NOW.plus_days(500),
                 targets: BTreeMap::new(),
                 delegations: None,
+                issued: None,
+                offline_grace_days: None,
             };
             sign(&targets, &[&key(2)]).unwrap()
         }
@@ -348,11 +347,11 @@ mod tests {
         }
 
         fn store(&self) -> TrustStore<'_> {
-            TrustStore::new(&self.disk, &self.layout, TrustLimits::standard())
+            TrustStore::new(&self.disk, self.layout.trust(), TrustLimits::standard())
         }
 
         fn top(&self, name: &str) -> PathBuf {
-            self.layout.top_role(name)
+            self.layout.trust().top_role(name)
         }
     }
 
@@ -449,7 +448,7 @@ mod tests {
         update(&mut store, &mut set, &Repository::FIRST, 5).unwrap();
         assert_eq!(device.store().load().unwrap().root().version, 4);
 
-        flip_a_bit(&device.layout.root_of_trust(3));
+        flip_a_bit(&device.layout.trust().root(3));
         let mut store = device.store();
         let mut set = store.load().unwrap();
         assert_eq!(set.root().version, 2);
@@ -464,15 +463,15 @@ mod tests {
         let device = Device::enrolled();
         let mut forged = String::from_utf8(Repository::FIRST.root(2)).unwrap();
         forged = forged.replace("\"version\":2", "\"version\":3");
-        std::fs::write(device.layout.root_of_trust(2), &forged).unwrap();
+        std::fs::write(device.layout.trust().root(2), &forged).unwrap();
         assert_eq!(device.store().load().unwrap().root().version, 1);
-        std::fs::remove_file(device.layout.root_of_trust(1)).unwrap();
+        std::fs::remove_file(device.layout.trust().root(1)).unwrap();
         let failed = device.store().load();
-        let at = device.layout.root_of_trust(2);
+        let at = device.layout.trust().root(2);
         assert!(matches!(failed, Err(UpdateError::Damaged { at: found, .. }) if found == at));
         std::fs::remove_file(at).unwrap();
         let failed = device.store().load();
-        let roots = device.layout.roots();
+        let roots = device.layout.trust().roots();
         assert!(matches!(failed, Err(UpdateError::Damaged { at, .. }) if at == roots));
     }
 
@@ -496,7 +495,7 @@ mod tests {
                 if power_fails {
                     device
                         .disk
-                        .write_durably(&device.layout.root_of_trust(2), &rotated.root(2))
+                        .write_durably(&device.layout.trust().root(2), &rotated.root(2))
                         .unwrap();
                 } else {
                     store.store(&set).unwrap();
@@ -529,7 +528,7 @@ mod tests {
         set.update_root(&rotated.root(2)).unwrap();
         store.store(&set).unwrap();
         update(&mut store, &mut set, &rotated, 5).unwrap();
-        flip_a_bit(&device.layout.root_of_trust(2));
+        flip_a_bit(&device.layout.trust().root(2));
 
         let mut store = device.store();
         let mut set = store.load().unwrap();
@@ -555,10 +554,10 @@ mod tests {
             .disk
             .write_aside(&device.top("timestamp.json"), b"half")
             .unwrap();
-        std::fs::remove_dir(device.layout.delegated_roles()).unwrap();
+        std::fs::remove_dir(device.layout.trust().delegated_roles()).unwrap();
         device.store().settle().unwrap();
-        assert!(device.layout.delegated_roles().is_dir());
-        let names = device.disk.list(&device.layout.trust()).unwrap();
+        assert!(device.layout.trust().delegated_roles().is_dir());
+        let names = device.disk.list(device.layout.trust().folder()).unwrap();
         let names: Vec<_> = names
             .iter()
             .map(|entry| entry.name.to_str().unwrap())

@@ -1,112 +1,49 @@
 use std::io::Read;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use diff_core::{CancelToken, MappedFile};
+use diff_core::MappedFile;
 use release_format::{ContentReference, FormatError, Verified};
 
 use crate::UpdateError;
 use crate::event::{Event, Observer};
 use crate::library::disk::{Disk, Operation};
 use crate::library::layout::LibraryLayout;
-use crate::transport::{Body, Transport, TransportError};
+use crate::step::document::{Documents, FRUITLESS_ATTEMPTS, Traffic};
+use crate::transport::TransportError;
 
-/// Fetches documents whole and content resumably, bounded by what trusted metadata allows.
+/// Fetches content resumably into a library's downloads.
 pub(crate) struct Fetcher<'a> {
-    transport: &'a dyn Transport,
+    documents: Documents<'a>,
     disk: &'a dyn Disk,
     layout: &'a LibraryLayout,
     observer: &'a dyn Observer,
-    cancel: &'a CancelToken,
-    requests: AtomicU64,
-    bytes: AtomicU64,
 }
 
-/// What went over the line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Traffic {
-    /// Requests sent, those for absent files among them.
-    pub requests: u64,
-    /// Bytes of bodies received.
-    pub bytes: u64,
-}
-
-/// How often in a row a line may drop without yielding a byte before fetching gives up.
-const FRUITLESS_ATTEMPTS: u32 = 2;
 const BUFFER_BYTES: usize = 64 << 10;
 
 impl<'a> Fetcher<'a> {
     pub(crate) fn new(
-        transport: &'a dyn Transport,
+        documents: Documents<'a>,
         disk: &'a dyn Disk,
         layout: &'a LibraryLayout,
         observer: &'a dyn Observer,
-        cancel: &'a CancelToken,
     ) -> Fetcher<'a> {
-        let (requests, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
         Fetcher {
-            transport,
+            documents,
             disk,
             layout,
             observer,
-            cancel,
-            requests,
-            bytes,
         }
     }
 
-    /// Returns what this fetcher has sent and received so far.
+    /// Returns what fetches from the same mirror, and counts as one with this.
+    pub(crate) fn documents(&self) -> &Documents<'a> {
+        &self.documents
+    }
+
+    /// Returns what was sent and received so far.
     pub(crate) fn traffic(&self) -> Traffic {
-        Traffic {
-            requests: self.requests.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Returns a small file whole: metadata, or a document that a trusted target names.
-    ///
-    /// Reads at most one byte more than `limit`, so that an endless body is found out.
-    pub(crate) fn document(&self, location: &str, limit: u64) -> Result<Vec<u8>, UpdateError> {
-        let mut attempts = 0;
-        loop {
-            self.cancel.check()?;
-            attempts += 1;
-            match self.read_document(location, limit) {
-                Err(failed) if failed.is_retryable() && attempts < FRUITLESS_ATTEMPTS => {}
-                outcome => return Ok(outcome?),
-            }
-        }
-    }
-
-    fn read_document(&self, location: &str, limit: u64) -> Result<Vec<u8>, TransportError> {
-        let body = self.open(location, 0)?;
-        let mut bytes = Vec::new();
-        let outcome = body
-            .reader
-            .take(limit.saturating_add(1))
-            .read_to_end(&mut bytes);
-        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        outcome.map_err(|source| TransportError::from_body(location, source))?;
-        if bytes.len() as u64 > limit {
-            return Err(TransportError::TooLong {
-                location: location.to_owned(),
-                limit,
-            });
-        }
-        // No document begins so; a network that wants a login first answers everything so.
-        if bytes.trim_ascii_start().starts_with(b"<") {
-            let page = self.transport.address();
-            return Err(TransportError::CaptivePortal {
-                location: location.to_owned(),
-                page,
-            });
-        }
-        Ok(bytes)
-    }
-
-    fn open(&self, location: &str, from: u64) -> Result<Body, TransportError> {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        self.transport.open(location, from)
+        self.documents.traffic()
     }
 
     /// Returns `content` from the library's downloads, fetching what is missing of it.
@@ -160,7 +97,7 @@ impl<'a> Fetcher<'a> {
         }
         let mut fruitless = 0;
         while received < content.length {
-            self.cancel.check()?;
+            self.documents.check()?;
             let before = received;
             let outcome = self.append(content, &location, path, &mut received);
             fruitless = if received > before { 0 } else { fruitless + 1 };
@@ -191,7 +128,7 @@ impl<'a> Fetcher<'a> {
         path: &Path,
         received: &mut u64,
     ) -> Result<(), UpdateError> {
-        let mut body = self.open(location, *received)?;
+        let mut body = self.documents.open(location, *received)?;
         if let Some(found) = body.total
             && found != content.length
         {
@@ -213,7 +150,7 @@ impl<'a> Fetcher<'a> {
         let mut file = self.disk.append(path)?;
         let mut buffer = vec![0; BUFFER_BYTES];
         while *received < content.length {
-            self.cancel.check()?;
+            self.documents.check()?;
             let count = body
                 .reader
                 .read(&mut buffer)
@@ -227,7 +164,7 @@ impl<'a> Fetcher<'a> {
                 }
                 .into());
             }
-            self.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            self.documents.count(piece.len());
             let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
             piece = piece.get(skipped..).unwrap_or_default();
             skip -= skipped as u64;

@@ -25,7 +25,7 @@ pub(crate) fn recover(
         observer.event(&Event::Recovered { what });
     }
     disk.remove_asides(layout.root())?;
-    TrustStore::new(disk, layout, TrustLimits::standard()).settle()?;
+    TrustStore::new(disk, layout.trust(), TrustLimits::standard()).settle()?;
     for pack in layout.packs_present(disk)? {
         match StateStore::new(disk, layout, &pack).settle() {
             Ok(Stored {

@@ -29,6 +29,7 @@ pub struct HttpTransport {
     base: Url,
     address: String,
     patience: Patience,
+    keeps_escapes: bool,
     client: Client,
     line: Mutex<Option<Arc<Line>>>,
 }
@@ -65,22 +66,32 @@ impl HttpTransport {
             stall: HttpTransport::STALL_TIMEOUT,
             roots: Vec::new(),
             clock: Arc::new(SystemClock),
+            keeps_escapes: false,
         }
     }
 
     fn question(&self, location: ContentPath, from: u64) -> Result<Question, TransportError> {
         let mut url = self.base.clone();
+        if self.keeps_escapes {
+            let folder = url.path().trim_end_matches('/');
+            let path = format!("{folder}/{location}");
+            url.set_path(&path);
+            return Ok(self.question_at(url, location, from));
+        }
         match url.path_segments_mut() {
             Ok(mut path) => path.pop_if_empty().extend(location.components()),
             Err(()) => return Err(wrong_address(&self.address, "it has no path")),
         };
-        let mirror = self.address.clone();
-        Ok(Question {
-            mirror,
+        Ok(self.question_at(url, location, from))
+    }
+
+    fn question_at(&self, url: Url, location: ContentPath, from: u64) -> Question {
+        Question {
+            mirror: self.address.clone(),
             location,
             url,
             from,
-        })
+        }
     }
 
     fn line(&self) -> Result<Arc<Line>, TransportError> {
@@ -125,6 +136,7 @@ pub struct HttpTransportBuilder {
     stall: Duration,
     roots: Vec<u8>,
     clock: Arc<dyn Clock>,
+    keeps_escapes: bool,
 }
 
 impl HttpTransportBuilder {
@@ -151,6 +163,15 @@ impl HttpTransportBuilder {
     /// Judges certificates at the time of `clock` rather than at the system's.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> HttpTransportBuilder {
         self.clock = clock;
+        self
+    }
+
+    /// Takes a `%` in a location as the beginning of an escape rather than as itself: for repositories
+    /// that name a role's file by its address, as other clients of The Update Framework ask for it,
+    /// and not by its name on the publisher's disk. It matters only where a role's name has characters
+    /// that ours never has.
+    pub fn keep_escapes(mut self) -> HttpTransportBuilder {
+        self.keeps_escapes = true;
         self
     }
 
@@ -191,6 +212,7 @@ impl HttpTransportBuilder {
             base,
             address,
             patience,
+            keeps_escapes: self.keeps_escapes,
             client,
             line,
         })
@@ -281,6 +303,17 @@ mod tests {
         assert_eq!(
             question.url.as_str(),
             "http://mirror.example/a%20b/metadata/1.ac%252Fme%20%23%C3%BC.json"
+        );
+    }
+
+    #[test]
+    fn escapes_are_kept_where_that_is_asked_for() {
+        let transport = HttpTransport::builder("http://mirror.example/a/").keep_escapes();
+        let location = ContentPath::parse("metadata/1...%2Fac%3Fme #.json").unwrap();
+        let question = transport.build().unwrap().question(location, 0).unwrap();
+        assert_eq!(
+            question.url.as_str(),
+            "http://mirror.example/a/metadata/1...%2Fac%3Fme%20%23.json"
         );
     }
 

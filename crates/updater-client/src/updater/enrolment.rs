@@ -41,7 +41,7 @@ impl UpdaterBuilder {
             }
             Err(failed) => return Err(failed),
         }
-        TrustStore::new(disk, &layout, TrustLimits::standard()).pin(root)?;
+        TrustStore::new(disk, layout.trust(), TrustLimits::standard()).pin(root)?;
         // Last: the folder is a library once it has its record, and what an enrolment that was cut
         // off left is written over by the next.
         LibraryRecord::enroll(repositories)?.store(disk, &layout)?;

@@ -1,20 +1,25 @@
 use std::iter;
+use std::sync::Arc;
 
 use diff_core::{CancelToken, Digest};
 use release_format::{Catalogue, CatalogueRelease, PackName, TrustLimits};
 
 use super::Updater;
+use crate::clock::{Clock, EffectiveClock};
 use crate::error::{ErrorKind, UpdateError};
 use crate::event::Event;
 use crate::library::lock::LibraryLock;
 use crate::library::state::{InstalledRelease, StateRecord};
-use crate::library::time_floor::TimeFloor;
 use crate::library::trust_store::TrustStore;
 use crate::step::check::{self, Offer, Withheld};
-use crate::step::fetch::{Fetcher, Traffic};
+use crate::step::document::{Documents, Traffic};
+use crate::step::fetch::Fetcher;
+use crate::step::freshness::Freshness;
 use crate::step::plan::{self, Holdings, NoRoute, Plan, Route};
+use crate::step::repository::TrustedRepository;
 use crate::step::stage::{OldRelease, Stager};
 use crate::step::{activate, recover, refresh};
+use crate::time_floor::TimeFloor;
 use crate::transport::Transport;
 
 /// What a check found.
@@ -32,6 +37,8 @@ pub struct Check {
     pub available_bytes: u64,
     /// What asking cost.
     pub traffic: Traffic,
+    /// How current the metadata is that says so.
+    pub freshness: Freshness,
 }
 
 /// What bounds an update.
@@ -53,6 +60,8 @@ pub struct Updated {
     pub traffic: Traffic,
     /// The way that was taken; `None` when nothing had to be fetched.
     pub route: Option<Route>,
+    /// How current the metadata was that decided.
+    pub freshness: Freshness,
 }
 
 /// How an update ended.
@@ -69,6 +78,14 @@ pub enum Outcome {
     Activated(InstalledRelease),
 }
 
+/// What the repository answers for one pack.
+struct Answer {
+    record: StateRecord,
+    catalogue: Catalogue,
+    offer: Offer,
+    freshness: Freshness,
+}
+
 impl Updater {
     /// Asks the repository what it offers for `pack`, and plans the way there; fetches no content.
     ///
@@ -77,9 +94,15 @@ impl Updater {
     pub fn check(&self, pack: &PackName, cancel: &CancelToken) -> Result<Check, UpdateError> {
         let _lock = LibraryLock::acquire(self.disk(), &self.layout)?;
         recover::recover(self.disk(), &self.layout, self.observer())?;
-        let transport = self.config.transport(&self.record)?;
+        let clock = Arc::new(EffectiveClock::new(Arc::clone(&self.config.clock)));
+        let transport = self.config.transport(&self.record, clock.clone())?;
         let fetcher = self.fetcher(&*transport, cancel);
-        let (record, _, offer) = self.ask(pack, &fetcher)?;
+        let Answer {
+            record,
+            offer,
+            freshness,
+            ..
+        } = self.ask(pack, &fetcher, &clock)?;
         let plan = match &offer {
             Offer::Release(release) if !self.is_staged(pack, release)? => {
                 Some(self.plan(release, &record)?)
@@ -91,6 +114,7 @@ impl Updater {
             needed_bytes: plan.as_ref().map_or(0, |plan| plan.route.needed_bytes()),
             available_bytes: self.disk().available_bytes(self.layout.root())?,
             traffic: fetcher.traffic(),
+            freshness,
             offer,
             plan,
         })
@@ -111,9 +135,15 @@ impl Updater {
     ) -> Result<Updated, UpdateError> {
         let _lock = LibraryLock::acquire(self.disk(), &self.layout)?;
         recover::recover(self.disk(), &self.layout, self.observer())?;
-        let transport = self.config.transport(&self.record)?;
+        let clock = Arc::new(EffectiveClock::new(Arc::clone(&self.config.clock)));
+        let transport = self.config.transport(&self.record, clock.clone())?;
         let fetcher = self.fetcher(&*transport, cancel);
-        let (record, catalogue, offer) = self.ask(pack, &fetcher)?;
+        let Answer {
+            record,
+            catalogue,
+            offer,
+            freshness,
+        } = self.ask(pack, &fetcher, &clock)?;
         let next = match &offer {
             Offer::Release(release) => Some(release),
             _ => None,
@@ -122,9 +152,19 @@ impl Updater {
         recover::drop_downloads(self.disk(), &self.layout, &catalogue, next)?;
         let release = match offer {
             Offer::Release(release) => release,
-            Offer::Current => return Ok(Updated::without_transfer(Outcome::Current, &fetcher)),
+            Offer::Current => {
+                return Ok(Updated::without_transfer(
+                    Outcome::Current,
+                    &fetcher,
+                    freshness,
+                ));
+            }
             Offer::Withheld(why) => {
-                return Ok(Updated::without_transfer(Outcome::Withheld(why), &fetcher));
+                return Ok(Updated::without_transfer(
+                    Outcome::Withheld(why),
+                    &fetcher,
+                    freshness,
+                ));
             }
         };
         let route = if self.is_staged(pack, &release)? {
@@ -147,6 +187,7 @@ impl Updater {
             outcome,
             traffic: fetcher.traffic(),
             route,
+            freshness,
         })
     }
 
@@ -155,22 +196,27 @@ impl Updater {
         &self,
         pack: &PackName,
         fetcher: &Fetcher<'_>,
-    ) -> Result<(StateRecord, Catalogue, Offer), UpdateError> {
+        clock: &EffectiveClock,
+    ) -> Result<Answer, UpdateError> {
         self.observer()
             .event(&Event::Checking { pack: pack.clone() });
-        let mut store = TrustStore::new(self.disk(), &self.layout, TrustLimits::standard());
-        let mut trusted = store.load()?;
-        refresh::roots(&mut trusted, fetcher, &mut store)?;
-        store.recall(&mut trusted)?;
-        // Read once, so that everything in one update is judged by one time.
-        let now = TimeFloor::load(self.disk(), &self.layout)?.effective(&*self.config.clock);
-        refresh::refresh(&mut trusted, fetcher, now, &mut store)?;
+        let store = TrustStore::new(self.disk(), self.layout.trust(), TrustLimits::standard());
+        let documents = fetcher.documents();
+        let floor = TimeFloor::of_build();
+        let mut repository = TrustedRepository::load(store, documents, clock.now(), floor)?;
+        // A dead clock must not shut the device out of HTTPS, by which the right time would come.
+        clock.raise(repository.now());
         let names = (pack, &self.config.channel);
-        let (catalogue, rollout) =
-            refresh::documents(&mut trusted, names, fetcher, now, &mut store)?;
+        let (catalogue, rollout) = refresh::refresh(&mut repository, names)?;
+        let freshness = repository.freshness();
         let record = self.store(pack).load()?.record;
         let offer = check::offer(&catalogue, &rollout, self.record.device(), &record);
-        Ok((record, catalogue, offer))
+        Ok(Answer {
+            record,
+            catalogue,
+            offer,
+            freshness,
+        })
     }
 
     fn plan(&self, release: &CatalogueRelease, record: &StateRecord) -> Result<Plan, UpdateError> {
@@ -291,22 +337,18 @@ impl Updater {
     }
 
     fn fetcher<'a>(&'a self, transport: &'a dyn Transport, cancel: &'a CancelToken) -> Fetcher<'a> {
-        Fetcher::new(
-            transport,
-            self.disk(),
-            &self.layout,
-            self.observer(),
-            cancel,
-        )
+        let documents = Documents::new(transport, cancel);
+        Fetcher::new(documents, self.disk(), &self.layout, self.observer())
     }
 }
 
 impl Updated {
-    fn without_transfer(outcome: Outcome, fetcher: &Fetcher<'_>) -> Updated {
+    fn without_transfer(outcome: Outcome, fetcher: &Fetcher<'_>, freshness: Freshness) -> Updated {
         Updated {
             outcome,
             traffic: fetcher.traffic(),
             route: None,
+            freshness,
         }
     }
 }

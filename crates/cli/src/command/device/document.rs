@@ -1,11 +1,12 @@
 use std::path::Path;
 
 use diff_core::Digest;
-use release_format::{CatalogueRelease, ContentVersion, PackName};
+use release_format::{CatalogueRelease, ContentVersion, PackName, UtcTime};
 use serde::Serialize;
 use updater_client::library::state::{InstalledRelease, RefusedRelease};
 use updater_client::{
-    Check, Damage, Fault, Offer, Outcome, Plan, Route, Status, Traffic, Updated, VerifyReport,
+    Check, Damage, Fault, Freshness, Offer, Outcome, Plan, Route, Status, Traffic, Updated,
+    VerifyReport,
 };
 
 /// A release on the device.
@@ -95,6 +96,30 @@ impl From<Traffic> for TrafficDocument {
 }
 
 #[derive(Serialize)]
+struct FreshnessDocument {
+    state: &'static str,
+    /// How long ago what was used expired.
+    age_seconds: Option<u64>,
+    /// The latest moment that is proved to have passed, where the clock is behind it.
+    at_least: Option<UtcTime>,
+}
+
+impl From<Freshness> for FreshnessDocument {
+    fn from(freshness: Freshness) -> FreshnessDocument {
+        let (age_seconds, at_least) = match freshness {
+            Freshness::Stale { age } => (Some(age.as_secs()), None),
+            Freshness::FreshnessUnknown { at_least, .. } => (None, Some(at_least)),
+            _ => (None, None),
+        };
+        FreshnessDocument {
+            state: freshness.code(),
+            age_seconds,
+            at_least,
+        }
+    }
+}
+
+#[derive(Serialize)]
 struct PlanDocument {
     #[serde(flatten)]
     route: RouteDocument,
@@ -126,6 +151,7 @@ pub(super) struct CheckDocument<'a> {
     needed_bytes: u64,
     available_bytes: u64,
     traffic: TrafficDocument,
+    freshness: FreshnessDocument,
 }
 
 impl<'a> CheckDocument<'a> {
@@ -149,6 +175,7 @@ impl<'a> CheckDocument<'a> {
             needed_bytes: check.needed_bytes,
             available_bytes: check.available_bytes,
             traffic: check.traffic.into(),
+            freshness: check.freshness.into(),
         }
     }
 }
@@ -164,6 +191,7 @@ pub(super) struct UpdateDocument<'a> {
     reason: Option<String>,
     route: Option<RouteDocument>,
     traffic: TrafficDocument,
+    freshness: FreshnessDocument,
 }
 
 impl<'a> UpdateDocument<'a> {
@@ -187,6 +215,7 @@ impl<'a> UpdateDocument<'a> {
             reason,
             route: updated.route.as_ref().map(RouteDocument::from),
             traffic: updated.traffic.into(),
+            freshness: updated.freshness.into(),
         }
     }
 }

@@ -38,6 +38,8 @@ fn limits_are_those_of_the_document() {
         ("a targets role", "5 MiB"),
         ("roots in one update", "256"),
         ("delegated roles in one search", "32"),
+        ("a target", "32 MiB"),
+        ("days of offline grace", "366"),
     ] {
         assert!(
             DOCUMENT.contains(&format!("| {what} | {limit} |")),
@@ -53,6 +55,8 @@ fn limits_are_those_of_the_document() {
             targets_bytes: 5 << 20,
             root_rotations: 256,
             delegations: 32,
+            target_bytes: 32 << 20,
+            offline_grace_days: 366,
         }
     );
 }
