@@ -9,12 +9,15 @@
 //! old tree into the same new one: Satchel tree by tree, the others on tars of the trees, those that
 //! are installed. What each makes is compared with the new tree before its figures count. Every
 //! measured command runs as a process of its own.
+//!
+//! `refresh` measures instead what it costs a device to verify the metadata of a large repository.
 
 mod measure;
 mod ours;
 mod pair;
 mod peer;
 mod recorded;
+mod refresh;
 mod summary;
 mod table;
 
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         [ours::APPLY, threads, old, delta, new] => {
             ours::apply(threads, old.as_ref(), delta.as_ref(), new.as_ref())
         }
+        [refresh::REFRESH] => refresh::measure(),
         named => run(named),
     };
     match outcome {

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use golden_chain::{FILES, now, pinned, signed};
 use libfuzzer_sys::fuzz_target;
-use release_format::{Lookup, MetaFile, Root, Snapshot, Targets, Timestamp, TrustedSet, UtcTime};
+use release_format::{
+    Lookup, MetaFile, OfflineGrace, Root, Snapshot, Targets, Timestamp, TrustedSet, UtcTime,
+};
 
 fuzz_target!(|bytes: &[u8]| {
     let mut set = pinned();
@@ -35,7 +37,7 @@ fn take(set: &mut TrustedSet, [kind, what, version, listed, how, place]: [u8; 6]
         6 => signed(&targets(version, now), &[4]),
         _ => signed(&targets(version, now), &[5]),
     };
-    match kind % 8 {
+    match kind % 11 {
         0 => set.update_root(&file).is_ok(),
         1 => set.update_timestamp(&file, now).is_ok(),
         2 => set.recall_timestamp(&file).is_ok(),
@@ -49,6 +51,21 @@ fn take(set: &mut TrustedSet, [kind, what, version, listed, how, place]: [u8; 6]
             Ok(Lookup::Needs(request)) => set.update_targets(&request, &file, now).is_ok(),
             _ => false,
         },
+        // A grace, or none: what has expired may be taken, and nothing goes back for it.
+        7 => {
+            set.set_grace((how & 2 == 0).then(|| OfflineGrace::of_anybody(u32::from(version))));
+            true
+        }
+        8 => {
+            let grace = set.grace_of("acme", now);
+            set.set_grace(grace);
+            true
+        }
+        9 => {
+            set.judge_at(now);
+            assert!(set.stale_since(now).is_none_or(|since| since <= now));
+            true
+        }
         // The whole chain's way: whatever the set asks for next.
         _ => match set.snapshot_request() {
             Ok(Some(_)) => set.update_snapshot(&file, now).is_ok(),
@@ -95,7 +112,10 @@ fn root(set: &TrustedSet, version: u8, how: u8) -> Root {
 }
 
 fn timestamp(version: u8, listed: u8, now: UtcTime) -> Timestamp {
-    Timestamp::of(u64::from(version), now.plus_days(1), any(listed))
+    Timestamp {
+        issued: Some(now),
+        ..Timestamp::of(u64::from(version), now.plus_days(1), any(listed))
+    }
 }
 
 fn snapshot(version: u8, listed: u8, how: u8, now: UtcTime) -> Snapshot {
@@ -116,8 +136,8 @@ fn targets(version: u8, now: UtcTime) -> Targets {
         expires: now.plus_days(1),
         targets: BTreeMap::new(),
         delegations: None,
-        issued: None,
-        offline_grace_days: None,
+        issued: Some(now),
+        offline_grace_days: Some(u32::from(version)),
     }
 }
 

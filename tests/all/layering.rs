@@ -29,7 +29,10 @@ const CRATES: &[(&str, &[&str])] = &[
         "satchel-tests",
         &["diff-core", "publisher", "release-format", "updater-client"],
     ),
-    ("satchel-benches", &["diff-core", "satchel-tests"]),
+    (
+        "satchel-benches",
+        &["diff-core", "release-format", "satchel-tests"],
+    ),
 ];
 
 /// The files of each crate from the bottom up, one layer a line: a file imports only files of the

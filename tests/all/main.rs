@@ -6,6 +6,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod bit_flips;
 mod crash;
 mod embedding;
 mod faults;
@@ -14,4 +15,5 @@ mod full_disk;
 mod hostile;
 mod layering;
 mod lifecycle;
+mod time;
 mod transport;

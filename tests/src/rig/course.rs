@@ -32,6 +32,16 @@ impl Course {
         course
     }
 
+    /// Returns the smallest course that has text, folders and a byte or two of its own.
+    pub fn tiny() -> Course {
+        let mut random = Random::new(3);
+        let mut course = Course::default();
+        course.put("index.html", random.prose(150));
+        course.put("media/noise.bin", random.noise(40));
+        course.put("one-byte.txt", b"1".to_vec());
+        course
+    }
+
     /// Returns a course whose download takes a few hundred requests' worth of bytes: what cannot be
     /// compressed fills most of it.
     pub fn bulky(seed: u64) -> Course {

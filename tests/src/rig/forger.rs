@@ -1,11 +1,14 @@
 //! Somebody who has the keys of a repository and means harm, or only writes what our publisher would
 //! not.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use diff_core::Digest;
-use ed25519_dalek::pkcs8::DecodePrivateKey;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use ed25519_dalek::{Signer, SigningKey};
 use release_format::PackName;
 use serde_json::{Value, json};
@@ -17,6 +20,8 @@ use sha2::{Digest as _, Sha256};
 pub struct Forger {
     repository: PathBuf,
     keys: PathBuf,
+    /// The ids of the keys that were given to roles, where that is not the publisher's doing.
+    rotated: RefCell<BTreeMap<String, String>>,
 }
 
 impl Forger {
@@ -25,6 +30,7 @@ impl Forger {
         Forger {
             repository: repository.into(),
             keys: keys.into(),
+            rotated: RefCell::default(),
         }
     }
 
@@ -113,6 +119,46 @@ impl Forger {
         self.put_role(role, metadata)
     }
 
+    /// Makes the next root, signed by the root's key: as it was, but for a change.
+    ///
+    /// # Errors
+    /// As [`Forger::change_catalogue`].
+    pub fn change_root(&self, change: impl FnOnce(&mut Value)) -> io::Result<()> {
+        let folder = self.repository.join("metadata");
+        let is_there = |version: &u64| folder.join(format!("{version}.root.json")).exists();
+        let version = (1..).take_while(is_there).last().unwrap_or(0);
+        let newest = fs::read(folder.join(format!("{version}.root.json")))?;
+        let mut metadata: Value = serde_json::from_slice(&newest)?;
+        change(&mut metadata["signed"]);
+        metadata["signed"]["version"] = json!(version + 1);
+        let bytes = self.sign("root", metadata)?;
+        fs::write(folder.join(format!("{}.root.json", version + 1)), bytes)
+    }
+
+    /// Gives `role` a new key, and makes the next root, which names it and not the one before; what
+    /// the role signs is to be signed anew.
+    ///
+    /// # Errors
+    /// As [`Forger::change_catalogue`].
+    pub fn rotate(&self, role: &str, seed: [u8; 32]) -> io::Result<()> {
+        let key = SigningKey::from_bytes(&seed);
+        let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(io::Error::other)?;
+        fs::write(self.keys.join(format!("{role}.pem")), pem.as_bytes())?;
+        let public = json!({
+            "keytype": "ed25519",
+            "keyval": { "public": hex::encode(key.verifying_key().as_bytes()) },
+            "scheme": "ed25519",
+        });
+        let id = hex::encode(Sha256::digest(serde_json::to_vec(&public)?));
+        self.rotated
+            .borrow_mut()
+            .insert(role.to_owned(), id.clone());
+        self.change_root(|root| {
+            root["keys"][&id] = public;
+            root["roles"][role]["keyids"] = json!([id]);
+        })
+    }
+
     fn put_role(&self, role: &str, mut metadata: Value) -> io::Result<()> {
         let (version, _) = self.current(role)?;
         if metadata["signed"]["version"] == json!(version) {
@@ -168,6 +214,9 @@ impl Forger {
         let signature = hex::encode(key.sign(&canonical).to_bytes());
         for entry in metadata["signatures"].as_array_mut().into_iter().flatten() {
             entry["sig"] = json!(signature);
+            if let Some(id) = self.rotated.borrow().get(role) {
+                entry["keyid"] = json!(id);
+            }
         }
         Ok(serde_json::to_vec(&metadata)?)
     }

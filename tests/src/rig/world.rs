@@ -72,10 +72,16 @@ impl World {
 
     /// Publishes `course` as the next release.
     pub fn publish(&self, label: &str, course: &Course) -> Published {
+        self.publish_granting(label, course, None)
+    }
+
+    /// Publishes `course` as the next release, and signs an offline grace of so many days.
+    pub fn publish_granting(&self, label: &str, course: &Course, days: Option<u32>) -> Published {
         let source = self.folder.path().join("source").join(label);
         course.write(&source).unwrap();
         let label = Label::parse(label).unwrap();
-        let options = PublishOptions::new(self.pack.clone(), label, self.clock.now());
+        let mut options = PublishOptions::new(self.pack.clone(), label, self.clock.now());
+        options.offline_grace_days = days;
         let repository = Repository::open(self.repository()).unwrap();
         repository
             .publish(&source, &self.keys(), &options, &Quiet, &CancelToken::new())
@@ -312,6 +318,11 @@ impl SetClock {
     /// Returns a clock at `now`.
     pub fn new(now: UtcTime) -> SetClock {
         SetClock(AtomicI64::new(now.seconds()))
+    }
+
+    /// Shows `now`.
+    pub fn set(&self, now: UtcTime) {
+        self.0.store(now.seconds(), Ordering::Relaxed);
     }
 
     /// Goes on, or back, by so many days.
