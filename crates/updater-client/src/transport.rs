@@ -121,6 +121,16 @@ pub enum TransportError {
         /// How long nothing arrived.
         after: Duration,
     },
+    /// What arrives, arrives too slowly for a line that works: a mirror that holds its devices back.
+    #[error("{location}: {received} bytes in {} s are too few to wait for the rest", after.as_secs())]
+    TooSlow {
+        /// The file.
+        location: String,
+        /// Bytes that arrived in this transfer.
+        received: u64,
+        /// How long that took.
+        after: Duration,
+    },
     /// Reading the file failed, on a stick that goes bad or in a host's own transport.
     #[error("{location} cannot be read: {reason}")]
     Unreadable {
@@ -288,6 +298,7 @@ impl TransportError {
             TransportError::Unreachable { .. } => "unreachable",
             TransportError::Interrupted { .. } => "interrupted",
             TransportError::Timeout { .. } => "timeout",
+            TransportError::TooSlow { .. } => "too-slow",
             TransportError::Unreadable { .. } => "unreadable",
             TransportError::Status { .. } => "wrong-status",
             TransportError::Forbidden { .. } => "forbidden",
@@ -332,6 +343,7 @@ impl TransportError {
             | TransportError::Redirected { .. }
             | TransportError::WrongRange { .. }
             | TransportError::PastEnd { .. }
+            | TransportError::TooSlow { .. }
             | TransportError::TooLong { .. } => {
                 "Try another mirror; if it happens again, tell whoever runs this one."
             }

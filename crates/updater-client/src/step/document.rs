@@ -1,5 +1,6 @@
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use diff_core::CancelToken;
 
@@ -12,6 +13,8 @@ pub struct Documents<'a> {
     cancel: &'a CancelToken,
     requests: AtomicU64,
     bytes: AtomicU64,
+    /// When a transfer that begins now began.
+    begins: fn() -> Instant,
 }
 
 /// What went over the line.
@@ -35,6 +38,7 @@ impl<'a> Documents<'a> {
             cancel,
             requests,
             bytes,
+            begins: Instant::now,
         }
     }
 
@@ -65,14 +69,21 @@ impl<'a> Documents<'a> {
     }
 
     fn read(&self, location: &str, limit: u64) -> Result<Vec<u8>, TransportError> {
-        let body = self.open(location, 0)?;
+        let pace = self.pace();
+        let mut reader = self.open(location, 0)?.reader.take(limit.saturating_add(1));
         let mut bytes = Vec::new();
-        let outcome = body
-            .reader
-            .take(limit.saturating_add(1))
-            .read_to_end(&mut bytes);
-        self.count(bytes.len());
-        outcome.map_err(|source| TransportError::from_body(location, source))?;
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            let count = reader
+                .read(&mut buffer)
+                .map_err(|source| TransportError::from_body(location, source))?;
+            self.count(count);
+            match buffer.get(..count) {
+                Some(piece) if !piece.is_empty() => bytes.extend_from_slice(piece),
+                _ => break,
+            }
+            pace.check(location, bytes.len() as u64)?;
+        }
         if bytes.len() as u64 > limit {
             if bytes.trim_ascii_start().starts_with(b"<") {
                 return Err(self.captive_portal(location));
@@ -98,11 +109,117 @@ impl<'a> Documents<'a> {
         self.transport.open(location, from)
     }
 
+    /// Returns the pace of a transfer that begins now.
+    pub(crate) fn pace(&self) -> Pace {
+        Pace((self.begins)())
+    }
+
     pub(crate) fn check(&self) -> Result<(), UpdateError> {
         Ok(self.cancel.check()?)
     }
 
     pub(crate) fn count(&self, received: usize) {
         self.bytes.fetch_add(received as u64, Ordering::Relaxed);
+    }
+}
+
+/// How fast a transfer goes.
+///
+/// A stall is told by the transport; a mirror that sends a byte every now and then never stalls, and
+/// would hold the library's lock for years.
+pub(crate) struct Pace(Instant);
+
+impl Pace {
+    pub(crate) fn check(&self, location: &str, received: u64) -> Result<(), TransportError> {
+        let after = self.0.elapsed();
+        if is_too_slow(after, received) {
+            let location = location.to_owned();
+            return Err(TransportError::TooSlow {
+                location,
+                received,
+                after,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn is_too_slow(after: Duration, received: u64) -> bool {
+    let due = after.saturating_sub(PATIENCE).as_secs();
+    received < due.saturating_mul(LEAST_BYTES_A_SECOND)
+}
+
+/// How long a transfer may take however little arrives.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// A tenth of what the slowest modems bring.
+const LEAST_BYTES_A_SECOND: u64 = 100;
+const BUFFER_BYTES: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// Sends a byte at a time, for ever, and counts how often it was asked.
+    struct Drip;
+
+    impl Transport for Drip {
+        fn open(&self, _: &str, from: u64) -> Result<Body, TransportError> {
+            Ok(Body {
+                reader: Box::new(Drop::default()),
+                starts_at: from,
+                total: None,
+                content_type: None,
+            })
+        }
+
+        fn address(&self) -> String {
+            "drip".to_owned()
+        }
+    }
+
+    #[derive(Default)]
+    struct Drop(u32);
+
+    impl Read for Drop {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0 += 1;
+            assert!(self.0 <= 2, "it was asked again and again");
+            buffer[0] = b' ';
+            Ok(1)
+        }
+    }
+
+    #[test]
+    fn a_pace_is_too_slow_once_the_patience_is_over() {
+        for (seconds, received, expected) in [
+            (0, 0, false),
+            (120, 0, false),
+            (121, 99, true),
+            (121, 100, false),
+            (220, 9_999, true),
+            (220, 10_000, false),
+            (u64::MAX, u64::MAX - 1, true),
+        ] {
+            let found = is_too_slow(Duration::from_secs(seconds), received);
+            assert_eq!(found, expected, "{received} bytes in {seconds} s");
+        }
+    }
+
+    #[test]
+    fn a_mirror_that_drips_is_given_up_at_once_where_that_has_gone_on_for_long() {
+        let cancel = CancelToken::new();
+        let mut documents = Documents::new(&Drip, &cancel);
+        documents.begins = || {
+            let now = Instant::now();
+            now.checked_sub(Duration::from_secs(3_600)).unwrap_or(now)
+        };
+        match documents.fetch("metadata/timestamp.json", 1 << 20) {
+            Err(UpdateError::Transport(failed @ TransportError::TooSlow { received: 1, .. })) => {
+                assert!(!failed.is_retryable() && failed.is_unreachable());
+            }
+            other => panic!("expected to be too slow, found {other:?}"),
+        }
     }
 }

@@ -128,7 +128,9 @@ impl<'a> Fetcher<'a> {
         path: &Path,
         received: &mut u64,
     ) -> Result<(), UpdateError> {
+        let pace = self.documents.pace();
         let mut body = self.documents.open(location, *received)?;
+        let mut arrived = 0;
         if let Some(found) = body.total
             && found != content.length
         {
@@ -165,6 +167,8 @@ impl<'a> Fetcher<'a> {
                 .into());
             }
             self.documents.count(piece.len());
+            arrived += piece.len() as u64;
+            pace.check(location, arrived)?;
             let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
             piece = piece.get(skipped..).unwrap_or_default();
             skip -= skipped as u64;
