@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use diff_core::CancelToken;
+use release_format::TrustError;
 use satchel_tests::rig::course::Course;
 use satchel_tests::rig::disk::{Fault, FaultyDisk};
 use satchel_tests::rig::world::{Device, Partial, World, first_course, second_course};
@@ -24,6 +25,57 @@ fn an_update_survives_a_power_cut_at_every_call() {
     survives(&world, &device, &after, |device, disk| {
         device.update_on(disk).map(drop)
     });
+}
+
+#[test]
+fn an_update_over_roots_that_rotate_every_key_survives_a_power_cut_at_every_call() {
+    let (world, device) = World::with_an_update();
+    let forger = world.forger(&world.repository());
+    for (number, role) in (1..).zip(["timestamp", "snapshot", "targets"]) {
+        forger.rotate(role, [number; 32]).unwrap();
+    }
+    for role in ["targets", "acme-operations", "snapshot", "timestamp"] {
+        forger.change_role(role, |_| {}).unwrap();
+    }
+    let after = [Some(first_course()), Some(second_course())];
+    survives(&world, &device, &after, |device, disk| {
+        device.update_on(disk).map(drop)
+    });
+}
+
+#[test]
+fn what_was_seen_survives_a_power_cut_at_every_call_and_nothing_older_is_accepted() {
+    let (world, device) = World::with_an_update();
+    let older = world.copy_of_repository();
+    let forger = world.forger(&world.repository());
+    forger.change_role("acme", |_| {}).unwrap();
+    let counting = Arc::new(FaultyDisk::new(Fault::Nothing));
+    let counted = device.copied_to(world.folder().join("counted"));
+    counted.update_on(counting.clone()).unwrap();
+    let mut refused = 0;
+    for at in 0..counting.calls() {
+        let device = device.copied_to(world.folder().join(format!("cut-{at}")));
+        let disk = Arc::new(FaultyDisk::new(Fault::PowerCut { at, torn: true }));
+        let outcome = device.update_on(disk);
+        let seen = device.layout().trust().top_role("timestamp.json");
+        let newest = world.repository().join("metadata/timestamp.json");
+        let has_seen = std::fs::read(seen).ok() == std::fs::read(newest).ok();
+        assert!(
+            has_seen || outcome.is_err(),
+            "call {at}: used and not stored"
+        );
+        match device.update_from(&older) {
+            Err(UpdateError::Trust(TrustError::Rollback { .. })) => {
+                assert!(has_seen, "call {at}");
+                refused += 1;
+            }
+            Ok(_) => assert!(!has_seen, "call {at}: it went back"),
+            Err(failed) => panic!("call {at}: {failed}"),
+        }
+        device.update().unwrap();
+        std::fs::remove_dir_all(device.library()).unwrap();
+    }
+    assert!(refused > 0 && refused < counting.calls());
 }
 
 #[test]

@@ -141,6 +141,59 @@ fn a_repository_signed_by_another_root_is_refused() {
 }
 
 #[test]
+fn a_target_that_is_signed_to_be_huge_is_refused_before_it_is_read() {
+    let (world, device) = World::with_an_update();
+    let huge = |signed: &mut serde_json::Value| {
+        let targets = signed["targets"].as_object_mut().unwrap();
+        for entry in targets.values_mut() {
+            entry["length"] = serde_json::json!(1_u64 << 40);
+        }
+    };
+    let forger = world.forger(&world.repository());
+    forger.change_role("acme", huge).unwrap();
+    match device.update() {
+        Err(UpdateError::Trust(TrustError::TooLong { length, limit, .. })) => {
+            assert_eq!((length, limit), (1 << 40, 32 << 20));
+        }
+        other => panic!("expected to be too long, found {other:?}"),
+    }
+    device.assert_has(&first_course());
+}
+
+#[test]
+fn two_updaters_that_race_with_mirrors_of_different_age_never_go_back() {
+    let (world, device) = World::with_an_update();
+    let older = world.copy_of_repository();
+    let forger = world.forger(&world.repository());
+    forger.change_role("acme", |_| {}).unwrap();
+    let newer = world.repository();
+    let seen = device.layout().trust().top_role("timestamp.json");
+    let newest = fs::read(newer.join("metadata/timestamp.json")).unwrap();
+    std::thread::scope(|threads| {
+        for mirror in [&newer, &older, &newer, &older] {
+            let (device, seen, newest) = (device.clone(), &seen, &newest);
+            threads.spawn(move || {
+                let mut has_seen = false;
+                for _ in 0..20 {
+                    let outcome = device.update_from(mirror);
+                    let found = fs::read(seen).unwrap();
+                    assert!(!has_seen || found == *newest, "it went back");
+                    has_seen |= found == *newest;
+                    match outcome {
+                        Ok(_) | Err(UpdateError::Busy { .. }) => {}
+                        Err(UpdateError::Trust(TrustError::Rollback { .. })) => assert!(has_seen),
+                        Err(failed) => panic!("{failed}"),
+                    }
+                }
+            });
+        }
+    });
+    device.update_from(&newer).unwrap();
+    assert_eq!(fs::read(&seen).unwrap(), newest);
+    device.assert_has(&second_course());
+}
+
+#[test]
 fn metadata_older_than_seen_is_refused_as_rollback() {
     let world = World::new();
     world.publish("1.0", &first_course());
