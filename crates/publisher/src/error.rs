@@ -2,8 +2,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use diff_core::{Cancelled, ContentPath, DiffError, Digest, ListingError};
-use release_format::{FormatError, Label, PackName, SignerError, TrustError};
+use release_format::{FormatError, KeyId, Label, PackName, SignerError, TrustError};
 
+use crate::govern::ceremony_error::{CeremonyError, short_ids};
 use crate::release::problem::Problem;
 
 /// Why nothing was published.
@@ -152,13 +153,22 @@ pub enum PublishError {
         /// The rule that it breaks.
         source: TrustError,
     },
-    /// A role needs more signatures than one publisher gives.
-    #[error("the role {role} needs {threshold} signatures, which one key folder does not give")]
+    /// A role needs more signatures than the keys at hand give.
+    #[error(
+        "the role {role}: expected {expected} of its keys in {folder} or given as signers, found {found}; missing: {}",
+        short_ids(missing)
+    )]
     Threshold {
         /// The role.
         role: String,
+        /// Where keys were looked for.
+        folder: PathBuf,
         /// Signatures needed.
-        threshold: u64,
+        expected: u64,
+        /// Keys at hand.
+        found: u64,
+        /// Its keys that are not at hand.
+        missing: Vec<KeyId>,
     },
     /// A key that the role does not have, so that devices would not count its signature.
     #[error("{path} holds no key that the repository trusts for the role {role}")]
@@ -169,15 +179,24 @@ pub enum PublishError {
         path: PathBuf,
     },
     /// A key that could not sign.
-    #[error("{path}, the key of the role {role}: {source}")]
+    #[error("{key}: {source}")]
     Unsigned {
-        /// The role.
-        role: String,
-        /// The key file.
-        path: PathBuf,
+        /// The key, by its role or by where it was looked for.
+        key: String,
         /// Why.
         source: SignerError,
     },
+    /// A file holds no public key.
+    #[error("{path}: expected an Ed25519 public key in PEM, found: {reason}")]
+    PublicKeyMalformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A step of a ceremony was refused.
+    #[error(transparent)]
+    Ceremony(#[from] CeremonyError),
     /// A key is needed that is not there.
     #[error("the key of the role {role} is needed, and {path} is not there")]
     KeyMissing {

@@ -1,7 +1,10 @@
+//! Private keys: where they lie, how they sign, and which of them a role needs.
+
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
@@ -10,16 +13,32 @@ use release_format::{Ed25519Signer, PublicKey, Signer, SignerError};
 use zeroize::Zeroizing;
 
 use crate::PublishError;
+use crate::key_store::public_key_file::{read_public_key, write_public_key};
 use crate::storage::folder::sync_folder;
 
-/// A folder of private keys, one PKCS#8 PEM file a role: `root.pem`, `acme.pem`.
+pub(crate) mod hook;
+pub(crate) mod public_key_file;
+pub(crate) mod ring;
+pub(crate) mod signer_source;
+
+/// A folder of keys, and signers that are elsewhere.
 ///
-/// The files are readable by their owner alone, and refused where others can read them. With a
-/// passphrase they are encrypted (scrypt and AES-256). `openssl pkey` reads both kinds.
+/// A private key is a PKCS#8 PEM file, `root.pem`, `acme.pem`, readable by its owner alone, and
+/// refused where others can read it. With a passphrase it is encrypted (scrypt and AES-256). Its
+/// public half stands beside it, `root.pub`, by which a role's keys are found whatever their files
+/// are called. `openssl pkey` reads all of them.
 pub struct KeyStore {
     folder: PathBuf,
     passphrase: Option<Zeroizing<String>>,
+    ask: Option<AskPassphrase>,
+    signers: Vec<SharedSigner>,
 }
+
+/// A signer that several roles, and threads, may share.
+pub type SharedSigner = Arc<dyn Signer + Send + Sync>;
+
+/// Asks a person for the passphrase of the key file at a path.
+pub type AskPassphrase = Arc<dyn Fn(&Path) -> io::Result<Zeroizing<String>> + Send + Sync>;
 
 impl KeyStore {
     /// Returns the keys in `folder`, which is created with the first key.
@@ -27,6 +46,8 @@ impl KeyStore {
         KeyStore {
             folder: folder.into(),
             passphrase: None,
+            ask: None,
+            signers: Vec::new(),
         }
     }
 
@@ -36,14 +57,63 @@ impl KeyStore {
         self
     }
 
+    /// Asks for the passphrase of each encrypted key where none was given.
+    pub fn with_prompt(mut self, ask: AskPassphrase) -> KeyStore {
+        self.ask = Some(ask);
+        self
+    }
+
+    /// Signs with `signer` too, for every role that has its key.
+    pub fn with_signer(mut self, signer: SharedSigner) -> KeyStore {
+        self.signers.push(signer);
+        self
+    }
+
     /// Returns the folder.
     pub fn path(&self) -> &Path {
         &self.folder
     }
 
-    /// Returns where the key of `role` lies, or would.
-    pub fn path_of(&self, role: &str) -> PathBuf {
-        self.folder.join(format!("{role}.pem"))
+    /// Returns where the key `name` lies, or would; the first one of a role has the role's name.
+    pub fn path_of(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.pem"))
+    }
+
+    /// Returns where the public half of the key `name` lies, or would.
+    pub fn public_path_of(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.pub"))
+    }
+
+    /// Returns a name that no key in the folder has, for one more key of `role`: `root-2`.
+    pub fn free_name(&self, role: &str) -> String {
+        let numbered = (2_u32..).map(|number| format!("{role}-{number}"));
+        let mut names = std::iter::once(role.to_owned()).chain(numbered);
+        let is_free = |name: &String| !self.has(name) && !self.public_path_of(name).exists();
+        names.find(is_free).unwrap_or_else(|| role.to_owned())
+    }
+
+    /// Returns the public keys in the folder by their names, in the order of these.
+    ///
+    /// # Errors
+    /// [`PublishError::Io`] and [`PublishError::PublicKeyMalformed`].
+    pub fn public_keys(&self) -> Result<Vec<(String, PublicKey)>, PublishError> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(PublishError::io("list", &self.folder, error)),
+        };
+        let mut keys = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| PublishError::io("list", &self.folder, error))?;
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "pub")
+                && let Some(name) = path.file_stem().and_then(|name| name.to_str())
+            {
+                keys.push((name.to_owned(), read_public_key(&path)?));
+            }
+        }
+        keys.sort_by(|one, other| one.0.cmp(&other.0));
+        Ok(keys)
     }
 
     /// Whether there is a key of `role`.
@@ -66,7 +136,11 @@ impl KeyStore {
             PublishError::io("encode", &path, io::Error::other(error.to_string()))
         })?;
         match self.write(&path, pem.as_bytes()) {
-            Ok(()) => Ok(RoleKey::new(role, path, key)),
+            Ok(()) => {
+                let key = RoleKey::new(role, path, key);
+                write_public_key(&self.public_path_of(role), key.public_key())?;
+                Ok(key)
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(PublishError::KeyExists {
                     role: role.to_owned(),
@@ -83,21 +157,34 @@ impl KeyStore {
     /// [`PublishError::KeyMissing`], [`PublishError::KeyExposed`], [`PublishError::KeyLocked`],
     /// [`PublishError::WrongPassphrase`] or [`PublishError::KeyMalformed`].
     pub fn load(&self, role: &str) -> Result<RoleKey, PublishError> {
-        let path = self.path_of(role);
-        let file = match File::open(&path) {
+        self.load_file(role, &self.path_of(role))
+    }
+
+    pub(crate) fn load_file(&self, role: &str, path: &Path) -> Result<RoleKey, PublishError> {
+        let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(PublishError::KeyMissing {
                     role: role.to_owned(),
-                    path,
+                    path: path.to_owned(),
                 });
             }
-            Err(error) => return Err(PublishError::io("open", &path, error)),
+            Err(error) => return Err(PublishError::io("open", path, error)),
         };
-        refuse_exposed(&path, &file)?;
-        let pem = read_pem(&file).map_err(|error| PublishError::io("read", &path, error))?;
-        let key = self.decode(&path, &pem)?;
-        Ok(RoleKey::new(role, path, key))
+        refuse_exposed(path, &file)?;
+        let pem = read_pem(&file).map_err(|error| PublishError::io("read", path, error))?;
+        self.decode_pem(role, path, &pem)
+    }
+
+    /// Returns the key in `pem`, which came from `place`.
+    pub(crate) fn decode_pem(
+        &self,
+        role: &str,
+        place: &Path,
+        pem: &str,
+    ) -> Result<RoleKey, PublishError> {
+        let key = self.decode(place, pem)?;
+        Ok(RoleKey::new(role, place.to_owned(), key))
     }
 
     /// Returns the key of `role`, made anew where there is none, and whether it was.
@@ -131,10 +218,15 @@ impl KeyStore {
         if !pem.contains(ENCRYPTED_LABEL) {
             return SigningKey::from_pkcs8_pem(pem).map_err(malformed);
         }
-        let Some(passphrase) = &self.passphrase else {
-            return Err(PublishError::KeyLocked {
-                path: path.to_owned(),
-            });
+        let passphrase = match (&self.passphrase, &self.ask) {
+            (Some(passphrase), _) => passphrase.clone(),
+            (None, Some(ask)) => ask(path)
+                .map_err(|error| PublishError::io("ask for the passphrase of", path, error))?,
+            (None, None) => {
+                return Err(PublishError::KeyLocked {
+                    path: path.to_owned(),
+                });
+            }
         };
         SigningKey::from_pkcs8_encrypted_pem(pem, passphrase.as_bytes()).map_err(
             |error| match error {
@@ -168,6 +260,7 @@ impl fmt::Debug for KeyStore {
         f.debug_struct("KeyStore")
             .field("folder", &self.folder)
             .field("encrypted", &self.passphrase.is_some())
+            .field("signers", &self.signers.len())
             .finish()
     }
 }

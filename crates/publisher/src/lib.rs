@@ -3,7 +3,8 @@
 //! A publisher lints a folder ([`lint`]), cuts it into chunks, makes deltas from earlier releases and
 //! signs what leads to them; a [`Repository`] writes all that in an order that an interruption at any
 //! moment cannot spoil, behind the [`Storage`] seam, of which [`FolderStorage`] is the plain one.
-//! Private keys come from a [`KeyStore`]. [`audit`] checks a repository as a device would.
+//! Private keys come from a [`KeyStore`]; who holds which is changed by a [`Proposal`] that its holders
+//! sign. [`audit`] checks a repository as a device would.
 //!
 //! Nothing here reads a clock: the time to sign is an input, and the same folder, keys and time give
 //! the same bytes.
@@ -18,7 +19,14 @@ mod storage;
 
 pub use error::PublishError;
 pub use govern::audit::{AuditOptions, AuditProblem, AuditReport, audit, audit_in};
-pub use key_store::{KeyStore, RoleKey};
+pub use govern::ceremony::{Governed, RoleReport};
+pub use govern::ceremony_error::{CeremonyError, Shortfall};
+pub use govern::proposal::Proposal;
+pub use govern::trust_change::TrustChange;
+pub use key_store::hook::HookSigner;
+pub use key_store::public_key_file::read_public_key;
+pub use key_store::signer_source::SignerSource;
+pub use key_store::{AskPassphrase, KeyStore, RoleKey, SharedSigner};
 pub use progress::{PublishProgress, Quiet};
 pub use release::delta_policy::DeltaFrom;
 pub use release::draft::DeltaReport;

@@ -20,8 +20,9 @@ use crate::repository::signing::TargetChange;
 use crate::storage::folder::FolderStorage;
 use crate::storage::{Source, Storage};
 
+pub(crate) mod revision;
 pub(crate) mod roles;
-mod signing;
+pub(crate) mod signing;
 
 /// A repository that releases are published into.
 ///

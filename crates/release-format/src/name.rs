@@ -22,17 +22,11 @@ impl PackName {
     pub fn parse(text: &str) -> Result<PackName, NameError> {
         let refused = || NameError::new("pack", text, "tenant/name, each of a-z 0-9 - _ .");
         let (tenant, name) = text.split_once('/').ok_or_else(refused)?;
-        // The roles of TUF have names of their own that no tenant may take.
-        let is_role = matches!(tenant, "root" | "targets" | "snapshot" | "timestamp");
-        if !is_plain_name(tenant) || !is_plain_name(name) || is_role {
+        if !is_plain_name(name) {
             return Err(refused());
         }
-        if tenant.ends_with(OPERATIONS_SUFFIX) {
-            return Err(NameError::new(
-                "pack",
-                text,
-                "a tenant whose name does not end in -operations",
-            ));
+        if let Err(error) = TenantName::parse(tenant) {
+            return Err(NameError::new("pack", text, error.expected));
         }
         Ok(PackName {
             text: text.to_owned(),
@@ -43,6 +37,11 @@ impl PackName {
     /// Returns the tenant: who publishes the pack.
     pub fn tenant(&self) -> &str {
         self.text.get(..self.tenant_length).unwrap_or_default()
+    }
+
+    /// Returns the tenant as a name of its own.
+    pub fn tenant_name(&self) -> TenantName {
+        TenantName(self.tenant().to_owned())
     }
 
     /// Returns the name of the pack within its tenant.
@@ -77,6 +76,59 @@ impl PackName {
 }
 
 const OPERATIONS_SUFFIX: &str = "-operations";
+
+/// Who publishes packs: the part of a [`PackName`] before the slash, and the name of the role that
+/// signs the tenant's catalogues.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TenantName(String);
+
+impl TenantName {
+    /// Returns the tenant that `text` names.
+    ///
+    /// # Errors
+    /// [`NameError`] for what is no plain name, and for those that roles of The Update Framework or
+    /// of another tenant have.
+    pub fn parse(text: &str) -> Result<TenantName, NameError> {
+        let refused = |expected| Err(NameError::new("tenant", text, expected));
+        // The roles of TUF have names of their own that no tenant may take.
+        let is_role = matches!(text, "root" | "targets" | "snapshot" | "timestamp");
+        if !is_plain_name(text) || is_role {
+            return refused("a tenant of a-z 0-9 - _ . that is none of the four roles");
+        }
+        if text.ends_with(OPERATIONS_SUFFIX) {
+            return refused("a tenant whose name does not end in -operations");
+        }
+        Ok(TenantName(text.to_owned()))
+    }
+
+    /// Returns the tenant's roles, each with the pattern of the paths that it may sign: catalogues by
+    /// the one, rollouts by the other.
+    pub fn roles(&self) -> [(String, String); 2] {
+        let tenant = &self.0;
+        [
+            (tenant.clone(), format!("{tenant}/*/catalogue")),
+            (
+                format!("{tenant}{OPERATIONS_SUFFIX}"),
+                format!("{tenant}/*/rollout/*"),
+            ),
+        ]
+    }
+
+    /// Returns the tenant that `role` belongs to, and whether it is the role that signs rollouts.
+    pub fn of_role(role: &str) -> Option<(TenantName, bool)> {
+        let (name, is_operations) = match role.strip_suffix(OPERATIONS_SUFFIX) {
+            Some(name) => (name, true),
+            None => (role, false),
+        };
+        Some((TenantName::parse(name).ok()?, is_operations))
+    }
+
+    /// Returns the name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 /// The name of a line of releases of a pack, such as `stable` or `beta`; spelled like one part of a
 /// [`PackName`].
@@ -219,6 +271,7 @@ macro_rules! spelled {
 }
 
 spelled!(PackName, text);
+spelled!(TenantName, 0);
 spelled!(ChannelName, 0);
 spelled!(Label, 0);
 
@@ -263,6 +316,22 @@ mod tests {
             );
         }
         assert!(PackName::parse(&format!("acme/{}", "x".repeat(65))).is_err());
+    }
+
+    #[test]
+    fn tenants_roles_lead_back_to_it() {
+        let tenant = TenantName::parse("acme").unwrap();
+        let [(content, catalogues), (operations, rollouts)] = tenant.roles();
+        assert_eq!(
+            (catalogues.as_str(), rollouts.as_str()),
+            ("acme/*/catalogue", "acme/*/rollout/*")
+        );
+        assert_eq!(TenantName::of_role(&content), Some((tenant.clone(), false)));
+        assert_eq!(TenantName::of_role(&operations), Some((tenant, true)));
+        for text in ["root", "timestamp", "a/b", "", "acme-operations"] {
+            assert!(TenantName::parse(text).is_err(), "{text:?}");
+        }
+        assert_eq!(TenantName::of_role("targets"), None);
     }
 
     #[test]

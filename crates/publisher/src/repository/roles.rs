@@ -11,6 +11,11 @@ use crate::storage::Storage;
 
 /// Where the root lies that devices pin.
 pub(crate) const FIRST_ROOT_LOCATION: &str = "metadata/1.root.json";
+/// Returns where a root lies.
+pub(crate) fn root_location(version: u64) -> String {
+    format!("metadata/{version}.root.json")
+}
+
 /// The one file that changes: the commit point of publishing.
 pub(crate) const TIMESTAMP_LOCATION: &str = "metadata/timestamp.json";
 
@@ -43,7 +48,13 @@ pub(crate) enum TargetKind {
 impl Roles {
     /// Reads the roles of a repository for a publisher, whom expiry does not bind: it renews.
     pub(crate) fn load(storage: &dyn Storage) -> Result<Roles, PublishError> {
-        Roles::trusted(storage, None, UtcTime::MIN)
+        Roles::followed(storage, None, UtcTime::MIN, u64::MAX)
+    }
+
+    /// Reads the roles as they were under the root of the version `newest`, though there may be newer
+    /// ones.
+    pub(crate) fn load_under(storage: &dyn Storage, newest: u64) -> Result<Roles, PublishError> {
+        Roles::followed(storage, None, UtcTime::MIN, newest)
     }
 
     /// Reads the roles of a repository as a device would at the time `now`, from the root `pinned`, or
@@ -52,6 +63,15 @@ impl Roles {
         storage: &dyn Storage,
         pinned: Option<&[u8]>,
         now: UtcTime,
+    ) -> Result<Roles, PublishError> {
+        Roles::followed(storage, pinned, now, u64::MAX)
+    }
+
+    fn followed(
+        storage: &dyn Storage,
+        pinned: Option<&[u8]>,
+        now: UtcTime,
+        newest: u64,
     ) -> Result<Roles, PublishError> {
         let root = storage.get(FIRST_ROOT_LOCATION)?;
         let root = match (pinned, &root) {
@@ -65,7 +85,7 @@ impl Roles {
             trusted,
             locations: Vec::new(),
         };
-        roles.follow_roots(storage)?;
+        roles.follow_roots(storage, newest)?;
         let timestamp = roles.get(storage, TIMESTAMP_LOCATION)?;
         roles
             .trusted
@@ -81,19 +101,27 @@ impl Roles {
         if let Some(request) = roles.trusted.targets_request().map_err(in_targets)? {
             roles.update_targets(storage, &request, now)?;
         }
-        for role in roles.delegated() {
+        for role in roles.delegated_and_listed() {
             let request = roles.delegated_request(&role)?;
             roles.update_targets(storage, &request, now)?;
         }
         Ok(roles)
     }
 
-    fn follow_roots(&mut self, storage: &dyn Storage) -> Result<(), PublishError> {
+    /// Returns the roles of a set that came from elsewhere.
+    pub(crate) fn of_set(trusted: TrustedSet) -> Roles {
+        Roles {
+            trusted,
+            locations: Vec::new(),
+        }
+    }
+
+    fn follow_roots(&mut self, storage: &dyn Storage, newest: u64) -> Result<(), PublishError> {
         let pinned = self.trusted.root().version;
         for version in 1..=pinned {
-            self.locations.push(format!("metadata/{version}.root.json"));
+            self.locations.push(root_location(version));
         }
-        loop {
+        while self.trusted.root().version < newest {
             let location = self.trusted.root_request().location;
             let Some(root) = storage.get(&location)? else {
                 return Ok(());
@@ -102,6 +130,7 @@ impl Roles {
             updated.map_err(refused(&location))?;
             self.locations.push(location);
         }
+        Ok(())
     }
 
     fn update_targets(
@@ -127,14 +156,14 @@ impl Roles {
         self.locations.iter().cloned()
     }
 
-    fn delegations(&self) -> Option<&Delegations> {
+    /// Returns to whom the targets role delegates.
+    pub(crate) fn delegations(&self) -> Option<&Delegations> {
         self.trusted.targets("targets")?.delegations.as_ref()
     }
 
     /// Returns the delegation to a role.
     pub(crate) fn delegation(&self, role: &str) -> Option<&DelegatedRole> {
-        let roles = &self.delegations()?.roles;
-        roles.iter().find(|delegated| delegated.name == role)
+        self.delegations()?.role(role)
     }
 
     fn delegated(&self) -> Vec<String> {
@@ -142,7 +171,14 @@ impl Roles {
         roles.map(|role| role.name.clone()).collect()
     }
 
-    fn delegated_request(&self, role: &str) -> Result<MetadataRequest, PublishError> {
+    /// Returns the roles that are delegated to and have a file: a tenant may not have published yet.
+    pub(crate) fn delegated_and_listed(&self) -> Vec<String> {
+        let snapshot = self.trusted.snapshot();
+        let is_listed = |role: &String| snapshot.is_some_and(|all| all.role(role).is_some());
+        self.delegated().into_iter().filter(is_listed).collect()
+    }
+
+    pub(crate) fn delegated_request(&self, role: &str) -> Result<MetadataRequest, PublishError> {
         let listed = self.trusted.snapshot().and_then(|all| all.role(role));
         let version = listed.map(|file| file.version).ok_or_else(|| {
             let role = role.to_owned();
@@ -204,9 +240,13 @@ impl Roles {
         path: &str,
         decode: impl FnOnce(&Verified<&[u8]>) -> Result<T, FormatError>,
     ) -> Result<Option<T>, PublishError> {
-        let file: TargetFile = match self.trusted.lookup(path).map_err(refused(path))? {
-            Lookup::Found(file) => file,
-            Lookup::Needs(_) | Lookup::Absent => return Ok(None),
+        let file: TargetFile = match self.trusted.lookup(path) {
+            Ok(Lookup::Found(file)) => file,
+            // A tenant that has not published yet is not listed.
+            Ok(Lookup::Needs(_) | Lookup::Absent) | Err(TrustError::Unlisted { .. }) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(refused(path)(error)),
         };
         let location = file.location.as_str();
         let bytes = storage.get(location)?.ok_or_else(|| absent(location))?;

@@ -1,23 +1,24 @@
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use release_format::{
-    Lookup, MetaFile, PackName, PublicKey, RoleBody, RoleKeys, Root, Signer, Snapshot, TargetEntry,
-    Targets, Timestamp, UtcTime, sign,
-};
+use release_format::{DelegatedRole, Lookup, PackName, Root, TargetEntry, Targets, UtcTime};
 
 use crate::PublishError;
-use crate::key_store::{KeyStore, RoleKey};
+use crate::key_store::KeyStore;
+use crate::key_store::ring::RoleSigners;
+use crate::repository::revision::{
+    OPERATIONS_DAYS, ROOT_DAYS, Revision, SignedFiles, TARGETS_DAYS, Versions, no_targets,
+};
 use crate::repository::roles::{Roles, TIMESTAMP_LOCATION, absent, refused};
-use crate::storage::{Source, Storage};
+use crate::storage::Storage;
 
 /// The keys that sign one release.
 pub(crate) struct Signing {
-    content: RoleKey,
-    operations: RoleKey,
-    snapshot: RoleKey,
-    timestamp: RoleKey,
+    content: RoleSigners,
+    operations: RoleSigners,
+    snapshot: RoleSigners,
+    timestamp: RoleSigners,
     /// There when the tenant is new.
-    targets: Option<RoleKey>,
+    targets: Option<RoleSigners>,
     generated: Vec<String>,
 }
 
@@ -62,8 +63,9 @@ impl Roles {
         let mut generated = Vec::new();
         let mut tenant_key = |role: String| {
             let (key, is_new) = keys.load_or_generate(&role)?;
+            let signers = RoleSigners::of(&role, vec![Arc::new(key)]);
             generated.extend(is_new.then_some(role));
-            Ok::<RoleKey, PublishError>(key)
+            Ok::<RoleSigners, PublishError>(signers)
         };
         Ok(Signing {
             content: tenant_key(content)?,
@@ -75,49 +77,18 @@ impl Roles {
         })
     }
 
-    fn top_level_key(&self, role: &str, keys: &KeyStore) -> Result<RoleKey, PublishError> {
-        let trusted = self.trusted.root().roles.get(role);
-        trusted_key(role, trusted, keys)
+    /// Returns signers that reach the threshold of one of the four roles.
+    pub(crate) fn top_level_key(
+        &self,
+        role: &str,
+        keys: &KeyStore,
+    ) -> Result<RoleSigners, PublishError> {
+        keys.role_signers(role, self.trusted.root().roles.get(role))
     }
 
-    fn delegated_key(&self, role: &str, keys: &KeyStore) -> Result<RoleKey, PublishError> {
-        let trusted = self.delegation(role).map(|delegated| RoleKeys {
-            keyids: delegated.keyids.clone(),
-            threshold: delegated.threshold,
-        });
-        trusted_key(role, trusted.as_ref(), keys)
-    }
-}
-
-/// Loads the key of `role` and refuses one whose signature devices would not count.
-fn trusted_key(
-    role: &str,
-    trusted: Option<&RoleKeys>,
-    keys: &KeyStore,
-) -> Result<RoleKey, PublishError> {
-    let key = keys.load(role)?;
-    let id = key.public_key().id();
-    let is_listed = |trusted: &RoleKeys| {
-        trusted
-            .keyids
-            .iter()
-            .any(|listed| Some(listed) == id.as_ref())
-    };
-    match trusted {
-        Some(trusted) if !is_listed(trusted) => Err(not_trusted(&key)),
-        Some(trusted) if trusted.threshold > 1 => Err(PublishError::Threshold {
-            role: role.to_owned(),
-            threshold: trusted.threshold,
-        }),
-        Some(_) => Ok(key),
-        None => Err(not_trusted(&key)),
-    }
-}
-
-fn not_trusted(key: &RoleKey) -> PublishError {
-    PublishError::KeyNotTrusted {
-        role: key.role().to_owned(),
-        path: key.path().to_owned(),
+    fn delegated_key(&self, role: &str, keys: &KeyStore) -> Result<RoleSigners, PublishError> {
+        let trusted = self.delegation(role).map(DelegatedRole::role_keys);
+        keys.role_signers(role, trusted.as_ref())
     }
 }
 
@@ -143,31 +114,6 @@ impl TargetChange {
     }
 }
 
-/// Metadata that is signed and not yet published.
-pub(crate) struct SignedFiles {
-    /// All but the timestamp, by their locations.
-    files: Vec<(String, Vec<u8>)>,
-    timestamp: Vec<u8>,
-}
-
-impl SignedFiles {
-    /// Publishes: the timestamp behind all that it leads to.
-    pub(crate) fn store(&self, storage: &dyn Storage) -> Result<(), PublishError> {
-        for (location, bytes) in &self.files {
-            storage.put(location, Source::Bytes(bytes))?;
-        }
-        storage.sync()?;
-        storage.put(TIMESTAMP_LOCATION, Source::Bytes(&self.timestamp))?;
-        storage.sync()
-    }
-
-    /// Returns the file at a location.
-    pub(crate) fn file(&self, location: &str) -> Option<&[u8]> {
-        let (_, bytes) = self.files.iter().find(|(name, _)| name == location)?;
-        Some(bytes)
-    }
-}
-
 impl Roles {
     /// Makes the first metadata of a repository, and the keys that `keys` lacks, whose roles are
     /// returned.
@@ -179,27 +125,25 @@ impl Roles {
         let mut key = |role: &str| {
             let (key, is_new) = keys.load_or_generate(role)?;
             generated.extend(is_new.then(|| role.to_owned()));
-            Ok::<RoleKey, PublishError>(key)
+            Ok::<RoleSigners, PublishError>(RoleSigners::of(role, vec![Arc::new(key)]))
         };
         let root_key = key("root")?;
         let targets_key = key("targets")?;
         let snapshot_key = key("snapshot")?;
         let timestamp_key = key("timestamp")?;
-        let public = |key: &RoleKey| [key.public_key().clone()];
         let mut root = Root::first(
             now.plus_days(ROOT_DAYS),
             &[
-                ("root", &public(&root_key), 1),
-                ("targets", &public(&targets_key), 1),
-                ("snapshot", &public(&snapshot_key), 1),
-                ("timestamp", &public(&timestamp_key), 1),
+                ("root", &root_key.public_keys(), 1),
+                ("targets", &targets_key.public_keys(), 1),
+                ("snapshot", &snapshot_key.public_keys(), 1),
+                ("timestamp", &timestamp_key.public_keys(), 1),
             ],
         );
         root.issued = Some(now);
         let mut files = Revision::new(now);
-        files.sign_root(&root, &root_key)?;
+        files.add_root(root.version, root_key.sign(&root)?);
         files.sign_targets(
-            "targets",
             &Targets {
                 issued: Some(now),
                 ..no_targets(1, now.plus_days(TARGETS_DAYS))
@@ -231,7 +175,7 @@ impl Roles {
         }
         if let Some(key) = &signing.targets {
             let body = self.delegating(pack, signing, versions.next("targets"), now);
-            revision.sign_targets("targets", &body, key)?;
+            revision.sign_targets(&body, key)?;
         }
         for (key, days) in [
             (&signing.content, TARGETS_DAYS),
@@ -243,6 +187,7 @@ impl Roles {
             body.issued = Some(now);
             if let Some(current) = self.trusted.targets(role) {
                 body.targets = current.targets.clone();
+                body.delegations = current.delegations.clone();
                 body.offline_grace_days = current.offline_grace_days;
             }
             if role == signing.content.role() {
@@ -252,7 +197,7 @@ impl Roles {
                 let entry = TargetEntry::of(&target.bytes);
                 body.targets.insert(target.path.clone(), entry);
             }
-            revision.sign_targets(role, &body, key)?;
+            revision.sign_targets(&body, key)?;
         }
         let timestamp = self.trusted.timestamp().map_or(0, |body| body.version);
         let files = revision.finish(
@@ -278,13 +223,9 @@ impl Roles {
             body.delegations = current.delegations.clone();
         }
         let delegations = body.delegations.get_or_insert_default();
-        let tenant = pack.tenant();
-        for (key, paths) in [
-            (&signing.content, format!("{tenant}/*/catalogue")),
-            (&signing.operations, format!("{tenant}/*/rollout/*")),
-        ] {
-            let public: [PublicKey; 1] = [key.public_key().clone()];
-            delegations.delegate(key.role(), &public, 1, &[paths]);
+        let signers = [&signing.content, &signing.operations];
+        for (signers, (role, paths)) in signers.into_iter().zip(pack.tenant_name().roles()) {
+            delegations.delegate(&role, &signers.public_keys(), 1, &[paths]);
         }
         body
     }
@@ -324,121 +265,3 @@ impl Roles {
         Ok(())
     }
 }
-
-/// The next state of the metadata while it is being signed.
-struct Revision {
-    now: UtcTime,
-    meta: BTreeMap<String, MetaFile>,
-    files: Vec<(String, Vec<u8>)>,
-}
-
-impl Revision {
-    fn new(now: UtcTime) -> Revision {
-        Revision {
-            now,
-            meta: BTreeMap::new(),
-            files: Vec::new(),
-        }
-    }
-
-    fn sign_root(&mut self, body: &Root, key: &RoleKey) -> Result<(), PublishError> {
-        let bytes = signed(body, key)?;
-        let location = format!("metadata/{}.root.json", body.version);
-        self.files.push((location, bytes));
-        Ok(())
-    }
-
-    fn sign_targets(
-        &mut self,
-        role: &str,
-        body: &Targets,
-        key: &RoleKey,
-    ) -> Result<(), PublishError> {
-        let bytes = signed(body, key)?;
-        let file = MetaFile::of(body.version, &bytes);
-        self.meta.insert(format!("{role}.json"), file);
-        let location = format!("metadata/{}.{role}.json", body.version);
-        self.files.push((location, bytes));
-        Ok(())
-    }
-
-    /// Signs snapshot and timestamp, each of the version beside its key.
-    fn finish(
-        mut self,
-        (version, snapshot_key): (u64, &RoleKey),
-        (timestamp_version, timestamp_key): (u64, &RoleKey),
-    ) -> Result<SignedFiles, PublishError> {
-        let snapshot = Snapshot {
-            version,
-            expires: self.now.plus_days(SNAPSHOT_DAYS),
-            meta: self.meta,
-        };
-        let bytes = signed(&snapshot, snapshot_key)?;
-        let file = MetaFile::of(version, &bytes);
-        let location = format!("metadata/{version}.snapshot.json");
-        self.files.push((location, bytes));
-        let expires = self.now.plus_days(TIMESTAMP_DAYS);
-        let timestamp = Timestamp {
-            issued: Some(self.now),
-            ..Timestamp::of(timestamp_version, expires, file)
-        };
-        Ok(SignedFiles {
-            files: self.files,
-            timestamp: signed(&timestamp, timestamp_key)?,
-        })
-    }
-}
-
-/// The versions whose names are taken, by files that are trusted or that an interrupted publisher left:
-/// a name is never given to other bytes.
-struct Versions(BTreeMap<String, u64>);
-
-impl Versions {
-    fn taken(storage: &dyn Storage) -> Result<Versions, PublishError> {
-        let mut newest = BTreeMap::new();
-        for location in storage.list("metadata/")? {
-            let name = location.strip_prefix("metadata/").unwrap_or(&location);
-            let parts = name
-                .strip_suffix(".json")
-                .and_then(|name| name.split_once('.'));
-            if let Some((version, role)) = parts
-                && let Ok(version) = version.parse::<u64>()
-            {
-                let newest = newest.entry(role.to_owned()).or_insert(version);
-                *newest = version.max(*newest);
-            }
-        }
-        Ok(Versions(newest))
-    }
-
-    fn next(&self, role: &str) -> u64 {
-        self.0
-            .get(role)
-            .map_or(1, |newest| newest.saturating_add(1))
-    }
-}
-
-fn no_targets(version: u64, expires: UtcTime) -> Targets {
-    Targets {
-        version,
-        expires,
-        targets: BTreeMap::new(),
-        delegations: None,
-        issued: None,
-        offline_grace_days: None,
-    }
-}
-
-fn signed<T: RoleBody>(body: &T, key: &RoleKey) -> Result<Vec<u8>, PublishError> {
-    sign(body, &[key]).map_err(|source| PublishError::Unsigned {
-        role: key.role().to_owned(),
-        path: key.path().to_owned(),
-        source,
-    })
-}
-
-const ROOT_DAYS: u32 = 3 * 365;
-const TARGETS_DAYS: u32 = 548;
-const OPERATIONS_DAYS: u32 = 90;
-const SNAPSHOT_DAYS: u32 = 60;
-const TIMESTAMP_DAYS: u32 = 7;

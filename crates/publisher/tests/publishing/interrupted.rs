@@ -10,12 +10,21 @@ use publisher::{FolderStorage, PublishError, Quiet, Repository, Source, Storage,
 use crate::rig::{Rig, course, lesson, now, options};
 
 /// A storage whose publisher dies behind so many puts.
-struct Dying {
+pub(crate) struct Dying {
     storage: FolderStorage,
     left: AtomicUsize,
 }
 
 impl Dying {
+    /// Returns the repository of a publisher that dies behind so many steps.
+    pub(crate) fn repository(path: PathBuf, steps: usize) -> Repository {
+        let storage = Dying {
+            storage: FolderStorage::new(path),
+            left: AtomicUsize::new(steps),
+        };
+        Repository::open_in(Box::new(storage)).unwrap()
+    }
+
     fn step(&self) -> Result<(), PublishError> {
         let step = |left: usize| left.checked_sub(1);
         let order = Ordering::Relaxed;
@@ -68,11 +77,7 @@ impl Storage for Dying {
 }
 
 fn publish_until(rig: &Rig, steps: usize) -> Result<(), PublishError> {
-    let storage = Dying {
-        storage: FolderStorage::new(rig.repository_path()),
-        left: AtomicUsize::new(steps),
-    };
-    let repository = Repository::open_in(Box::new(storage)).unwrap();
+    let repository = Dying::repository(rig.repository_path(), steps);
     let (course, keys) = (rig.course_path(), rig.keys());
     repository
         .publish(&course, &keys, &options("1.1"), &Quiet, &CancelToken::new())

@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod audit;
+mod ceremony;
 mod interrupted;
+mod refusals;
 mod release;
 mod rig;
 mod tenant;

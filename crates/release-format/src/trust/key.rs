@@ -57,7 +57,7 @@ impl PublicKey {
     ///
     /// What is not understood becomes [`PublicKey::Unknown`]: a repository may list keys for newer
     /// clients, and whoever needs only the others is served.
-    pub(crate) fn from_json(key: &Value) -> PublicKey {
+    pub fn from_json(key: &Value) -> PublicKey {
         let text =
             |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
         let (kind, scheme) = (text(key.get("keytype")), text(key.get("scheme")));

@@ -55,8 +55,8 @@ impl Keys {
 /// A signed file: what is signed as it stands there, unknown fields too, and the signatures.
 #[derive(Debug, Clone)]
 pub(crate) struct Signed {
-    message: Vec<u8>,
-    signatures: Vec<(KeyId, Vec<u8>)>,
+    pub(super) message: Vec<u8>,
+    pub(super) signatures: Vec<(KeyId, Vec<u8>)>,
 }
 
 impl Signed {

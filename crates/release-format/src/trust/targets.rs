@@ -114,6 +114,14 @@ pub struct DelegatedRole {
 }
 
 impl DelegatedRole {
+    /// Returns whose signatures the role needs.
+    pub fn role_keys(&self) -> RoleKeys {
+        RoleKeys {
+            keyids: self.keyids.clone(),
+            threshold: self.threshold,
+        }
+    }
+
     /// Whether the role may vouch for `target`.
     pub fn may_sign(&self, target: &str) -> bool {
         let by_pattern = |patterns: &Vec<String>| {
@@ -133,6 +141,11 @@ impl DelegatedRole {
 }
 
 impl Delegations {
+    /// Returns the delegation to the role `name`.
+    pub fn role(&self, name: &str) -> Option<&DelegatedRole> {
+        self.roles.iter().find(|role| role.name == name)
+    }
+
     /// Adds a terminating role for the paths that match `paths`, or replaces the one of its name.
     pub fn delegate(&mut self, name: &str, keys: &[PublicKey], threshold: u64, paths: &[String]) {
         let keyids = add_keys(&mut self.keys, keys);
@@ -148,11 +161,7 @@ impl Delegations {
     }
 
     pub(crate) fn keys_of(&self, role: &DelegatedRole) -> Keys {
-        let keys = RoleKeys {
-            keyids: role.keyids.clone(),
-            threshold: role.threshold,
-        };
-        resolve(&self.keys, Some(&keys))
+        resolve(&self.keys, Some(&role.role_keys()))
     }
 }
 
@@ -194,12 +203,7 @@ impl RoleBody for Targets {
             if delegated.paths.is_some() == delegated.path_hash_prefixes.is_some() {
                 return Err(malformed("either paths or path_hash_prefixes"));
             }
-            let keyids = delegated.keyids.clone();
-            let keys = RoleKeys {
-                keyids,
-                threshold: delegated.threshold,
-            };
-            check_keys(role, name, &keys, &delegations.keys)?;
+            check_keys(role, name, &delegated.role_keys(), &delegations.keys)?;
         }
         Ok(())
     }

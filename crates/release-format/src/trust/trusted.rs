@@ -370,6 +370,16 @@ impl TrustedSet {
             .map(|(role, bytes)| (file_name(role), bytes))
     }
 
+    /// Returns the file of a trusted role as it came: one of the four, or one that is delegated to.
+    pub fn file(&self, role: &str) -> Option<&[u8]> {
+        match role {
+            "root" => Some(&self.root.bytes),
+            "timestamp" => self.timestamp.as_ref().map(|file| &*file.bytes),
+            "snapshot" => self.snapshot.as_ref().map(|file| &*file.bytes),
+            role => self.targets.get(role).map(|file| &*file.bytes),
+        }
+    }
+
     pub(crate) fn request(
         &self,
         role: &str,
