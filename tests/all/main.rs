@@ -15,5 +15,6 @@ mod full_disk;
 mod hostile;
 mod layering;
 mod lifecycle;
+mod rotation;
 mod time;
 mod transport;

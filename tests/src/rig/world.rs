@@ -139,8 +139,14 @@ impl World {
 
     /// Enrols a new device whose library lies at `library`.
     pub fn device_at(&self, library: PathBuf) -> Device {
+        self.device_pinning(&self.root, library)
+    }
+
+    /// Enrols a new device whose library lies at `library`, and which pins another root than the
+    /// first.
+    pub fn device_pinning(&self, root: &[u8], library: PathBuf) -> Device {
         let address = self.repository().to_str().unwrap().to_owned();
-        updater_client::enroll(&library, &self.root, vec![address]).unwrap();
+        updater_client::enroll(&library, root, vec![address]).unwrap();
         self.device_of(library)
     }
 
