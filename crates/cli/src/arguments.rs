@@ -1,5 +1,6 @@
 //! The verbs of `satchel` and their flags: a contract that others script against.
 
+mod governing;
 mod values;
 
 use std::net::SocketAddr;
@@ -10,6 +11,11 @@ use clap_complete::Shell;
 use publisher::DeltaFrom;
 use release_format::{ChannelName, Label, PackName, Share};
 
+pub(crate) use governing::{
+    DelegateArguments, GenerateArguments, GovernArguments, KeysVerb, ListKeysArguments,
+    MergeArguments, ProposeArguments, PublishRootArguments, RevokeArguments, RootVerb,
+    RotateArguments, SignArguments, SigningArguments,
+};
 pub(crate) use values::{Ability, ByteBudget, PackAt, Strength};
 
 /// Delta updates for offline learning: publish course packs, carry them, update them, go back.
@@ -51,7 +57,8 @@ pub(crate) enum Verb {
     ///
     /// Lints the folder, writes its manifest, archives and deltas, signs the metadata, and prints
     /// what each older release will download. The passphrase of encrypted keys is taken from
-    /// SATCHEL_PASSPHRASE, the time of the release from SOURCE_DATE_EPOCH where it is set.
+    /// SATCHEL_PASSPHRASE or --passphrase-file or asked for, the time of the release from
+    /// SOURCE_DATE_EPOCH where it is set.
     Publish(PublishArguments),
     /// Say what keeps a folder from being installed everywhere
     Lint(LintArguments),
@@ -61,6 +68,12 @@ pub(crate) enum Verb {
     Show(ShowArguments),
     /// Check a repository as a device would, and more; fails on any fault
     Audit(AuditArguments),
+    /// Make keys, and say which key may sign what
+    #[command(subcommand)]
+    Keys(KeysVerb),
+    /// Change a repository's keys with signatures of people who keep theirs apart
+    #[command(subcommand)]
+    Root(RootVerb),
     /// Serve a folder over HTTP, for trying things
     ///
     /// Prints `listening on http://ADDRESS` once it does. Stops on Ctrl-C.
@@ -140,9 +153,8 @@ pub(crate) struct PublishArguments {
     /// (default: as it was; 0 ends it)
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(..=366))]
     pub(crate) offline_grace: Option<u32>,
-    /// Where the private keys are (default `REPO.keys`)
-    #[arg(long, value_name = "DIR")]
-    pub(crate) keys: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) signing: SigningArguments,
     /// How hard to look for small deltas
     #[arg(long, value_enum, default_value_t)]
     pub(crate) level: Strength,

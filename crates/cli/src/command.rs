@@ -1,9 +1,13 @@
 //! The verbs, each a call into a library and a way to tell what it did.
 
+mod custody;
 pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod engine;
 pub(crate) mod inspect;
+pub(crate) mod keys;
 pub(crate) mod manual;
+mod proposed;
 pub(crate) mod publish;
+pub(crate) mod root;
 pub(crate) mod serve;

@@ -3,7 +3,7 @@ use std::io;
 use std::path::Path;
 
 use diff_core::{DeltaError, DiffError};
-use publisher::PublishError;
+use publisher::{CeremonyError, PublishError};
 use serde::Serialize;
 use updater_client::{ErrorKind, UpdateError};
 
@@ -148,18 +148,18 @@ impl From<PublishError> for Failure {
             PublishError::KeyMissing { .. } => told(
                 Exit::Other,
                 "key-missing",
-                "Say where the keys are with --keys.",
+                "Say where the keys are with --keys, or give one with --signer.",
             ),
             PublishError::KeyExposed { .. } => told(Exit::Other, "key-exposed", ""),
             PublishError::KeyLocked { .. } => told(
                 Exit::Other,
                 "key-locked",
-                "Give the passphrase in the environment variable SATCHEL_PASSPHRASE.",
+                "Give the passphrase in the environment variable SATCHEL_PASSPHRASE, or with --passphrase-file.",
             ),
             PublishError::WrongPassphrase { .. } => told(
                 Exit::Other,
                 "wrong-passphrase",
-                "Check the environment variable SATCHEL_PASSPHRASE.",
+                "Check SATCHEL_PASSPHRASE or the passphrase file.",
             ),
             PublishError::KeyMalformed { .. } => told(Exit::Other, "key-malformed", ""),
             PublishError::KeyExists { .. } => told(Exit::Other, "key-exists", ""),
@@ -175,16 +175,75 @@ impl From<PublishError> for Failure {
             ),
             PublishError::NotesTooLong { .. } => told(Exit::Other, "notes-too-long", ""),
             PublishError::Delta { .. } => told(Exit::Other, "delta", ""),
-            PublishError::Threshold { .. } => told(Exit::Other, "threshold", ""),
+            PublishError::Threshold { .. } => told(
+                Exit::Other,
+                "threshold",
+                "Give more of its keys with --signer; for root and targets see `satchel root propose`.",
+            ),
             PublishError::KeyNotTrusted { .. } => told(
                 Exit::Other,
                 "key-not-trusted",
                 "Say where the repository's own keys are with --keys.",
             ),
             PublishError::Unsigned { .. } => told(Exit::Other, "unsigned", ""),
+            PublishError::PublicKeyMalformed { .. } => told(
+                Exit::Other,
+                "public-key-malformed",
+                "Take a file that `satchel keys generate` or `openssl pkey -pubout` wrote.",
+            ),
+            PublishError::Ceremony(refused) => {
+                let (exit, code, remedy) = ceremony(refused);
+                told(exit, code, remedy)
+            }
             PublishError::Cancelled => Failure::cancelled(),
             _ => told(Exit::Other, "publish", ""),
         }
+    }
+}
+
+fn ceremony(refused: &CeremonyError) -> (Exit, &'static str, &'static str) {
+    match refused {
+        CeremonyError::Unfit { .. } => (
+            Exit::Other,
+            "unfit-change",
+            "`satchel keys list` lists the roles and their keys.",
+        ),
+        CeremonyError::Nothing => (Exit::Other, "no-change", ""),
+        CeremonyError::TooFewSignatures { .. } => (
+            Exit::Refused,
+            "too-few-signatures",
+            "Let the holders of these keys sign a copy, and merge it.",
+        ),
+        CeremonyError::UnknownKey { .. } => (
+            Exit::Refused,
+            "unknown-key",
+            "`satchel root sign FILE --show` says whose signatures are needed.",
+        ),
+        CeremonyError::Tampered { .. } => (
+            Exit::Refused,
+            "tampered",
+            "Do not sign. Ask for the proposal once more, by another way.",
+        ),
+        CeremonyError::Stale { .. } => (
+            Exit::Refused,
+            "stale-proposal",
+            "Propose the change once more, from the repository as it is.",
+        ),
+        CeremonyError::Taken { .. } => (
+            Exit::Refused,
+            "name-taken",
+            "Propose the change once more: another one was published, or begun.",
+        ),
+        CeremonyError::Different { .. } => (
+            Exit::Refused,
+            "different-proposal",
+            "Merge copies of one proposal alone.",
+        ),
+        _ => (
+            Exit::Refused,
+            "bad-proposal",
+            "Ask for the proposal once more.",
+        ),
     }
 }
 

@@ -14,7 +14,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use arguments::{Arguments, OutputArguments, Verb};
-use command::{demo, device, engine, inspect, manual, publish, serve};
+use command::{demo, device, engine, inspect, keys, manual, publish, root, serve};
 use failure::{Exit, Failure};
 use output::Output;
 
@@ -37,6 +37,8 @@ fn run(verb: &Verb, output: Output) -> Result<Exit, Failure> {
         Verb::Show(arguments) => inspect::show(arguments, output),
         Verb::Audit(arguments) => inspect::audit(arguments, output),
         Verb::Lint(arguments) => publish::lint(arguments, output),
+        Verb::Keys(verb) => keys::keys(verb, output),
+        Verb::Root(verb) => root::root(verb, output),
         Verb::Serve(arguments) => serve::serve(arguments, output),
         Verb::Enroll(arguments) => device::enroll(arguments, output),
         Verb::Check(arguments) => device::check(arguments, output),

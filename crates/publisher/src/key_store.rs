@@ -51,6 +51,11 @@ impl KeyStore {
         }
     }
 
+    /// Returns a store without a folder, for signers that are elsewhere.
+    pub fn elsewhere() -> KeyStore {
+        KeyStore::folder("")
+    }
+
     /// Opens encrypted keys, and encrypts new ones, with `passphrase`.
     pub fn with_passphrase(mut self, passphrase: impl Into<String>) -> KeyStore {
         self.passphrase = Some(Zeroizing::new(passphrase.into()));
@@ -97,6 +102,9 @@ impl KeyStore {
     /// # Errors
     /// [`PublishError::Io`] and [`PublishError::PublicKeyMalformed`].
     pub fn public_keys(&self) -> Result<Vec<(String, PublicKey)>, PublishError> {
+        if self.folder.as_os_str().is_empty() {
+            return Ok(Vec::new());
+        }
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

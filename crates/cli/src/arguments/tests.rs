@@ -31,7 +31,7 @@ fn every_verb_of_the_contract_is_there_and_no_other_is_shown() {
         .filter(|verb| !verb.is_hide_set())
         .map(|verb| verb.get_name())
         .collect();
-    let contract = "init publish lint list show audit serve enroll check update status path \
+    let contract = "init publish lint list show audit keys root serve enroll check update status path \
                     confirm fail revert verify diff apply demo";
     assert_eq!(shown, contract.split_whitespace().collect::<Vec<_>>());
 }
@@ -51,6 +51,19 @@ fn every_line_of_the_contract_parses() {
         "satchel show repo acme/biology-101",
         "satchel show repo acme/biology-101@1.0",
         "satchel audit repo",
+        "satchel keys generate alice bob --keys dir --plain",
+        "satchel keys list repo --keys dir",
+        "satchel keys rotate repo timestamp",
+        "satchel keys rotate repo root --old 0011223344556677 --new dave.pub --propose next.json",
+        "satchel keys revoke repo 0011223344556677 --new dave.pub --signer env:KEY",
+        "satchel keys delegate repo acme --content-key a.pub --operations-key b.pub --threshold 1",
+        "satchel keys delegate repo acme --remove --propose next.json",
+        "satchel root propose repo --out next.json --add root=alice.pub --remove root=00112233 \
+         --threshold root=2 --days 400",
+        "satchel root sign next.json --signer file:alice.pem --against 1.root.json --yes",
+        "satchel root sign next.json --show",
+        "satchel root merge one.json two.json --out all.json",
+        "satchel root publish repo all.json --keys dir",
         "satchel serve repo",
         "satchel serve repo --listen 127.0.0.1:0",
         "satchel enroll library --repository http://127.0.0.1:8080 --root root.json",
@@ -93,7 +106,7 @@ fn defaults_are_those_of_the_contract() {
     assert_eq!(publish.channel.as_str(), "stable");
     assert_eq!(publish.share.to_string(), "100%");
     assert_eq!(publish.delta_from, DeltaFrom::Last(4));
-    assert_eq!(publish.keys, None);
+    assert_eq!(publish.signing.keys, None);
 }
 
 #[test]

@@ -43,20 +43,16 @@ fn reference_text() -> String {
     let mut command = Arguments::command();
     command.build();
     let mut text = String::from(PREFACE);
-    let verbs = || {
-        command
-            .get_subcommands()
-            .filter(|verb| !verb.is_hide_set() && verb.get_name() != "help")
-    };
+    let verbs = verbs_of(&command, "");
     text.push_str("| verb | does |\n|---|---|\n");
-    for verb in verbs() {
-        let name = verb.get_name();
+    for (name, verb) in &verbs {
+        let anchor = name.replace(' ', "-");
         let about = verb
             .get_about()
             .map(ToString::to_string)
             .unwrap_or_default();
         // Writing to a text cannot fail.
-        let _ = writeln!(text, "| [`{name}`](#{name}) | {about} |");
+        let _ = writeln!(text, "| [`{name}`](#{anchor}) | {about} |");
     }
     text.push_str("\n## Flags of every verb\n\n");
     let globals: Vec<_> = command
@@ -64,8 +60,8 @@ fn reference_text() -> String {
         .filter(|arg| arg.is_global_set())
         .collect();
     arguments_table(&mut text, &globals);
-    for verb in verbs() {
-        verb_section(&mut text, verb);
+    for (name, verb) in &verbs {
+        verb_section(&mut text, name, verb);
     }
     text.push_str("\n## Exit codes\n\n");
     for line in EXIT_CODES.lines().skip(1) {
@@ -75,8 +71,24 @@ fn reference_text() -> String {
     text
 }
 
-fn verb_section(text: &mut String, verb: &Command) {
-    let name = verb.get_name();
+/// Returns the verbs that are shown, those within a verb behind its name.
+fn verbs_of<'a>(command: &'a Command, prefix: &str) -> Vec<(String, &'a Command)> {
+    let mut verbs = Vec::new();
+    for verb in command.get_subcommands() {
+        if verb.is_hide_set() || verb.get_name() == "help" {
+            continue;
+        }
+        let name = format!("{prefix}{}", verb.get_name());
+        if verb.has_subcommands() {
+            verbs.extend(verbs_of(verb, &format!("{name} ")));
+        } else {
+            verbs.push((name, verb));
+        }
+    }
+    verbs
+}
+
+fn verb_section(text: &mut String, name: &str, verb: &Command) {
     let told = verb
         .get_long_about()
         .or(verb.get_about())

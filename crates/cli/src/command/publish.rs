@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use diff_core::Level;
 use publisher::{
-    DeltaReport, KeyStore, LintReport, Outcome, Problem, PublishOptions, Published, Repository,
-    Severity,
+    DeltaReport, LintReport, Outcome, Problem, PublishOptions, Published, Repository, Severity,
 };
 use release_format::UtcTime;
 use serde::Serialize;
 use updater_client::{Clock, SystemClock};
 
 use crate::arguments::{InitArguments, LintArguments, PublishArguments};
+use crate::command::custody::{key_store, signing_keys};
 use crate::failure::{Exit, Failure};
 use crate::interrupt::cancel_on_interrupt;
 use crate::output::{Output, Table, bytes, counted, percent};
@@ -28,7 +28,7 @@ struct InitDocument<'a> {
 
 /// Makes a new repository, and the keys that it lacks.
 pub(crate) fn init(arguments: &InitArguments, output: Output) -> Result<Exit, Failure> {
-    let keys = key_store(&arguments.repo, arguments.keys.as_deref())?;
+    let keys = key_store(&arguments.repo, arguments.keys.as_deref(), None)?;
     let made = Repository::init(&arguments.repo, &keys, signing_time()?)?;
     let document = InitDocument {
         repository: &arguments.repo,
@@ -90,7 +90,7 @@ impl<'a> From<&'a DeltaReport> for DeltaDocument<'a> {
 
 /// Publishes a folder as the next release of a pack.
 pub(crate) fn publish(arguments: &PublishArguments, output: Output) -> Result<Exit, Failure> {
-    let keys = key_store(&arguments.repo, arguments.keys.as_deref())?;
+    let keys = signing_keys(&arguments.repo, &arguments.signing)?;
     let repository = Repository::open(&arguments.repo)?;
     let mut options = PublishOptions::new(
         arguments.pack.clone(),
@@ -312,56 +312,9 @@ pub(super) fn signing_time() -> Result<UtcTime, Failure> {
     })
 }
 
-/// Returns the keys in `given`, or in the folder beside the repository.
-fn key_store(repo: &Path, given: Option<&Path>) -> Result<KeyStore, Failure> {
-    let folder = match given {
-        Some(folder) => folder.to_path_buf(),
-        None => beside(repo)?,
-    };
-    let keys = KeyStore::folder(folder);
-    Ok(match std::env::var("SATCHEL_PASSPHRASE") {
-        Ok(passphrase) if !passphrase.is_empty() => keys.with_passphrase(passphrase),
-        _ => keys,
-    })
-}
-
-fn beside(repo: &Path) -> Result<PathBuf, Failure> {
-    let named = if repo.file_name().is_some() {
-        repo.to_path_buf()
-    } else {
-        std::path::absolute(repo).map_err(|error| Failure::io("find", repo, &error))?
-    };
-    let Some(name) = named.file_name() else {
-        let message = format!("{} has no folder beside it for keys", repo.display());
-        return Err(Failure::new(Exit::Usage, "no-key-folder", message)
-            .with_remedy("Say where the keys are with --keys."));
-    };
-    let mut name = name.to_owned();
-    name.push(".keys");
-    Ok(named.with_file_name(name))
-}
-
 /// Returns where a location of the repository lies, in the platform's own spelling.
 fn joined(repo: &Path, location: &str) -> PathBuf {
     let mut path = repo.to_path_buf();
     path.extend(location.split('/'));
     path
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_lie_beside_the_repository_unless_told() {
-        let default = |repo: &str| key_store(Path::new(repo), None).unwrap().path().to_owned();
-        assert_eq!(default("a/repo"), Path::new("a/repo.keys"));
-        assert_eq!(default("a/repo/"), Path::new("a/repo.keys"));
-        let here = std::env::current_dir().unwrap();
-        let mut name = here.file_name().unwrap().to_owned();
-        name.push(".keys");
-        assert_eq!(default("."), here.with_file_name(name));
-        let told = key_store(Path::new("repo"), Some(Path::new("k"))).unwrap();
-        assert_eq!(told.path(), Path::new("k"));
-    }
 }

@@ -198,6 +198,16 @@ impl Proposal {
         root.chain(roles).collect()
     }
 
+    /// Returns whose signatures each file has.
+    pub fn signatures(&self) -> Vec<(String, Vec<KeyId>)> {
+        let root = self.root.iter();
+        let root = root.map(|root| ("root".to_owned(), root.signers().cloned().collect()));
+        let roles = self.roles.iter();
+        let roles =
+            roles.map(|(role, file)| (role.clone(), file.draft.signers().cloned().collect()));
+        root.chain(roles).collect()
+    }
+
     /// Returns the files of targets roles, each with its role, its version and the file before it.
     pub(crate) fn target_files(
         &self,
