@@ -1,6 +1,7 @@
 //! Who may say what: The Update Framework's roles and client workflow, over bytes and a given time.
 
 pub(crate) mod canonical;
+pub(crate) mod canonical_form;
 pub(crate) mod draft;
 pub(crate) mod error;
 pub(crate) mod grace;

@@ -27,7 +27,7 @@ pub(crate) fn read<T: DeserializeOwned>(
         });
     }
     let malformed = |error| not_as_expected(document, &error);
-    json::strict(bytes).map_err(malformed)?;
+    json::check(bytes).map_err(malformed)?;
     let Schema { schema } = serde_json::from_slice(bytes).map_err(malformed)?;
     if schema != SCHEMA {
         return Err(FormatError::UnsupportedVersion {

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 /// Returns the bytes of `value` that are signed: the canonical JSON of the OLPC project.
@@ -39,30 +37,47 @@ fn append(value: &Value, bytes: &mut Vec<u8>, append_text: fn(&str, &mut Vec<u8>
             bytes.push(b']');
         }
         Value::Object(members) => {
-            // Sorted here, not left to the map: a host's build may let it keep another order.
-            let members: BTreeMap<_, _> = members.iter().collect();
-            bytes.push(b'{');
-            for (index, (key, value)) in members.into_iter().enumerate() {
-                if index > 0 {
-                    bytes.push(b',');
-                }
-                append_text(key, bytes);
-                bytes.push(b':');
-                append(value, bytes, append_text);
+            // Not left to the map: a host's build may let it keep another order.
+            if members.keys().is_sorted() {
+                append_members(members.iter(), bytes, append_text);
+            } else {
+                let mut members: Vec<_> = members.iter().collect();
+                members.sort_unstable_by_key(|(key, _)| *key);
+                append_members(members.into_iter(), bytes, append_text);
             }
-            bytes.push(b'}');
         }
     }
 }
 
+fn append_members<'a>(
+    members: impl Iterator<Item = (&'a String, &'a Value)>,
+    bytes: &mut Vec<u8>,
+    append_text: fn(&str, &mut Vec<u8>),
+) {
+    bytes.push(b'{');
+    for (index, (key, value)) in members.enumerate() {
+        if index > 0 {
+            bytes.push(b',');
+        }
+        append_text(key, bytes);
+        bytes.push(b':');
+        append(value, bytes, append_text);
+    }
+    bytes.push(b'}');
+}
+
 fn append_canonical_text(text: &str, bytes: &mut Vec<u8>) {
     bytes.push(b'"');
-    for byte in text.bytes() {
-        if matches!(byte, b'"' | b'\\') {
-            bytes.push(b'\\');
-        }
-        bytes.push(byte);
+    let mut rest = text.as_bytes();
+    // Nearly all texts go in one piece.
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
+        let (plain, special) = rest.split_at(at);
+        bytes.extend_from_slice(plain);
+        bytes.push(b'\\');
+        bytes.extend(special.first());
+        rest = special.get(1..).unwrap_or_default();
     }
+    bytes.extend_from_slice(rest);
     bytes.push(b'"');
 }
 

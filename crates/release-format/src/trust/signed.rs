@@ -1,10 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::canonical::{canonical, readable};
+use super::canonical_form;
 use super::error::TrustError;
 use super::key::{KeyId, PublicKey, Signer, SignerError};
 use crate::{UtcTime, json};
@@ -77,18 +78,48 @@ impl Signed {
         let malformed = |found: String| {
             TrustError::malformed(role, "the file", "signed metadata in JSON", found)
         };
-        json::strict(bytes).map_err(|failed| malformed(failed.to_string()))?;
-        let file: Value =
-            serde_json::from_slice(bytes).map_err(|failed| malformed(failed.to_string()))?;
-        let Some(body) = file.get("signed") else {
-            return Err(malformed("no member \"signed\"".to_owned()));
+        let failed = |failed: serde_json::Error| malformed(failed.to_string());
+        let no_body = || malformed("no member \"signed\"".to_owned());
+        let (body, signed): (T, Signed) = match canonical_form::members(bytes) {
+            // The short way: it is most files, and all large ones of ours.
+            Some(members) => {
+                let of = |name| members.iter().find(|(key, _)| *key == name);
+                let (_, message) = of("signed").ok_or_else(no_body)?;
+                let list: Option<Value> = of("signatures")
+                    .map(|(_, list)| serde_json::from_slice(list))
+                    .transpose()
+                    .map_err(failed)?;
+                let signed = Signed {
+                    message: message.to_vec(),
+                    signatures: signatures(role, list.as_ref())?,
+                };
+                if !message.starts_with(b"{") {
+                    kind(role, T::KIND, &Head::default())?;
+                }
+                kind(
+                    role,
+                    T::KIND,
+                    &serde_json::from_slice(message).map_err(failed)?,
+                )?;
+                (serde_json::from_slice(message).map_err(failed)?, signed)
+            }
+            None => {
+                let mut file = json::strict(bytes).map_err(failed)?;
+                // Moved out rather than copied.
+                let body = file.get_mut("signed").map(Value::take);
+                let body = body.ok_or_else(no_body)?;
+                let signed = Signed {
+                    message: canonical(&body),
+                    signatures: signatures(role, file.get("signatures"))?,
+                };
+                let head = Head {
+                    kind: body.get("_type").cloned(),
+                    spec_version: body.get("spec_version").cloned(),
+                };
+                kind(role, T::KIND, &head)?;
+                (serde_json::from_value(body).map_err(failed)?, signed)
+            }
         };
-        let signed = Signed {
-            message: canonical(body),
-            signatures: signatures(role, file.get("signatures"))?,
-        };
-        kind(role, T::KIND, body)?;
-        let body = T::deserialize(body).map_err(|failed| malformed(failed.to_string()))?;
         body.check(role)?;
         Ok((body, signed))
     }
@@ -125,18 +156,22 @@ impl Signed {
     }
 }
 
-fn kind(role: &str, expected: &str, body: &Value) -> Result<(), TrustError> {
-    let found = body
-        .get("_type")
-        .and_then(Value::as_str)
-        .unwrap_or("nothing");
+/// What every role says, whichever it is.
+#[derive(Default, Deserialize)]
+struct Head {
+    #[serde(rename = "_type")]
+    kind: Option<Value>,
+    spec_version: Option<Value>,
+}
+
+fn kind(role: &str, expected: &str, head: &Head) -> Result<(), TrustError> {
+    let text =
+        |value: &'_ Option<Value>| -> Option<String> { Some(value.as_ref()?.as_str()?.to_owned()) };
+    let found = text(&head.kind).unwrap_or_else(|| "nothing".to_owned());
     if found != expected {
         return Err(TrustError::malformed(role, "_type", expected, found));
     }
-    let version = body
-        .get("spec_version")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+    let version = text(&head.spec_version).unwrap_or_default();
     let mut parts = version.split('.');
     let is_one = parts.next() == Some("1");
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
