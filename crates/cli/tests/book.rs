@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests are tests as well.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -85,6 +86,69 @@ fn every_link_leads_to_a_file() {
         for link in links(&text) {
             let target = page.parent().unwrap().join(link);
             assert!(target.exists(), "{}: {link} leads nowhere", page.display());
+        }
+    }
+}
+
+/// Returns the names of all tests of the workspace.
+fn tests_below(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            tests_below(&path, names);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(path).unwrap();
+            let mut is_test = false;
+            for line in text.lines().map(str::trim) {
+                if let Some(name) = line.strip_prefix("fn ").filter(|_| is_test) {
+                    names.extend(name.split('(').next().map(str::to_owned));
+                }
+                // Other attributes may stand between.
+                is_test = line == "#[test]" || is_test && line.starts_with("#[");
+            }
+        }
+    }
+}
+
+/// Returns what a page says that a test proves: the names in the last column of its tables, and those
+/// in its text.
+fn proofs(page: &str) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    for line in page.lines() {
+        let told = match line.strip_suffix(" |") {
+            Some(row) => row.rsplit(" | ").next().unwrap_or_default(),
+            None => line,
+        };
+        let quoted = told.split('`').skip(1).step_by(2);
+        let is_test = |name: &&str| {
+            let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            name.contains('_') && name.chars().all(is_name)
+        };
+        named.extend(quoted.filter(is_test).map(str::to_owned));
+    }
+    named
+}
+
+#[test]
+fn every_test_that_proves_something_to_auditors_exists() {
+    let mut tests = BTreeSet::new();
+    for folder in ["crates", "tests"] {
+        tests_below(&top().join(folder), &mut tests);
+    }
+    assert!(tests.contains("every_test_that_proves_something_to_auditors_exists"));
+    for (page, least) in [("auditors.md", 60), ("threat-model.md", 25)] {
+        let text = fs::read_to_string(top().join("docs/src/security").join(page)).unwrap();
+        let named = proofs(&text);
+        assert!(named.len() >= least, "{page} names {} tests", named.len());
+        let absent: Vec<_> = named.difference(&tests).collect();
+        assert!(absent.is_empty(), "{page}: no test is named {absent:?}");
+        // Every row of a table is proved by something.
+        for line in text.lines().filter(|line| line.starts_with("| ")) {
+            let is_head = line.contains("proved by");
+            assert!(
+                is_head || !proofs(line).is_empty(),
+                "{page}: nothing proves {line}"
+            );
         }
     }
 }
