@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use release_format::{DelegatedRole, Delegations, KeyTable, PublicKey, RoleKeys, Root, Targets};
+use release_format::{
+    DelegatedRole, Delegations, KeyTable, PublicKey, RoleKeys, Root, Targets, UtcTime,
+};
 
 use crate::govern::ceremony_error::short;
 
@@ -12,15 +14,8 @@ pub(crate) fn tell_root(old: &Root, new: &Root) -> Vec<String> {
         format!("root {} replaces root {}", new.version, old.version),
         was_and_is("  it expires", old.expires, new.expires),
     ];
-    let issued = |root: &Root| {
-        root.issued
-            .map_or("at no time".to_owned(), |at| at.to_string())
-    };
-    told.push(was_and_is(
-        "  it says that it was issued",
-        issued(old),
-        issued(new),
-    ));
+    let issued = |root: &Root| told_time(root.issued);
+    told.push(was_and_is(ISSUED, issued(old), issued(new)));
     let named = |root: &Root| match root.consistent_snapshot {
         true => "by version and digest (consistent snapshot)",
         false => "plainly (no consistent snapshot)",
@@ -41,6 +36,12 @@ pub(crate) fn tell_targets(role: &str, old: Option<&Targets>, new: &Targets) -> 
     told.push(match old {
         Some(old) => was_and_is("  it expires", old.expires, new.expires),
         None => format!("  it expires {}", new.expires),
+    });
+    // A time far ahead would move the floor below which devices believe no clock.
+    let issued = |body: &Targets| told_time(body.issued);
+    told.push(match old {
+        Some(old) => was_and_is(ISSUED, issued(old), issued(new)),
+        None => format!("{ISSUED} {}", issued(new)),
     });
     told.push(format!("  its {targets} targets are as they were"));
     let none = Delegations::default();
@@ -173,6 +174,10 @@ fn warnings(old: &KeyTable, new: &KeyTable) -> Vec<String> {
     told
 }
 
+fn told_time(time: Option<UtcTime>) -> String {
+    time.map_or("at no time".to_owned(), |time| time.to_string())
+}
+
 fn was_and_is(what: &str, old: impl ToString, new: impl ToString) -> String {
     let (old, new) = (old.to_string(), new.to_string());
     if old == new {
@@ -181,3 +186,5 @@ fn was_and_is(what: &str, old: impl ToString, new: impl ToString) -> String {
         format!("{what} {new}, it was {old}")
     }
 }
+
+const ISSUED: &str = "  it says that it was issued";

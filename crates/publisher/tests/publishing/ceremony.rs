@@ -154,6 +154,42 @@ fn holder_reads_in_plain_words_what_changes() {
 }
 
 #[test]
+fn holder_of_targets_reads_who_may_sign_what() {
+    let rig = Rig::with_release();
+    let holders = Holders::of(&rig);
+    let change = TrustChange {
+        add: vec![("globex".to_owned(), holders.public("globex"))],
+        leave: vec![TenantName::parse("acme").unwrap()],
+        ..TrustChange::default()
+    };
+    let proposal = rig
+        .repository()
+        .propose(&change, now().plus_days(1))
+        .unwrap();
+    let carried = Proposal::parse("stick", &proposal.encode()).unwrap();
+    let short = |id: String| id.chars().take(16).collect::<String>();
+    let key_of = |name: &str| {
+        let key = rig.keys().load(name).unwrap();
+        short(key.public_key().id().unwrap().to_string())
+    };
+    let expected = [
+        "root 1 stays".to_owned(),
+        "targets 3 replaces targets 2".to_owned(),
+        "  it expires 2028-05-23T00:00:00Z, it was 2028-05-22T00:00:00Z".to_owned(),
+        "  it says that it was issued 2026-11-22T00:00:00Z, it was 2026-11-21T00:00:00Z".to_owned(),
+        "  its 0 targets are as they were".to_owned(),
+        "  globex: may sign globex/*/catalogue (and nobody else does), it was nothing".to_owned(),
+        "  acme: is REMOVED and signs nothing any more".to_owned(),
+        format!("    key {} LEAVES", key_of("acme")),
+        "  acme-operations: is REMOVED and signs nothing any more".to_owned(),
+        format!("    key {} LEAVES", key_of("acme-operations")),
+        "  globex: is NEW, 1 of 1 keys must sign".to_owned(),
+        format!("    key {} JOINS", short(holders.id("globex"))),
+    ];
+    assert_eq!(carried.describe(), expected);
+}
+
+#[test]
 fn one_lost_root_key_of_three_is_replaced_by_the_other_two() {
     let rig = held_by_three();
     let holders = Holders::of(&rig);

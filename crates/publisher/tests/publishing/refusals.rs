@@ -297,3 +297,26 @@ fn file_that_is_no_proposal_is_refused() {
         );
     }
 }
+
+#[test]
+fn no_flipped_bit_and_no_cut_of_a_proposal_changes_what_is_signed() {
+    let rig = Rig::with_release();
+    let mut proposal = proposed(&rig);
+    proposal.sign_with(&rig.keys()).unwrap();
+    let file = proposal.encode();
+    let mut harmless = 0_usize;
+    for at in 0..file.len() {
+        let mut flipped = file.clone();
+        flipped[at] ^= 1 << (at % 8);
+        // Spaces, and the case of hexadecimal digits, mean nothing.
+        if let Ok(read) = Proposal::parse("flipped", &flipped) {
+            harmless += 1;
+            assert_eq!(read.new_root(), proposal.new_root(), "byte {at}");
+            assert_eq!(read.describe(), proposal.describe(), "byte {at}");
+        }
+        let cut = Proposal::parse("cut", &file[..at]);
+        // But for the line's end, nothing can be missing.
+        assert!(cut.is_err() || at + 1 == file.len(), "{at} bytes");
+    }
+    assert!(harmless * 10 < file.len(), "{harmless} of {}", file.len());
+}

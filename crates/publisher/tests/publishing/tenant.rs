@@ -3,8 +3,8 @@
 use std::fs;
 
 use diff_core::CancelToken;
-use publisher::{PublishError, PublishOptions, Quiet};
-use release_format::{Label, PackName};
+use publisher::{PublishError, PublishOptions, Quiet, TrustChange};
+use release_format::{Label, PackName, Signer};
 
 use crate::rig::{Rig, lesson, now, options};
 
@@ -69,6 +69,39 @@ fn key_that_the_role_does_not_have_is_refused() {
     match rig.publish("1.1") {
         Err(PublishError::KeyNotTrusted { role, .. }) => assert_eq!(role, "acme"),
         other => panic!("expected a refusal, found {other:?}"),
+    }
+}
+
+#[test]
+fn role_of_two_signatures_is_signed_by_two_or_not_at_all() {
+    let rig = Rig::with_release();
+    let second = rig.keys().generate("editor").unwrap();
+    let change = TrustChange {
+        add: vec![("acme".to_owned(), second.public_key().clone())],
+        thresholds: vec![("acme".to_owned(), 2)],
+        ..TrustChange::default()
+    };
+    rig.repository()
+        .change_trust(&change, &rig.keys(), now())
+        .unwrap();
+    rig.write(&[("index.html", lesson(1, 201))]);
+    rig.publish("1.1").unwrap();
+    let report = rig.audit();
+    assert!(report.is_sound(), "{:?}", report.problems);
+    fs::remove_file(rig.keys().path_of("editor")).unwrap();
+    rig.write(&[("index.html", lesson(1, 202))]);
+    match rig.publish("1.2") {
+        Err(PublishError::Threshold {
+            role,
+            expected,
+            found,
+            missing,
+            ..
+        }) => {
+            assert_eq!((role.as_str(), expected, found), ("acme", 2, 1));
+            assert_eq!(missing, [second.public_key().id().unwrap()]);
+        }
+        other => panic!("expected too few keys, found {other:?}"),
     }
 }
 
