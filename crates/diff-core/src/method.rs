@@ -121,6 +121,8 @@ pub(crate) struct Coded {
     pub(crate) bytes: Vec<u8>,
     /// The bits at which the places stand that were asked for.
     pub(crate) bits: Vec<u64>,
+    /// What the literals took of them all.
+    pub(crate) literal_bits: u64,
 }
 
 /// One frame as it stands in a delta, with what its decoder must keep to.

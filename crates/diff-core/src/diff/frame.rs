@@ -165,8 +165,12 @@ impl FrameCoder<'_> {
             _ => return self.modelled(reference, content, advanced),
         };
         let bytes = self.encode(method, reference, new, advanced)?;
-        let bits = Vec::new();
-        Ok((method, Coded { bytes, bits }))
+        let coded = Coded {
+            bytes,
+            bits: Vec::new(),
+            literal_bits: 0,
+        };
+        Ok((method, coded))
     }
 
     /// Whether hardly anything can be saved: what a quick level finds tells. A device that would have to

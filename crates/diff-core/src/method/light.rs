@@ -3,7 +3,7 @@ mod model;
 mod plain;
 mod shares;
 
-use super::steps::{self, Coding, Draft};
+use super::steps::{self, Draft};
 use super::{Codec, EncodeError, EncodedFrame, Level};
 use crate::error::DeltaError;
 use crate::progress::Advanced;
@@ -23,7 +23,7 @@ impl Codec for Light {
         advanced: &mut Advanced<'_>,
     ) -> Result<Vec<u8>, EncodeError> {
         let draft = Draft::of(reference, new, level, advanced)?;
-        let steps = draft.steps(Coding::Light, advanced)?;
+        let steps = draft.steps::<Model>(advanced)?;
         let coded = steps::encode::<Model>(reference, new, &steps, &[], advanced)?;
         Ok(coded.bytes)
     }

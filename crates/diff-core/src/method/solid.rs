@@ -11,7 +11,7 @@ mod outcomes;
 mod plain;
 mod slots;
 
-use super::steps::{self, Coding, Draft};
+use super::steps::{self, Draft};
 use super::{Codec, EncodeError, EncodedFrame, Level};
 use crate::error::DeltaError;
 use crate::progress::Advanced;
@@ -31,7 +31,7 @@ impl Codec for Solid {
         advanced: &mut Advanced<'_>,
     ) -> Result<Vec<u8>, EncodeError> {
         let draft = Draft::of(reference, new, level, advanced)?;
-        let steps = draft.steps(Coding::Mixed, advanced)?;
+        let steps = draft.steps::<Model>(advanced)?;
         let coded = steps::encode::<Model>(reference, new, &steps, &[], advanced)?;
         Ok(coded.bytes)
     }

@@ -20,7 +20,7 @@ pub(crate) use distances::{Distances, Kind};
 pub(crate) use draft::Draft;
 pub(crate) use guesses::Guesses;
 pub(crate) use history::History;
-pub(crate) use prices::{Coding, Prices};
+pub(crate) use prices::Prices;
 pub(crate) use step::{Step, Token};
 
 use super::{Coded, EncodeError, EncodedFrame};
@@ -31,6 +31,10 @@ use output::{Output, PIECE_BYTES};
 
 /// Knows how likely each step is, and learns of those that came.
 pub(crate) trait StepModel {
+    /// What literals that a copy could make cost, of what all cost, in percent: how much the model makes
+    /// of what stood before.
+    const BESIDE_COPIES: u32;
+
     /// Returns the model at the start of a frame that decodes to so many bytes.
     fn new(reference: &[u8], decoded_length: usize) -> Self;
 
@@ -57,6 +61,7 @@ pub(crate) fn encode<M: StepModel>(
     let mut encoder = BitEncoder::new();
     let mut model = M::new(reference, new.len());
     let (mut at, mut asked) = (0, 0);
+    let mut literal_bits = 0;
     let mut bits = Vec::with_capacity(places.len());
     let mut code = |token, at: usize, length: usize| {
         let (known, coming) = new.split_at(at);
@@ -66,8 +71,9 @@ pub(crate) fn encode<M: StepModel>(
         };
         let before = encoder.bits();
         model.token(&mut encoder, token, history);
-        if let Token::Copy { .. } = token {
-            model.see_copied(&coming[..length]);
+        match token {
+            Token::Copy { .. } => model.see_copied(&coming[..length]),
+            Token::Literal(_) => literal_bits += encoder.bits().saturating_sub(before),
         }
         // A copy over a place is shared by length.
         while let Some(place) = places
@@ -104,6 +110,7 @@ pub(crate) fn encode<M: StepModel>(
     Ok(Coded {
         bytes: encoder.finish(),
         bits,
+        literal_bits,
     })
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Model {
 }
 
 impl StepModel for Model {
+    const BESIDE_COPIES: u32 = 120;
+
     fn new(reference: &[u8], decoded_length: usize) -> Model {
         let bits = context_bits(decoded_length);
         let shares = |contexts: usize| vec![Shares::NEW; contexts];

@@ -25,6 +25,8 @@ pub(crate) struct Model {
 }
 
 impl StepModel for Model {
+    const BESIDE_COPIES: u32 = 50;
+
     fn new(reference: &[u8], decoded_length: usize) -> Model {
         let mut model = Model {
             distances: Distances::new(reference.len()),

@@ -5,9 +5,9 @@ use rayon::prelude::*;
 use super::finder::Finder;
 use super::halved::Halved;
 use super::parse::{Effort, Parser};
-use super::{Coding, Prices, Step};
+use super::{Prices, Step, StepModel, encode};
 use crate::Cancelled;
-use crate::method::Level;
+use crate::method::{EncodeError, Level};
 use crate::progress::Advanced;
 
 /// A first, quick parse of new content.
@@ -29,7 +29,7 @@ impl<'a> Draft<'a> {
         advanced: &mut Advanced<'_>,
     ) -> Result<Draft<'a>, Cancelled> {
         let all = [reference, new].concat();
-        let prices = Prices::usual(new, Coding::Mixed);
+        let prices = Prices::usual(new);
         let finder = Finder::new(all);
         // What only tells prices need not be the best.
         let effort = Effort::of(level, finder.all().len()).of_draft();
@@ -55,12 +55,11 @@ impl<'a> Draft<'a> {
     }
 
     /// Returns steps that make the new content in about the fewest bytes, parsed by what the first ones
-    /// came to; `advanced` hears of the other half.
-    pub(crate) fn steps(
+    /// come to in the model's coding; `advanced` hears of the other half.
+    pub(crate) fn steps<M: StepModel>(
         self,
-        coding: Coding,
         advanced: &mut Advanced<'_>,
-    ) -> Result<Vec<Step>, Cancelled> {
+    ) -> Result<Vec<Step>, EncodeError> {
         let mut steps = self.steps;
         let passes = match self.level {
             Level::Fast | Level::Default => 1,
@@ -69,7 +68,10 @@ impl<'a> Draft<'a> {
         let effort = Effort::of(self.level, self.finder.all().len());
         let halved = Mutex::new(Halved::of(advanced));
         for pass in 1..=passes {
-            let prices = Prices::of(self.reference, self.new, &steps, coding);
+            let coded = encode::<M>(self.reference, self.new, &steps, &[], &mut |_| {
+                hear(&halved, 0)
+            })?;
+            let prices = Prices::of::<M>(self.reference, self.new, &steps, coded.literal_bits);
             // Bytes are done once.
             let heard = |bytes| hear(&halved, if pass < passes { 0 } else { bytes });
             steps = parse(&self.finder, self.reference.len(), &prices, effort, &heard)?;

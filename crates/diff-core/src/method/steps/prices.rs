@@ -1,4 +1,4 @@
-use super::{Distances, Guesses, History, Kind, Step};
+use super::{Distances, Guesses, History, Kind, Step, StepModel};
 
 /// What a parser takes the coding of each step to cost, in sixteenths of a bit.
 pub(crate) struct Prices {
@@ -16,29 +16,9 @@ pub(crate) struct Prices {
     near: [u32; BITS],
 }
 
-/// How literals are coded in the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Coding {
-    /// By mixed probabilities of many contexts.
-    Mixed,
-    /// By two contexts.
-    Light,
-}
-
-impl Coding {
-    /// Returns what a literal that is worth copying is measured to cost, of what the byte before it alone
-    /// makes of it, in percent: the coding knows more.
-    fn share(self) -> u32 {
-        match self {
-            Coding::Mixed => 30,
-            Coding::Light => 87,
-        }
-    }
-}
-
 impl Prices {
     /// Returns what holds for most content like `new`.
-    pub(crate) fn usual(new: &[u8], coding: Coding) -> Prices {
+    pub(crate) fn usual(new: &[u8]) -> Prices {
         let mut counts = Counts::new();
         for pair in new.windows(2) {
             counts.byte(pair[0], pair[1]);
@@ -51,11 +31,16 @@ impl Prices {
         }
         counts.far = std::array::from_fn(|bits| 2 + u32::try_from(bits.min(24)).unwrap_or(0));
         counts.near = std::array::from_fn(|bits| 40 >> bits.min(5));
-        counts.prices(coding)
+        counts.prices(USUAL_SHARE)
     }
 
-    /// Returns what steps that make `new` came to.
-    pub(crate) fn of(reference: &[u8], new: &[u8], steps: &[Step], coding: Coding) -> Prices {
+    /// Returns what steps that make `new` came to, where the model coded their literals in so many bits.
+    pub(crate) fn of<M: StepModel>(
+        reference: &[u8],
+        new: &[u8],
+        steps: &[Step],
+        literal_bits: u64,
+    ) -> Prices {
         let mut counts = Counts::new();
         let mut distances = Distances::new(reference.len());
         let mut guesses = Guesses::new(reference.len() + new.len());
@@ -98,7 +83,8 @@ impl Prices {
             guesses.note(coming.get(..length).unwrap_or_default());
             at += length;
         }
-        counts.prices(coding)
+        let share = counts.share(literal_bits) * M::BESIDE_COPIES / 100;
+        counts.prices(share.clamp(LEAST_SHARE, MOST_SHARE))
     }
 
     /// Returns the price of a literal, so many others behind the last copy.
@@ -155,7 +141,22 @@ impl Counts {
         self.bytes[usize::from(before) << 8 | usize::from(byte)] += 1;
     }
 
-    fn prices(&self, coding: Coding) -> Prices {
+    /// Returns what a model that coded the literals in so many bits made of what the byte before each
+    /// alone makes of it, in percent.
+    fn share(&self, literal_bits: u64) -> u32 {
+        let told = self.literal.iter().zip(&self.copy).map(|(literal, copy)| {
+            let price = price((*literal).into(), u64::from(*literal) + u64::from(*copy));
+            u64::from(*literal) * u64::from(price)
+        });
+        let bytes = self.bytes.iter().zip(self.byte_prices(100));
+        let bytes = bytes.map(|(count, price)| u64::from(*count) * u64::from(price));
+        let alone: u64 = bytes.sum();
+        let coded = (16 * literal_bits).saturating_sub(told.sum());
+        let share = (100 * coded).checked_div(alone).unwrap_or(100);
+        u32::try_from(share).map_or(100, |share| share.min(200))
+    }
+
+    fn prices(&self, share: u32) -> Prices {
         let chosen = |one: u32, other: u32| {
             let total = u64::from(one) + u64::from(other);
             (price(one.into(), total), price(other.into(), total))
@@ -171,7 +172,7 @@ impl Counts {
             })
         };
         Prices {
-            bytes: self.byte_prices(coding),
+            bytes: self.byte_prices(share),
             literal,
             copy,
             kinds: self.kinds.map(|kinds| each(&kinds, |_| 0)),
@@ -181,7 +182,7 @@ impl Counts {
         }
     }
 
-    fn byte_prices(&self, coding: Coding) -> Vec<u16> {
+    fn byte_prices(&self, share: u32) -> Vec<u16> {
         let mut alone = [1_u64; 256];
         for row in self.bytes.chunks_exact(256) {
             for (sum, count) in alone.iter_mut().zip(row) {
@@ -196,7 +197,7 @@ impl Counts {
                 // What never followed the byte before is taken to come as it comes elsewhere.
                 let expected = alone * 64 / all;
                 let price = price(u64::from(*count) * 4 + expected + 1, total * 4 + 64 + 256);
-                prices.push(u16::try_from(price * coding.share() / 100).unwrap_or(u16::MAX));
+                prices.push(u16::try_from(price * share / 100).unwrap_or(u16::MAX));
             }
         }
         prices
@@ -251,6 +252,10 @@ fn bits(value: usize) -> usize {
     usize::try_from(bits).unwrap_or(0).min(BITS - 1)
 }
 
+/// What models make of literals that are worth copying, in percent: they know more than the byte before.
+const USUAL_SHARE: u32 = 30;
+const LEAST_SHARE: u32 = 10;
+const MOST_SHARE: u32 = 120;
 /// As many literals as make a difference.
 const SINCE: usize = 8;
 const KINDS: usize = 6;
@@ -259,6 +264,7 @@ const BITS: usize = 36;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::method::light;
 
     #[test]
     fn logarithms_are_those_of_base_two() {
@@ -276,7 +282,7 @@ mod tests {
                 distance: 31,
             },
         ];
-        let prices = Prices::of(b"", new.as_bytes(), &steps, Coding::Light);
+        let prices = Prices::of::<light::Model>(b"", new.as_bytes(), &steps, 100);
         assert!(prices.literal(b'd', b'i', 9) < prices.literal(b'd', b'#', 9));
         assert!(prices.literal(b'd', b'i', 9) < prices.start(Kind::Aligned, 9));
     }
