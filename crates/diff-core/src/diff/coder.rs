@@ -9,7 +9,7 @@ use super::frame::{CodedFrame, FrameClaim, FrameCoder, FrameContent};
 use super::pieces::{Composed, Composer, OpenedStream, Parts, Piece, Shared, cut};
 use super::reference::{Inflated, OldFile, Reference, gather};
 use super::source::read;
-use super::survey::{Opening, StreamKey, Survey};
+use super::survey::{Opening, StreamKey, Survey, is_photograph};
 use crate::container::Stream;
 use crate::delta::{Opened, Source};
 use crate::error::DiffError;
@@ -259,10 +259,14 @@ impl Coder<'_> {
         self.cancel.check()?;
         let bytes = read(self.new, member.file)?;
         // Noise is no less once it is opened, unless a device has much of it.
-        let streams = match member.is_closed && member.counterparts.is_empty() {
+        let is_new = member.counterparts.is_empty();
+        let mut streams = match member.is_closed && is_new {
             true => Vec::new(),
             false => opening.open(&bytes),
         };
+        if is_new {
+            streams.retain(|stream| !is_photograph(stream));
+        }
         let mut shared = Vec::new();
         if !streams.is_empty() || member.is_closed || bytes.len() >= LONG_FILE {
             let least = if streams.is_empty() {

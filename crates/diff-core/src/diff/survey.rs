@@ -115,7 +115,8 @@ struct Outline {
     is_closed: bool,
     /// The image that the file is, if it is one.
     image: Option<Image>,
-    /// Whether that image is a photograph: its file is shorter than what its pixels are coded in.
+    /// Whether most of the file are photographs: images that are shorter than what their pixels are coded
+    /// in.
     is_photograph: bool,
 }
 
@@ -283,7 +284,11 @@ fn look(
         streams: outlined,
         raw_bytes,
         is_closed: looks_compressed(&sample),
-        is_photograph: streams.iter().any(is_photograph),
+        is_photograph: {
+            let photographs = streams.iter().filter(|stream| is_photograph(stream));
+            let photographed: usize = photographs.map(|stream| stream.range.len()).sum();
+            photographed > bytes.len() / 2
+        },
         image: streams.into_iter().find_map(|stream| stream.image),
     })
 }
@@ -305,7 +310,7 @@ fn add_plain(plain: &[u8], inner: &[Stream], sketcher: &mut Sketcher) -> u64 {
 
 /// Whether an image's own filters and encoder make less of it than copies do: it has grain, like a
 /// photograph, and no device has it already.
-fn is_photograph(stream: &Stream) -> bool {
+pub(super) fn is_photograph(stream: &Stream) -> bool {
     if stream.image.is_none() {
         return false;
     }
