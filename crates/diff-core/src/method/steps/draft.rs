@@ -71,7 +71,13 @@ impl<'a> Draft<'a> {
             let coded = encode::<M>(self.reference, self.new, &steps, &[], &mut |_| {
                 hear(&halved, 0)
             })?;
-            let prices = Prices::of::<M>(self.reference, self.new, &steps, coded.literal_bits);
+            let prices = Prices::of(
+                self.reference,
+                self.new,
+                &steps,
+                coded.literal_bits,
+                M::BESIDE_COPIES,
+            );
             // Bytes are done once.
             let heard = |bytes| hear(&halved, if pass < passes { 0 } else { bytes });
             steps = parse(&self.finder, self.reference.len(), &prices, effort, &heard)?;

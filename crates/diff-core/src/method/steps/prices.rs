@@ -1,4 +1,4 @@
-use super::{Distances, Guesses, History, Kind, Step, StepModel};
+use super::{Distances, Guesses, History, Kind, Step};
 
 /// What a parser takes the coding of each step to cost, in sixteenths of a bit.
 pub(crate) struct Prices {
@@ -34,12 +34,14 @@ impl Prices {
         counts.prices(USUAL_SHARE)
     }
 
-    /// Returns what steps that make `new` came to, where the model coded their literals in so many bits.
-    pub(crate) fn of<M: StepModel>(
+    /// Returns what steps that make `new` came to, where a model coded their literals in so many bits, and
+    /// those that a copy could make cost so many percent of that.
+    pub(crate) fn of(
         reference: &[u8],
         new: &[u8],
         steps: &[Step],
         literal_bits: u64,
+        beside_copies: u32,
     ) -> Prices {
         let mut counts = Counts::new();
         let mut distances = Distances::new(reference.len());
@@ -83,7 +85,7 @@ impl Prices {
             guesses.note(coming.get(..length).unwrap_or_default());
             at += length;
         }
-        let share = counts.share(literal_bits) * M::BESIDE_COPIES / 100;
+        let share = counts.share(literal_bits) * beside_copies / 100;
         counts.prices(share.clamp(LEAST_SHARE, MOST_SHARE))
     }
 
@@ -264,7 +266,6 @@ const BITS: usize = 36;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::method::light;
 
     #[test]
     fn logarithms_are_those_of_base_two() {
@@ -282,7 +283,7 @@ mod tests {
                 distance: 31,
             },
         ];
-        let prices = Prices::of::<light::Model>(b"", new.as_bytes(), &steps, 100);
+        let prices = Prices::of(b"", new.as_bytes(), &steps, 100, 100);
         assert!(prices.literal(b'd', b'i', 9) < prices.literal(b'd', b'#', 9));
         assert!(prices.literal(b'd', b'i', 9) < prices.start(Kind::Aligned, 9));
     }
