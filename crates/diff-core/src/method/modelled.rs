@@ -1,6 +1,6 @@
 use super::light;
 use super::solid;
-use super::steps::{self, Draft};
+use super::steps::Draft;
 use super::{Coded, EncodeError, Level, Method};
 use crate::progress::Advanced;
 
@@ -19,12 +19,10 @@ pub(crate) fn encode_modelled(
     let is_long = tokens >= MANY_TOKENS && tokens > new.len() / BYTES_OF_TOKEN;
     let is_asked = is_long && level != Level::Best || !has(Method::Solid);
     if has(Method::Light) && is_asked {
-        let steps = draft.steps::<light::Model>(advanced)?;
-        let coded = steps::encode::<light::Model>(reference, new, &steps, places, advanced)?;
+        let coded = draft.code::<light::Model>(places, advanced)?;
         Ok((Method::Light, coded))
     } else {
-        let steps = draft.steps::<solid::Model>(advanced)?;
-        let coded = steps::encode::<solid::Model>(reference, new, &steps, places, advanced)?;
+        let coded = draft.code::<solid::Model>(places, advanced)?;
         Ok((Method::Solid, coded))
     }
 }

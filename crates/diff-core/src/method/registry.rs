@@ -1,6 +1,6 @@
 use super::bsdiff::Bsdiff;
-use super::light::Light;
-use super::solid::Solid;
+use super::light::LIGHT;
+use super::solid::SOLID;
 use super::store::Store;
 use super::zstd::Zstd;
 use super::{Codec, Method};
@@ -11,7 +11,7 @@ pub(crate) fn codec(method: Method) -> &'static dyn Codec {
         Method::Store => &Store,
         Method::Zstd => &Zstd,
         Method::Bsdiff => &Bsdiff,
-        Method::Solid => &Solid,
-        Method::Light => &Light,
+        Method::Solid => &SOLID,
+        Method::Light => &LIGHT,
     }
 }

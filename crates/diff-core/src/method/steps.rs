@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 pub(crate) mod claims;
+mod codec;
 mod distances;
 mod draft;
 mod finder;
@@ -16,6 +17,7 @@ pub(crate) mod plain;
 mod prices;
 mod step;
 
+pub(crate) use codec::Modelled;
 pub(crate) use distances::{Distances, Kind};
 pub(crate) use draft::Draft;
 pub(crate) use guesses::Guesses;
@@ -37,6 +39,9 @@ pub(crate) trait StepModel {
 
     /// Returns the model at the start of a frame that decodes to so many bytes.
     fn new(reference: &[u8], decoded_length: usize) -> Self;
+
+    /// Returns how many bytes the tables of a frame that decodes to so many take at most.
+    fn memory(decoded_length: usize) -> u64;
 
     /// Codes a token; where it is to be decoded, `token` is only a place for it.
     fn token<C: Coder>(&mut self, coder: &mut C, token: Token, history: History<'_>) -> Token;

@@ -63,6 +63,11 @@ impl StepModel for Model {
         model
     }
 
+    fn memory(decoded_length: usize) -> u64 {
+        let contexts = (HALVES as u64) << context_bits(decoded_length);
+        contexts * size_of::<Shares>() as u64 + OTHER_TABLES
+    }
+
     #[inline]
     fn token<C: Coder>(&mut self, coder: &mut C, token: Token, history: History<'_>) -> Token {
         self.guesses
@@ -127,12 +132,6 @@ impl StepModel for Model {
 }
 
 impl Model {
-    /// Returns how many bytes the tables of a frame that decodes to so many take at most.
-    pub(super) fn memory(decoded_length: usize) -> u64 {
-        let contexts = (HALVES as u64) << context_bits(decoded_length);
-        contexts * size_of::<Shares>() as u64 + OTHER_TABLES
-    }
-
     /// Takes note of a byte that a token made.
     #[inline]
     fn see(&mut self, byte: u8) {

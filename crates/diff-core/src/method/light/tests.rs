@@ -6,7 +6,7 @@ use crate::method::steps::claims::{self, Claims};
 use crate::method::steps::{History, StepModel, Token};
 
 const CLAIMS: Claims = Claims {
-    codec: &Light,
+    codec: &LIGHT,
     slow: plain::decode,
 };
 

@@ -46,6 +46,10 @@ impl StepModel for Model {
         model
     }
 
+    fn memory(decoded_length: usize) -> u64 {
+        (32 << slot_bits(decoded_length)) + OTHER_TABLES
+    }
+
     #[inline]
     fn token<C: Coder>(&mut self, coder: &mut C, token: Token, history: History<'_>) -> Token {
         self.guesses
@@ -318,11 +322,6 @@ impl Model {
         }
         let node = what + MOST_BITS + 1 + bits.min(15) * 8;
         self.mantissa(coder, value, bits, node, contexts) - 1
-    }
-
-    /// Returns how many bytes the tables of a frame that decodes to so many take at most.
-    pub(super) fn memory(decoded_length: usize) -> u64 {
-        (32 << slot_bits(decoded_length)) + OTHER_TABLES
     }
 
     /// Takes note of a byte that a token made.

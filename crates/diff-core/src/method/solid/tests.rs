@@ -4,7 +4,7 @@ use super::*;
 use crate::method::steps::claims::{self, Claims};
 
 const CLAIMS: Claims = Claims {
-    codec: &Solid,
+    codec: &SOLID,
     slow: plain::decode,
 };
 

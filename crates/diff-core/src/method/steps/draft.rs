@@ -7,7 +7,7 @@ use super::halved::Halved;
 use super::parse::{Effort, Parser};
 use super::{Prices, Step, StepModel, encode};
 use crate::Cancelled;
-use crate::method::{EncodeError, Level};
+use crate::method::{Coded, EncodeError, Level};
 use crate::progress::Advanced;
 
 /// A first, quick parse of new content.
@@ -54,12 +54,14 @@ impl<'a> Draft<'a> {
         tokens.sum()
     }
 
-    /// Returns steps that make the new content in about the fewest bytes, parsed by what the first ones
-    /// come to in the model's coding; `advanced` hears of the other half.
-    pub(crate) fn steps<M: StepModel>(
+    /// Returns the new content coded in about the fewest bytes, by steps that are parsed by what the first
+    /// ones come to in the model's coding, with the bits at which `places` stand; `advanced` hears of the
+    /// other half.
+    pub(crate) fn code<M: StepModel>(
         self,
+        places: &[usize],
         advanced: &mut Advanced<'_>,
-    ) -> Result<Vec<Step>, EncodeError> {
+    ) -> Result<Coded, EncodeError> {
         let mut steps = self.steps;
         let passes = match self.level {
             Level::Fast | Level::Default => 1,
@@ -82,7 +84,7 @@ impl<'a> Draft<'a> {
             let heard = |bytes| hear(&halved, if pass < passes { 0 } else { bytes });
             steps = parse(&self.finder, self.reference.len(), &prices, effort, &heard)?;
         }
-        Ok(steps)
+        encode::<M>(self.reference, self.new, &steps, places, advanced)
     }
 }
 
