@@ -9,12 +9,15 @@
 //! - [`trust_store::TrustStore`] keeps the metadata that is trusted where
 //!   [`trust_layout::TrustLayout`] puts it;
 //! - [`state::StateRecord`] is the commit point of a pack: which release is active.
+//!
+//! Room for one more record is kept, so that a device goes back on a full disk, too.
 
 pub mod disk;
 pub mod identity;
 pub mod layout;
 pub mod lock;
 pub mod record;
+pub(crate) mod reserve;
 pub mod state;
 pub mod trust_layout;
 pub mod trust_store;

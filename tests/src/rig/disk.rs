@@ -125,6 +125,12 @@ impl Disk for FaultyDisk {
         self.changing(Operation::Lock, path, |disk| disk.open_lock(path))
     }
 
+    fn write_lock(&self, path: &Path, file: &mut File, bytes: &[u8]) -> Result<(), DiskError> {
+        self.changing(Operation::Write, path, |disk| {
+            disk.write_lock(path, file, bytes)
+        })
+    }
+
     fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
         self.changing(Operation::CreateDir, path, |disk| disk.create_dir(path))
     }

@@ -64,6 +64,12 @@ pub trait Disk: Send + Sync {
     /// [`DiskError`] when it can neither be opened nor created.
     fn open_lock(&self, path: &Path) -> Result<File, DiskError>;
 
+    /// Replaces what stands in a lock that [`Disk::open_lock`] opened.
+    ///
+    /// # Errors
+    /// [`DiskError`] when it cannot be written.
+    fn write_lock(&self, path: &Path, file: &mut File, bytes: &[u8]) -> Result<(), DiskError>;
+
     /// Creates a folder; one that is there already is left as it is.
     ///
     /// # Errors
@@ -287,7 +293,7 @@ pub enum EntryKind {
 }
 
 /// Returns the folder that holds `path`.
-fn parent_of(path: &Path) -> &Path {
+pub(crate) fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use diff_core::Digest;
 use release_format::PackName;
 
-use super::disk::{Disk, DiskError, EntryKind};
+use super::disk::{Disk, DiskError, EntryKind, parent_of};
 use super::trust_layout::TrustLayout;
 
 /// Every path below a library.
@@ -21,6 +21,7 @@ use super::trust_layout::TrustLayout;
 ///   staging/<id>/                          a release that is being built
 ///   downloads/<digest>.partial             content that is arriving
 ///   leases/  outbox/  lock
+///   reserve                                room that a change of a state record takes on a full disk
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LibraryLayout {
@@ -132,6 +133,11 @@ impl LibraryLayout {
         self.downloads().join(format!("{content}.partial"))
     }
 
+    /// Returns the file that is given up for a change of a state record on a full disk.
+    pub fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
+    }
+
     /// Returns the folder of leases and holds.
     pub fn leases(&self) -> PathBuf {
         self.root.join("leases")
@@ -150,6 +156,12 @@ impl LibraryLayout {
         let outside = self.root.ancestors().skip(1);
         let existing = outside.into_iter().find(|folder| folder.is_dir());
         disk.create_dirs(existing.unwrap_or(&self.root), &self.root)?;
+        // Also where the folder was there: the host, or an enrolment that was killed, may have made
+        // it a moment ago and synced nothing. A parent that this user may not open is not the host's.
+        match disk.sync_dir(parent_of(&self.root)) {
+            Err(foreign) if foreign.is_forbidden() => {}
+            outcome => outcome?,
+        }
         for folder in [
             self.packs(),
             self.staging(),
@@ -161,6 +173,20 @@ impl LibraryLayout {
         }
         disk.create_dirs(&self.root, &self.trust().roots())?;
         disk.create_dirs(&self.root, &self.trust().delegated_roles())
+    }
+
+    /// Removes the folder of an installed release that nothing refers to, so that a crash on the way
+    /// leaves nothing that looks complete: what has no manifest is no release.
+    ///
+    /// # Errors
+    /// [`DiskError`]: part of it may be gone.
+    pub fn remove_release(disk: &dyn Disk, release: &Path) -> Result<(), DiskError> {
+        let manifest = Self::manifest_within(release);
+        if disk.length(&manifest)?.is_some() {
+            disk.remove_file(&manifest)?;
+            disk.sync_dir(release)?;
+        }
+        disk.remove_tree(release)
     }
 
     /// Returns the packs that have a folder, in the order of their names, installed or not.

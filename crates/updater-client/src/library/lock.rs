@@ -1,7 +1,6 @@
 //! One updater at a time.
 
 use std::fs::{File, TryLockError};
-use std::io::Write;
 
 use super::disk::{Disk, DiskError, Operation};
 use super::layout::LibraryLayout;
@@ -26,9 +25,8 @@ impl LibraryLock {
         match file.try_lock() {
             Ok(()) => {
                 // Advice to people: that it cannot be written keeps nobody from updating.
-                let _ = file
-                    .set_len(0)
-                    .and_then(|()| writeln!(file, "{}", std::process::id()));
+                let holder = format!("{}\n", std::process::id());
+                let _ = disk.write_lock(&path, &mut file, holder.as_bytes());
                 Ok(LibraryLock { _file: file })
             }
             Err(TryLockError::WouldBlock) => Err(UpdateError::Busy {

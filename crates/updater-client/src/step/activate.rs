@@ -9,7 +9,9 @@ pub(crate) fn activate(
     observer: &dyn Observer,
 ) -> Result<(), UpdateError> {
     let label = release.label.clone();
-    let change = store.change(|record| record.activate(release, StateRecord::OPENINGS))?;
+    let change = store
+        .sparing()
+        .change(|record| record.activate(release, StateRecord::OPENINGS))?;
     observer.event(&Event::Activated {
         pack: change.after.pack().clone(),
         label,

@@ -6,6 +6,7 @@ use crate::UpdateError;
 use crate::event::{Event, Observer};
 use crate::library::disk::Disk;
 use crate::library::layout::LibraryLayout;
+use crate::library::reserve;
 use crate::library::state::{StateRecord, StateStore, Stored};
 use crate::library::trust_store::TrustStore;
 
@@ -25,6 +26,10 @@ pub(crate) fn recover(
         observer.event(&Event::Recovered { what });
     }
     disk.remove_asides(layout.root())?;
+    // An enrolment that was killed between its last rename and its sync leaves a library that
+    // everybody sees and a power cut takes back, with all that is done to it from now on.
+    disk.sync_dir(layout.root())?;
+    reserve::keep(disk, layout)?;
     TrustStore::new(disk, layout.trust(), TrustLimits::standard()).settle()?;
     for pack in layout.packs_present(disk)? {
         match StateStore::new(disk, layout, &pack).settle() {
@@ -84,7 +89,7 @@ pub(crate) fn drop_releases(
     needed.extend(next.map(|release| release.manifest.digest.short()));
     for entry in disk.list(&releases)? {
         if !needed.iter().any(|name| entry.name == name.as_str()) {
-            disk.remove_tree(&releases.join(&entry.name))?;
+            LibraryLayout::remove_release(disk, &releases.join(&entry.name))?;
         }
     }
     Ok(())

@@ -219,9 +219,12 @@ impl Stager<'_> {
         let place = self.layout.release(pack, &release.manifest.digest);
         self.disk.create_dirs(self.layout.root(), &releases)?;
         // Left by an update that was cut off before anything referred to it.
-        self.disk.remove_tree(&place)?;
+        LibraryLayout::remove_release(self.disk, &place)?;
         self.disk.rename(staging, &place)?;
         self.disk.sync_dir(&releases)?;
+        // Some file systems make the two names of a rename durable one by one: were the old one still
+        // there after a crash, removing it would take the release along.
+        self.disk.sync_dir(&self.layout.staging())?;
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use crate::config::UpdaterBuilder;
 use crate::library::identity::LibraryRecord;
 use crate::library::layout::LibraryLayout;
 use crate::library::lock::LibraryLock;
+use crate::library::reserve;
 use crate::library::trust_store::TrustStore;
 
 impl UpdaterBuilder {
@@ -42,9 +43,10 @@ impl UpdaterBuilder {
             Err(failed) => return Err(failed),
         }
         TrustStore::new(disk, layout.trust(), TrustLimits::standard()).pin(root)?;
-        // Last: the folder is a library once it has its record, and what an enrolment that was cut
+        // Last of what it cannot do without: the folder is a library once it has its record, and what an enrolment that was cut
         // off left is written over by the next.
         LibraryRecord::enroll(repositories)?.store(disk, &layout)?;
+        reserve::keep(disk, &layout)?;
         self.build()
     }
 }

@@ -120,7 +120,7 @@ impl Updater {
             return Err(UpdateError::NotInstalled { pack: pack.clone() });
         };
         if record.trial().is_none() {
-            return Ok(());
+            return Ok(store.sync()?);
         }
         if !self.is_present(pack, active)? {
             self.tell(store.change(|record| record.fail(FILES_ARE_GONE))?);

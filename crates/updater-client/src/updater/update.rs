@@ -168,6 +168,9 @@ impl Updater {
             }
         };
         let route = if self.is_staged(pack, &release)? {
+            // Whoever staged it may have been killed between the rename and its sync.
+            self.disk().sync_dir(&self.layout.releases(pack))?;
+            self.disk().sync_dir(&self.layout.staging())?;
             None
         } else {
             let plan = self.plan(&release, &record)?;

@@ -57,12 +57,9 @@ impl DiskFile {
     pub fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), DiskError> {
         while !bytes.is_empty() {
             let count = self.attempt(Operation::Write, |raw| {
-                loop {
-                    match raw.write(bytes) {
-                        Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                        Err(again) if again.kind() == io::ErrorKind::Interrupted => {}
-                        outcome => return outcome,
-                    }
+                match uninterrupted(|| raw.write(bytes)) {
+                    Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                    outcome => outcome,
                 }
             })?;
             bytes = bytes.get(count..).unwrap_or_default();
@@ -75,7 +72,9 @@ impl DiskFile {
     /// # Errors
     /// [`DiskError`] when the length cannot be changed.
     pub fn set_length(&mut self, length: u64) -> Result<(), DiskError> {
-        self.attempt(Operation::SetLength, |raw| raw.set_length(length))
+        self.attempt(Operation::SetLength, |raw| {
+            uninterrupted(|| raw.set_length(length))
+        })
     }
 
     /// Makes what was written durable, but not the file's name.
@@ -83,7 +82,7 @@ impl DiskFile {
     /// # Errors
     /// [`DiskError`]: nothing that was written since the last sync may then be trusted.
     pub fn sync(&mut self) -> Result<(), DiskError> {
-        self.attempt(Operation::Sync, |raw| raw.sync())
+        self.attempt(Operation::Sync, |raw| uninterrupted(|| raw.sync()))
     }
 
     fn attempt<T>(
@@ -106,6 +105,20 @@ impl DiskFile {
         }
     }
 }
+
+/// Repeats what a signal has interrupted before anything was done.
+pub(super) fn uninterrupted<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..MAX_INTERRUPTIONS {
+        match work() {
+            Err(again) if again.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+    work()
+}
+
+/// Whoever is interrupted as often is told so rather than kept.
+const MAX_INTERRUPTIONS: u32 = 1_000;
 
 /// Errors carry a [`DiskError`] within, which [`DiskError::from_io`] finds again.
 impl Write for DiskFile {

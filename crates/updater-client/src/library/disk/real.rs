@@ -3,6 +3,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::file::uninterrupted;
 use super::{Disk, DiskError, DiskFile, EntryKind, FolderEntry, Link, Operation, RawFile};
 
 /// The file system of the operating system.
@@ -39,14 +40,14 @@ impl Disk for RealDisk {
     }
 
     fn length(&self, path: &Path) -> Result<Option<u64>, DiskError> {
-        let metadata =
-            present(fs::symlink_metadata(path)).map_err(failing(Operation::Look, path))?;
+        let metadata = present(patiently(|| fs::symlink_metadata(path)))
+            .map_err(failing(Operation::Look, path))?;
         Ok(metadata.map(|metadata| metadata.len()))
     }
 
     fn list(&self, path: &Path) -> Result<Vec<FolderEntry>, DiskError> {
         let failed = failing(Operation::List, path);
-        let Some(folder) = present(fs::read_dir(path)).map_err(&failed)? else {
+        let Some(folder) = present(patiently(|| fs::read_dir(path))).map_err(&failed)? else {
             return Ok(Vec::new());
         };
         let mut entries = Vec::new();
@@ -72,18 +73,28 @@ impl Disk for RealDisk {
     fn open_lock(&self, path: &Path) -> Result<File, DiskError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        options.open(path).map_err(failing(Operation::Lock, path))
+        patiently(|| options.open(path)).map_err(failing(Operation::Lock, path))
+    }
+
+    fn write_lock(&self, path: &Path, file: &mut File, bytes: &[u8]) -> Result<(), DiskError> {
+        let mut write = || -> io::Result<()> {
+            file.set_len(0)?;
+            file.seek(SeekFrom::Start(0))?;
+            Write::write_all(file, bytes)
+        };
+        write().map_err(failing(Operation::Write, path))
     }
 
     fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
-        match fs::create_dir(path) {
+        match patiently(|| fs::create_dir(path)) {
             Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
             outcome => outcome.map_err(failing(Operation::CreateDir, path)),
         }
     }
 
     fn create(&self, path: &Path) -> Result<DiskFile, DiskError> {
-        let file = File::create_new(path).map_err(failing(Operation::Create, path))?;
+        let file =
+            patiently(|| File::create_new(path)).map_err(failing(Operation::Create, path))?;
         Ok(DiskFile::new(path, Box::new(file)))
     }
 
@@ -96,7 +107,7 @@ impl Disk for RealDisk {
             file.seek(SeekFrom::End(0))?;
             Ok(file)
         };
-        let file = open().map_err(failing(Operation::Create, path))?;
+        let file = patiently(open).map_err(failing(Operation::Create, path))?;
         Ok(DiskFile::new(path, Box::new(file)))
     }
 
@@ -110,7 +121,7 @@ impl Disk for RealDisk {
                 Err(failed) => return Err(DiskError::new(Operation::Link, to, failed)),
             }
         }
-        match fs::hard_link(from, to) {
+        match patiently(|| fs::hard_link(from, to)) {
             Ok(()) => Ok(Some(Link::HardLinked)),
             Err(refused) if is_not_offered(&refused) => Ok(None),
             Err(failed) => Err(DiskError::new(Operation::Link, to, failed)),
@@ -137,11 +148,11 @@ impl Disk for RealDisk {
             permissions.set_readonly(true);
             fs::set_permissions(path, permissions)
         };
-        set().map_err(failing(Operation::SetReadOnly, path))
+        patiently(set).map_err(failing(Operation::SetReadOnly, path))
     }
 
     fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
-        sync_dir(path).map_err(failing(Operation::SyncDir, path))
+        patiently(|| sync_dir(path)).map_err(failing(Operation::SyncDir, path))
     }
 
     fn sync_tree(&self, root: &Path, written: &[PathBuf]) -> Result<(), DiskError> {
@@ -156,7 +167,7 @@ impl Disk for RealDisk {
 impl RealDisk {
     fn sync_one_by_one(&self, root: &Path, written: &[PathBuf]) -> Result<(), DiskError> {
         for path in written {
-            sync_file(path).map_err(failing(Operation::Sync, path))?;
+            patiently(|| sync_file(path)).map_err(failing(Operation::Sync, path))?;
         }
         self.sync_folders(root)
     }
@@ -200,21 +211,56 @@ fn present<T>(outcome: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Syncs the whole file system of `root`; false where the system has no such call.
+/// Syncs the whole file system of `root`; false where that cannot be relied upon.
 ///
 /// The kernel reports here any failure to write back that nobody was told of yet, also of files
 /// that are closed since.
 #[cfg(target_os = "linux")]
 fn barrier(root: &Path) -> io::Result<bool> {
-    loop {
-        match rustix::fs::syncfs(File::open(root)?) {
-            Ok(()) => return Ok(true),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::NOSYS) => return Ok(false),
-            Err(failed) => return Err(failed.into()),
-        }
+    let folder = File::open(root)?;
+    // Of another width and sign on each architecture.
+    let kind = i128::from(rustix::fs::fstatfs(&folder)?.f_type) & 0xFFFF_FFFF;
+    if !*REPORTS_FAILURES || !BARRIERS.contains(&kind) {
+        return Ok(false);
+    }
+    match uninterrupted(|| Ok(rustix::fs::syncfs(&folder)?)) {
+        Ok(()) => Ok(true),
+        Err(absent) if absent.raw_os_error() == Some(NO_SUCH_CALL) => Ok(false),
+        Err(failed) => Err(failed),
     }
 }
+
+/// Before Linux 5.8 `syncfs` keeps silent of what could not be written back.
+#[cfg(target_os = "linux")]
+static REPORTS_FAILURES: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    reports_failures(&release)
+});
+
+#[cfg(target_os = "linux")]
+fn reports_failures(release: &str) -> bool {
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map_while(|number| number.parse::<u32>().ok());
+    let version = (numbers.next(), numbers.next());
+    version >= (Some(5), Some(8))
+}
+
+/// File systems on which one `syncfs` does all that an `fsync` of each file and folder would: ext2 to
+/// ext4, XFS, Btrfs, F2FS, bcachefs, tmpfs and what lies over one of them. Through FUSE nothing
+/// reaches the other side, and FAT does not flush the disk's own memory.
+#[cfg(target_os = "linux")]
+const BARRIERS: &[i128] = &[
+    0xEF53,
+    0x5846_5342,
+    0x9123_683E,
+    0xF2F5_2010,
+    0xCA45_1A4E,
+    0x0102_1994,
+    0x794C_7630,
+];
+#[cfg(target_os = "linux")]
+const NO_SUCH_CALL: i32 = 38;
 
 #[cfg(not(target_os = "linux"))]
 fn barrier(_root: &Path) -> io::Result<bool> {
@@ -310,13 +356,13 @@ fn remove_file(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(windows))]
-fn patiently<T>(work: impl Fn() -> io::Result<T>) -> io::Result<T> {
-    work()
+fn patiently<T>(work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    uninterrupted(work)
 }
 
 /// Repeats what fails because somebody, often a virus scanner, has the file open for a moment.
 #[cfg(windows)]
-fn patiently<T>(work: impl Fn() -> io::Result<T>) -> io::Result<T> {
+fn patiently<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     const ACCESS_DENIED: i32 = 5;
     const SHARING_VIOLATION: i32 = 32;
     const LOCK_VIOLATION: i32 = 33;
@@ -357,6 +403,22 @@ mod tests {
             .sync_one_by_one(&root, std::slice::from_ref(&absent))
             .unwrap_err();
         assert_eq!((failed.operation, failed.path), (Operation::Sync, absent));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_barrier_is_relied_upon_from_the_kernel_on_that_tells_of_failures() {
+        for (release, expected) in [
+            ("5.7.19-generic", false),
+            ("4.19.0", false),
+            ("5.8.0-rc1", true),
+            ("5.10.0\n", true),
+            ("6.1.0-arm64", true),
+            ("", false),
+            ("unknown", false),
+        ] {
+            assert_eq!(reports_failures(release), expected, "{release}");
+        }
     }
 
     #[test]

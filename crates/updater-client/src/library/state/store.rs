@@ -9,6 +9,7 @@ use crate::error::UpdateError;
 use crate::library::disk::{Disk, DiskError, Operation};
 use crate::library::layout::LibraryLayout;
 use crate::library::record::RecordError;
+use crate::library::reserve;
 
 /// Where the state record of a pack lies, and the one way to change it.
 ///
@@ -19,6 +20,7 @@ pub struct StateStore<'a> {
     disk: &'a dyn Disk,
     layout: &'a LibraryLayout,
     pack: &'a PackName,
+    is_sparing: bool,
 }
 
 /// A state record as it was read.
@@ -46,7 +48,22 @@ impl<'a> StateStore<'a> {
         layout: &'a LibraryLayout,
         pack: &'a PackName,
     ) -> StateStore<'a> {
-        StateStore { disk, layout, pack }
+        StateStore {
+            disk,
+            layout,
+            pack,
+            is_sparing: false,
+        }
+    }
+
+    /// Returns the store which fails on a full disk rather than give up the library's reserve: that is
+    /// kept for confirming and for going back.
+    #[must_use]
+    pub fn sparing(self) -> StateStore<'a> {
+        StateStore {
+            is_sparing: true,
+            ..self
+        }
     }
 
     /// Returns the record as it stands; an empty one for a pack that was never installed.
@@ -127,9 +144,17 @@ impl<'a> StateStore<'a> {
         Ok(Change { before, after })
     }
 
+    /// Makes durable what [`StateStore::load`] shows: a process that was killed between its rename and
+    /// its sync leaves a record that everybody sees and a power cut takes back.
+    ///
+    /// # Errors
+    /// [`DiskError`].
+    pub fn sync(&self) -> Result<(), DiskError> {
+        self.disk.sync_dir(&self.layout.pack(self.pack))
+    }
+
     /// Removes what an interrupted change left, writes a damaged record anew from the one before it,
-    /// and makes durable what was read: a process that was killed between its rename and its sync
-    /// leaves a record that everybody sees and a power cut takes back.
+    /// and makes durable what was read, as [`StateStore::sync`] does.
     ///
     /// # Errors
     /// As [`StateStore::load`].
@@ -143,7 +168,7 @@ impl<'a> StateStore<'a> {
             after.generation = after.generation.saturating_add(1);
             self.commit(&stored.record, &after)?;
         } else {
-            self.disk.sync_dir(&folder)?;
+            self.sync()?;
         }
         Ok(stored)
     }
@@ -158,6 +183,20 @@ impl<'a> StateStore<'a> {
     /// not copied over the last intact one. Should a crash keep the second rename alone, the file
     /// before is one generation older than it might be, and still whole.
     fn commit(&self, before: &StateRecord, after: &StateRecord) -> Result<(), DiskError> {
+        match self.write(before, after) {
+            // A device goes back from a release that failed when the disk is full, too.
+            Err(full)
+                if full.is_full()
+                    && !self.is_sparing
+                    && reserve::give_up(self.disk, self.layout)? =>
+            {
+                self.write(before, after)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn write(&self, before: &StateRecord, after: &StateRecord) -> Result<(), DiskError> {
         let state = self.layout.state(self.pack);
         let previous = self.layout.previous_state(self.pack);
         let previous_aside = match before.generation() {
