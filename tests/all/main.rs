@@ -15,6 +15,7 @@ mod full_disk;
 mod hostile;
 mod layering;
 mod lifecycle;
+mod power_loss;
 mod rotation;
 mod time;
 mod transport;

@@ -7,4 +7,5 @@ pub mod disk;
 pub mod forged_delta;
 pub mod forger;
 pub mod server;
+pub mod sim;
 pub mod world;

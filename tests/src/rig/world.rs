@@ -70,6 +70,27 @@ impl World {
         (world, device)
     }
 
+    /// As [`World::with_an_update`], with a third release out; and a mirror that has two.
+    pub fn with_two_updates() -> (World, Device, PathBuf) {
+        static MADE: OnceLock<(Snapshot, Vec<u8>)> = OnceLock::new();
+        let (snapshot, root) = MADE.get_or_init(|| {
+            let (world, _) = World::with_an_update();
+            copy_tree(&world.repository(), &world.folder().join(MIRROR_OF_TWO));
+            world.publish("1.2", &third_course());
+            (Snapshot::of(world.folder()), world.root)
+        });
+        let world = World {
+            folder: temporary_folder(),
+            clock: Arc::new(SetClock::new(UtcTime::parse(FIRST_DAY).unwrap())),
+            pack: PackName::parse(PACK).unwrap(),
+            root: root.clone(),
+        };
+        snapshot.restore(world.folder());
+        let device = world.device_of(world.folder().join(FIRST_DEVICE));
+        let mirror = world.folder().join(MIRROR_OF_TWO);
+        (world, device, mirror)
+    }
+
     /// Publishes `course` as the next release.
     pub fn publish(&self, label: &str, course: &Course) -> Published {
         self.publish_granting(label, course, None)
@@ -249,6 +270,14 @@ impl Device {
         }
     }
 
+    /// Returns the same device with its library at `library`, whatever lies there.
+    pub fn at(&self, library: PathBuf) -> Device {
+        Device {
+            library,
+            ..self.clone()
+        }
+    }
+
     /// Returns the label of the active release.
     pub fn active_label(&self) -> Option<String> {
         let status = self.updater().status(&self.pack).unwrap();
@@ -353,6 +382,16 @@ pub fn second_course() -> Course {
     first_course().revised(2)
 }
 
+/// Returns the course that [`World::with_two_updates`] publishes third.
+pub fn third_course() -> Course {
+    let mut course = second_course();
+    course.put("chapters/09/lesson.html", course.get("index.html").to_vec());
+    course.put("media/photo.jpg", Course::small(4).get("media/photo.jpg"));
+    course.edit("index.html", |text| text.truncate(5_000));
+    course.rename("chapters/04/lesson.html", "chapters/04/page.html");
+    course
+}
+
 /// Returns all files below a folder.
 pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -441,6 +480,7 @@ fn run(builder: UpdaterBuilder, pack: &PackName) -> Result<Updated, UpdateError>
 
 const PACK: &str = "acme/biology-101";
 const FIRST_DEVICE: &str = "device";
+const MIRROR_OF_TWO: &str = "mirror-of-two";
 const FIRST_DAY: &str = "2026-11-21T00:00:00Z";
 /// Several times what all tests that run at once take.
 const ROOM_BYTES: u64 = 1 << 30;

@@ -1,0 +1,206 @@
+use std::collections::{BTreeMap, HashSet};
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use diff_core::{CancelToken, Digest};
+use satchel_tests::rig::course::Course;
+use satchel_tests::rig::sim::{Image, SimDisk};
+use satchel_tests::rig::world::{Device, Partial, first_course, second_course, third_course};
+use updater_client::UpdateError;
+use updater_client::library::layout::LibraryLayout;
+use updater_client::library::state::InstalledRelease;
+
+use super::scene::{Scene, Verb};
+
+/// How a pack stands: labels of the active release and of the fallback, openings of the trial, labels
+/// of what is refused; nothing where there is no library.
+pub(crate) type Shape = Option<(Option<String>, Option<String>, Option<u32>, Vec<String>)>;
+
+/// Tells whether a device that a crash has left goes on as it should.
+pub(crate) struct Judge<'a> {
+    scene: &'a Scene<'a>,
+    courses: BTreeMap<String, Course>,
+    old: Shape,
+    new: Shape,
+    /// What the next update makes of each.
+    settled: Vec<(Shape, Shape)>,
+}
+
+impl<'a> Judge<'a> {
+    pub(crate) fn new(scene: &'a Scene<'a>) -> Judge<'a> {
+        let mut judge = Judge {
+            scene,
+            courses: BTreeMap::from([
+                ("1.0".to_owned(), first_course()),
+                ("1.1".to_owned(), second_course()),
+                ("1.2".to_owned(), third_course()),
+            ]),
+            old: None,
+            new: None,
+            settled: Vec::new(),
+        };
+        let [(_, old), (_, new)] = ["judged-old", "judged-new"].map(|name| scene.place(name));
+        judge.old = judge.shape(&old);
+        scene.run(&new, disk(scene)).unwrap();
+        judge.new = judge.shape(&new);
+        for device in [old, new] {
+            let before = judge.shape(&device);
+            scene.then_update(&device, disk(scene)).unwrap();
+            judge.settled.push((before, judge.shape(&device)));
+        }
+        judge
+    }
+
+    pub(crate) fn old_shape(&self) -> Shape {
+        self.old.clone()
+    }
+
+    pub(crate) fn new_shape(&self) -> Shape {
+        self.new.clone()
+    }
+
+    pub(crate) fn shape(&self, device: &Device) -> Shape {
+        let updater = match device.builder().build() {
+            Ok(updater) => updater,
+            Err(UpdateError::NotALibrary { .. }) => return None,
+            Err(failed) => panic!("the library does not open: {failed}"),
+        };
+        let status = updater.status(device.pack()).unwrap();
+        assert_eq!(status.damage, None);
+        let record = status.record;
+        let label = |release: &InstalledRelease| release.label.to_string();
+        let refused = record.refused().iter();
+        Some((
+            record.active().map(label),
+            record.fallback().map(label),
+            record.trial().map(|trial| trial.openings),
+            refused.map(|refused| refused.label.to_string()).collect(),
+        ))
+    }
+
+    /// Builds the state, opens it as the next process would, and counts what is not as it should be.
+    pub(crate) fn try_state(
+        &self,
+        image: &Image,
+        accepted: &[Shape],
+        told: String,
+        tried: &mut Tried,
+    ) {
+        if !tried.seen.insert((image.digest(), accepted.to_vec())) {
+            return;
+        }
+        tried.states += 1;
+        let judged = catch_unwind(AssertUnwindSafe(|| self.judge(image, accepted)));
+        if judged.is_err() {
+            tried.violations.push(told);
+        }
+    }
+
+    fn judge(&self, image: &Image, accepted: &[Shape]) {
+        let (base, device) = self.scene.place_image("tried", image);
+        let shape = self.shape(&device);
+        assert!(accepted.contains(&shape), "{shape:?}, not {accepted:?}");
+        self.is_whole(&device);
+        self.what_looks_complete_is(&device);
+        let active = shape.is_some().then(|| self.tree(&device)).flatten();
+        if let Some(active) = active {
+            let aliased = image.aliased.iter().map(|path| base.join(path));
+            for folder in aliased {
+                assert!(
+                    !active.starts_with(&folder),
+                    "{} has another name, and goes with it",
+                    folder.display()
+                );
+            }
+        }
+        self.scene.then_update(&device, disk(self.scene)).unwrap();
+        let after = self.shape(&device);
+        if let Some((_, settled)) = self.settled.iter().find(|(from, _)| *from == shape) {
+            assert_eq!(after, *settled);
+        }
+        self.is_whole(&device);
+        device.assert_tidy(Partial::Gone);
+    }
+
+    /// Fails when a release has its manifest and not its lessons: an update would switch to it.
+    fn what_looks_complete_is(&self, device: &Device) {
+        let releases = device.layout().releases(device.pack());
+        for release in std::fs::read_dir(releases).into_iter().flatten() {
+            let release = release.unwrap().path();
+            let tree = LibraryLayout::tree_within(&release);
+            if !LibraryLayout::manifest_within(&release).exists() || !tree.is_dir() {
+                continue;
+            }
+            let found = Course::read(&tree).unwrap();
+            let mut known = self.courses.values();
+            let is_known = known.any(|course| course.difference(&found).is_none());
+            assert!(
+                is_known || self.scene.verb() == Verb::UpdateInFull,
+                "{} is not complete",
+                release.display()
+            );
+        }
+    }
+
+    fn tree(&self, device: &Device) -> Option<PathBuf> {
+        device.updater().status(device.pack()).unwrap().tree
+    }
+
+    /// Fails unless every file of the active release is as it was published.
+    fn is_whole(&self, device: &Device) {
+        let Some((Some(label), ..)) = self.shape(device) else {
+            return;
+        };
+        let tree = self.tree(device).unwrap();
+        let found = Course::read(&tree).unwrap();
+        let mut expected = self.courses[&label].clone();
+        if self.scene.verb() == Verb::UpdateInFull && label == "1.0" {
+            expected.remove("chapters/04/lesson.html");
+        }
+        if let Some(difference) = expected.difference(&found) {
+            panic!("{label}: {difference}");
+        }
+        let report = device
+            .updater()
+            .verify(device.pack(), &CancelToken::new())
+            .unwrap();
+        let damaged = usize::from(self.scene.verb() == Verb::UpdateInFull && label == "1.0");
+        assert_eq!(report.damage.len(), damaged, "{:?}", report.damage);
+    }
+}
+
+/// What was tried, and what was wrong with it.
+#[derive(Default)]
+pub(crate) struct Tried {
+    states: usize,
+    seen: HashSet<(Digest, Vec<Shape>)>,
+    violations: Vec<String>,
+}
+
+impl Tried {
+    /// Tells what was tried past the capture of the test runner, and fails where something was wrong.
+    pub(crate) fn report(&self, what: &str) {
+        if std::env::var_os("SATCHEL_SLOW").is_some() {
+            let _ = writeln!(
+                std::io::stderr(),
+                "{what}: {} states tried, {} violations",
+                self.states,
+                self.violations.len()
+            );
+        }
+        assert!(self.states > 0, "{what}: nothing was tried");
+        let first: Vec<_> = self.violations.iter().take(5).collect();
+        assert!(
+            self.violations.is_empty(),
+            "{what}: {} of {}: {first:#?}",
+            self.violations.len(),
+            self.states
+        );
+    }
+}
+
+fn disk(scene: &Scene<'_>) -> Arc<SimDisk> {
+    Arc::new(SimDisk::new(scene.script()))
+}

@@ -1,0 +1,218 @@
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use diff_core::CancelToken;
+use satchel_tests::rig::sim::{Image, Script};
+use satchel_tests::rig::world::{Device, World};
+use updater_client::library::disk::Disk;
+use updater_client::library::state::StateRecord;
+use updater_client::transport::FolderTransport;
+use updater_client::{UpdateError, UpdateOptions, Updater, UpdaterBuilder};
+
+/// What is done to a library while the power goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Enroll,
+    Install,
+    Update,
+    UpdateByCopies,
+    UpdateInFull,
+    SwitchToStaged,
+    StageOnly,
+    UpdateAndDrop,
+    Confirm,
+    Fail,
+    Revert,
+    Open,
+    OpenTooOften,
+}
+
+impl Verb {
+    pub(crate) const ALL: [Verb; 13] = [
+        Verb::Enroll,
+        Verb::Install,
+        Verb::Update,
+        Verb::UpdateByCopies,
+        Verb::UpdateInFull,
+        Verb::SwitchToStaged,
+        Verb::StageOnly,
+        Verb::UpdateAndDrop,
+        Verb::Confirm,
+        Verb::Fail,
+        Verb::Revert,
+        Verb::Open,
+        Verb::OpenTooOften,
+    ];
+}
+
+/// Three releases, of which a mirror has two, and a device that has the first.
+pub(crate) struct Play {
+    world: World,
+    device: Device,
+    mirror_of_two: PathBuf,
+}
+
+impl Play {
+    pub(crate) fn new() -> Play {
+        let (world, device, mirror_of_two) = World::with_two_updates();
+        Play {
+            world,
+            device,
+            mirror_of_two,
+        }
+    }
+}
+
+/// A verb, and the device as it is before.
+pub(crate) struct Scene<'a> {
+    world: &'a World,
+    verb: Verb,
+    before: Image,
+    device: Device,
+}
+
+impl<'a> Scene<'a> {
+    pub(crate) fn new(play: &'a Play, verb: Verb) -> Scene<'a> {
+        let world = &play.world;
+        let base = world.folder().join(format!("before-{verb:?}"));
+        fs::create_dir_all(&base).unwrap();
+        let library = base.join(LIBRARY);
+        let device = match verb {
+            Verb::Enroll => world.device().at(library),
+            Verb::Install => world.device_at(library),
+            _ => play.device.copied_to(library),
+        };
+        let updated = || {
+            device.update().unwrap();
+        };
+        match verb {
+            Verb::Enroll
+            | Verb::Install
+            | Verb::Update
+            | Verb::UpdateByCopies
+            | Verb::StageOnly => {}
+            // The delta from 1.0 is of no use to a device whose 1.0 is damaged.
+            Verb::UpdateInFull => {
+                let status = device.updater().status(device.pack()).unwrap();
+                let active = status.record.active().unwrap().manifest;
+                let lesson = device.layout().tree(device.pack(), &active);
+                let lesson = lesson.join("chapters/04/lesson.html");
+                fs::remove_file(&lesson).unwrap();
+            }
+            Verb::SwitchToStaged => {
+                stage(&device, device.builder()).unwrap();
+            }
+            Verb::UpdateAndDrop => {
+                // 1.1 lies there, and 1.2 is offered.
+                let two = Arc::new(FolderTransport::new(&play.mirror_of_two));
+                stage(&device, device.builder().repository(two)).unwrap();
+            }
+            Verb::Confirm | Verb::Fail | Verb::Open => updated(),
+            Verb::Revert => {
+                updated();
+                device.confirm();
+            }
+            Verb::OpenTooOften => {
+                updated();
+                for _ in 0..StateRecord::OPENINGS {
+                    device.updater().open_pack(device.pack()).unwrap();
+                }
+            }
+        }
+        let before = Image::read(&base);
+        fs::remove_dir_all(&base).unwrap();
+        Scene {
+            world,
+            verb,
+            before,
+            device,
+        }
+    }
+
+    pub(crate) fn verb(&self) -> Verb {
+        self.verb
+    }
+
+    /// Returns how the disk is that this scene plays on.
+    pub(crate) fn script(&self) -> Script {
+        Script {
+            no_links: self.verb == Verb::UpdateByCopies,
+            ..Script::default()
+        }
+    }
+
+    /// Returns the folder of this name, which holds nothing but a library.
+    pub(crate) fn base(&self, name: &str) -> PathBuf {
+        self.world.folder().join(format!("{:?}-{name}", self.verb))
+    }
+
+    /// Builds the library as it is before, in a folder of this name.
+    pub(crate) fn place(&self, name: &str) -> (PathBuf, Device) {
+        self.place_image(name, &self.before)
+    }
+
+    /// Builds an image in a folder of this name.
+    pub(crate) fn place_image(&self, name: &str, image: &Image) -> (PathBuf, Device) {
+        let base = self.base(name);
+        if base.exists() {
+            fs::remove_dir_all(&base).unwrap();
+        }
+        fs::create_dir_all(&base).unwrap();
+        image.build(&base);
+        let device = self.device.at(base.join(LIBRARY));
+        (base, device)
+    }
+
+    pub(crate) fn run(&self, device: &Device, disk: Arc<dyn Disk>) -> Result<(), UpdateError> {
+        let pack = device.pack();
+        let on = |disk| device.builder().disk(disk).build();
+        match self.verb {
+            Verb::Enroll => self.enroll(device, disk),
+            Verb::Install
+            | Verb::Update
+            | Verb::UpdateByCopies
+            | Verb::UpdateInFull
+            | Verb::SwitchToStaged
+            | Verb::UpdateAndDrop => device.update_on(disk).map(drop),
+            Verb::StageOnly => stage(device, device.builder().disk(disk)),
+            Verb::Confirm => on(disk)?.confirm(pack),
+            Verb::Fail => on(disk)?.fail(pack, "the video does not play").map(drop),
+            Verb::Revert => on(disk)?.revert(pack, "the teacher asks for it").map(drop),
+            Verb::Open | Verb::OpenTooOften => on(disk)?.open_pack(pack).map(drop),
+        }
+    }
+
+    /// Does what a device does next: it is enrolled if it is not, and updated.
+    pub(crate) fn then_update(
+        &self,
+        device: &Device,
+        disk: Arc<dyn Disk>,
+    ) -> Result<(), UpdateError> {
+        if let Err(UpdateError::NotALibrary { .. }) = Updater::open(device.library()) {
+            self.enroll(device, Arc::clone(&disk))?;
+        }
+        device.update_on(disk).map(drop)
+    }
+
+    fn enroll(&self, device: &Device, disk: Arc<dyn Disk>) -> Result<(), UpdateError> {
+        let address = self.world.repository().to_str().unwrap().to_owned();
+        Updater::builder(device.library())
+            .disk(disk)
+            .enroll(self.world.root(), vec![address])
+            .map(drop)
+    }
+}
+
+fn stage(device: &Device, builder: UpdaterBuilder) -> Result<(), UpdateError> {
+    let options = UpdateOptions {
+        stage_only: true,
+        ..UpdateOptions::default()
+    };
+    builder
+        .build()?
+        .update(device.pack(), &options, &CancelToken::new())
+        .map(drop)
+}
+
+const LIBRARY: &str = "library";

@@ -1,0 +1,109 @@
+//! Every kind of trouble at every call of every verb: told with its cause and place, nothing lost, and
+//! the same again without the trouble ends well, and durably.
+
+use std::io;
+use std::sync::Arc;
+
+use satchel_tests::rig::sim::{Cache, Durability, Image, Script, SimDisk, Trouble, crashes};
+use updater_client::UpdateError;
+
+use super::judge::{Judge, Tried};
+use super::scene::{Play, Scene, Verb};
+use super::{calls_of, moments, reach};
+
+const EINTR: i32 = 4;
+const EIO: i32 = 5;
+const EACCES: i32 = 13;
+const ENOSPC: i32 = 28;
+const EROFS: i32 = 30;
+
+/// What a disk does, and whether it does so for good.
+const TROUBLES: [(Trouble, bool); 10] = [
+    (Trouble::Errno(ENOSPC), false),
+    (Trouble::Errno(ENOSPC), true),
+    (Trouble::Errno(EIO), false),
+    (Trouble::Errno(EIO), true),
+    (Trouble::Errno(EACCES), false),
+    (Trouble::Errno(EACCES), true),
+    (Trouble::Errno(EROFS), true),
+    (Trouble::Errno(EINTR), false),
+    (Trouble::Short, false),
+    (Trouble::Short, true),
+];
+
+#[test]
+fn every_trouble_of_a_disk_is_told_with_its_cause_and_place_and_nothing_is_lost() {
+    let play = Play::new();
+    for verb in Verb::ALL {
+        let scene = Scene::new(&play, verb);
+        let judge = Judge::new(&scene);
+        let calls = calls_of(&scene);
+        for (number, (trouble, for_good)) in TROUBLES.into_iter().enumerate() {
+            let mut tried = Tried::default();
+            for at in moments(calls) {
+                // Of a slice, each trouble takes other calls.
+                let at = (at + number * calls / TROUBLES.len()) % calls;
+                let script = Script {
+                    at: Some(at),
+                    trouble,
+                    for_good,
+                    ..scene.script()
+                };
+                meet(&scene, &judge, script, &mut tried);
+            }
+            tried.report(&format!("{verb:?}, {trouble:?}, for good: {for_good}"));
+        }
+    }
+}
+
+fn meet(scene: &Scene<'_>, judge: &Judge<'_>, script: Script, tried: &mut Tried) {
+    let (base, device) = scene.place("troubled");
+    let before = Image::read(&base);
+    let disk = SimDisk::new(script);
+    let trace = disk.trace();
+    let outcome = scene.run(&device, Arc::new(disk));
+    let told = format!("{:?} with {script:?}: {outcome:?}", scene.verb());
+    let shape = judge.shape(&device);
+    match &outcome {
+        Ok(()) => assert_eq!(shape, judge.new_shape(), "{told}"),
+        Err(failed) => {
+            assert!(
+                shape == judge.old_shape() || shape == judge.new_shape(),
+                "{told}"
+            );
+            let troubled = trace.lock().unwrap();
+            let mut troubled = troubled.calls.iter().filter(|call| call.failure.is_some());
+            let text = failed.to_string();
+            let is_placed = troubled.any(|call| text.contains(&call.path.display().to_string()));
+            assert!(is_placed, "no place: {text}; {told}");
+            is_named(failed, script.trouble, &told);
+        }
+    }
+    // The same again, and an update: what failed before is not believed to be durable.
+    let again = || Arc::new(SimDisk::going_on(scene.script(), Arc::clone(&trace)));
+    let _ = scene.run(&device, again());
+    scene.then_update(&device, again()).unwrap();
+    let now = judge.shape(&device);
+    let steps = trace.lock().unwrap().steps.clone();
+    let mut cache = Cache::new(&base, &before, Durability::Weakest);
+    steps.iter().for_each(|step| cache.apply(step));
+    let seed = script.at.unwrap_or(0) as u64;
+    let crashes = crashes(&cache, seed, reach().mixtures);
+    let least = crashes.into_iter().next().unwrap();
+    judge.try_state(&least.image, &[now], told, tried);
+}
+
+/// Whether the error says what the system said, under the code that stands for it.
+fn is_named(failed: &UpdateError, trouble: Trouble, told: &str) {
+    let Trouble::Errno(errno) = trouble else {
+        panic!("short writes are gone on from: {told}");
+    };
+    let cause = io::Error::from_raw_os_error(errno).to_string();
+    assert!(failed.to_string().contains(&cause), "no cause: {told}");
+    let code = match errno {
+        ENOSPC => "disk-full",
+        EACCES | EROFS => "not-permitted",
+        _ => "disk-failed",
+    };
+    assert_eq!(failed.code(), code, "{told}");
+}
