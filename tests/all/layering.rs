@@ -31,7 +31,12 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     (
         "satchel-benches",
-        &["diff-core", "release-format", "satchel-tests"],
+        &[
+            "diff-core",
+            "release-format",
+            "satchel-tests",
+            "updater-client",
+        ],
     ),
 ];
 
