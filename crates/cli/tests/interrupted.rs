@@ -64,33 +64,35 @@ impl Scene {
     }
 
     fn update(&self, more: &[&str]) -> Command {
-        let library = self.device.library().to_str().unwrap();
+        self.update_of(&self.device, more)
+    }
+
+    fn update_of(&self, device: &Device, more: &[&str]) -> Command {
+        let library = device.library().to_str().unwrap();
         let url = self.server.url();
-        let arguments = [
-            "update",
-            library,
-            self.device.pack().as_str(),
-            "--from",
-            &url,
-        ];
+        let arguments = ["update", library, device.pack().as_str(), "--from", &url];
         self.satchel(&[&arguments, more].concat())
     }
 
     /// Shows that the first release is active and whole, that an update succeeds, and that nothing
     /// stays behind.
     fn goes_on(&self) {
-        match self.device.active_label().as_deref() {
-            Some("1.1") => self.device.assert_has(&second()),
-            _ => self.device.assert_has(&first()),
+        self.goes_on_at(&self.device);
+    }
+
+    fn goes_on_at(&self, device: &Device) {
+        match device.active_label().as_deref() {
+            Some("1.1") => device.assert_has(&second()),
+            _ => device.assert_has(&first()),
         }
-        let output = self.update(&[]).output().unwrap();
+        let output = self.update_of(device, &[]).output().unwrap();
         assert!(
             output.status.success(),
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        self.device.assert_has(&second());
-        self.device.assert_tidy(Partial::Gone);
+        device.assert_has(&second());
+        device.assert_tidy(Partial::Gone);
     }
 }
 
@@ -148,28 +150,69 @@ fn killed_in_mid_activate_it_is_on_the_old_release_or_the_new_one() {
     scene.goes_on();
 }
 
+/// The moments are drawn from a seed, over the time that a whole update takes; `SATCHEL_KILLS` says how
+/// many, and `SATCHEL_SEED` from which seed.
 #[test]
 fn killed_at_any_moment_it_loses_nothing() {
+    let kills = number_from("SATCHEL_KILLS", 12);
+    let mut random = number_from("SATCHEL_SEED", 1);
     let scene = Scene::new(None);
-    let whole = Scene::new(None);
+    let whole = scene.device.copied_to(scene.world.folder().join("whole"));
     let start = Instant::now();
-    assert!(whole.update(&[]).output().unwrap().status.success());
+    let ended = scene.update_of(&whole, &[]).output().unwrap();
+    assert!(ended.status.success());
     let longest = start.elapsed();
-    for part in 0..KILLS {
-        let mut child = scene.update(&[]).spawn().unwrap();
-        let (_never, silence) = mpsc::channel::<()>();
-        let _ = silence.recv_timeout(longest * part / KILLS);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        match scene.device.active_label().as_deref() {
-            Some("1.0") => scene.device.assert_has(&first()),
+    let (mut on_old, mut on_new) = (0, 0);
+    for kill in 0..kills {
+        let library = scene.world.folder().join(format!("killed-{kill}"));
+        let device = scene.device.copied_to(library);
+        // One in four is killed a second time, in its recovery.
+        let times = if kill % 4 == 3 { 2 } else { 1 };
+        for _ in 0..times {
+            random = next_random(random);
+            let mut child = scene.update_of(&device, &[]).spawn().unwrap();
+            let (_never, silence) = mpsc::channel::<()>();
+            let _ = silence.recv_timeout(longest * part_of(random) / PARTS);
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        match device.active_label().as_deref() {
+            Some("1.1") => {
+                on_new += 1;
+                device.assert_has(&second());
+            }
             _ => {
-                scene.device.assert_has(&second());
-                break;
+                on_old += 1;
+                device.assert_has(&first());
             }
         }
+        scene.goes_on_at(&device);
+        fs::remove_dir_all(device.library()).unwrap();
     }
-    scene.goes_on();
+    if kills > 100 {
+        // Past the capture of the test runner, so that it is seen.
+        let _ = writeln!(
+            std::io::stderr(),
+            "killed {kills} times: {on_old} on the old release, {on_new} on the new one, 0 damaged"
+        );
+        assert!(on_old > 0 && on_new > 0, "no kill came in time, or all did");
+    }
+}
+
+fn number_from(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
+}
+
+/// A step of a linear congruential generator: the same moments for the same seed.
+fn next_random(random: u64) -> u64 {
+    random
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407)
+}
+
+/// Up to a tenth beyond the end.
+fn part_of(random: u64) -> u32 {
+    u32::try_from((random >> 33) % u64::from(PARTS + PARTS / 10)).unwrap()
 }
 
 #[test]
@@ -208,6 +251,36 @@ fn a_full_disk_in_mid_activate_is_exit_5_and_nothing_is_lost() {
         fill(disk);
         scene.update(&[])
     });
+}
+
+#[test]
+fn a_full_disk_keeps_nobody_from_confirming_failing_or_going_back() {
+    for verbs in [&["confirm", "revert"][..], &["fail"]] {
+        let Some(disk) = SmallDisk::mount() else {
+            return;
+        };
+        let scene = Scene::new(Some(disk.path().join("library")));
+        assert!(scene.update(&[]).output().unwrap().status.success());
+        let library = scene.device.library().to_str().unwrap().to_owned();
+        for verb in verbs {
+            fill(disk.path());
+            let mut arguments = vec![*verb, &library, "acme/biology-101"];
+            if *verb != "confirm" {
+                arguments.extend(["--reason", "the video does not play"]);
+            }
+            let output = scene.satchel(&arguments).output().unwrap();
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{verb}: {told}");
+            fs::remove_file(disk.path().join(FILLER)).unwrap();
+            // The next update keeps room anew.
+            scene.update(&[]).output().unwrap();
+        }
+        scene.device.assert_has(&first());
+        let record = scene.device.updater().status(scene.device.pack()).unwrap();
+        let refused = record.record.refused();
+        assert_eq!(refused.len(), 1);
+        assert_eq!(refused[0].label.as_str(), "1.1");
+    }
 }
 
 #[test]
@@ -328,5 +401,5 @@ fn wait_until(is_so: impl Fn() -> bool) {
 }
 
 const FILLER: &str = "filler";
-const KILLS: u32 = 16;
+const PARTS: u32 = 10_000;
 const PATIENCE: Duration = Duration::from_secs(60);
