@@ -19,7 +19,7 @@ use crate::Outcome;
 pub(crate) const DURABILITY: &str = "durability";
 
 const FILES: usize = 5_000;
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 /// How many times as long an update may take that is durable.
 const LIMIT: f64 = 1.5;
 
@@ -68,7 +68,7 @@ fn course(edition: &str, one_in: usize) -> Course {
     for number in (0..FILES).step_by(one_in) {
         let line = format!("<p>Page {number} of the {edition} edition.</p>\n");
         let path = format!("chapters/{:02}/page-{number:04}.html", number % 50);
-        course.put(&path, line.repeat(60).into_bytes());
+        course.put(&path, line.repeat(12).into_bytes());
     }
     course
 }
