@@ -160,4 +160,4 @@ pub use trust::targets::{DelegatedRole, Delegations, TargetEntry, Targets};
 pub use trust::trusted::{Refreshed, TrustedSet};
 pub use utc::{UtcTime, UtcTimeError};
 pub use verified::Verified;
-pub use version::ContentVersion;
+pub use version::{ContentVersion, VersionName, VersionNameError};
