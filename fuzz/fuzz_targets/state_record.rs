@@ -4,7 +4,7 @@
 
 use diff_core::Digest;
 use libfuzzer_sys::fuzz_target;
-use release_format::Label;
+use release_format::{Label, UtcTime};
 use updater_client::library::identity::LibraryRecord;
 use updater_client::library::state::{InstalledRelease, StateRecord};
 
@@ -38,7 +38,13 @@ fuzz_target!(|bytes: &[u8]| {
         record.confirm(),
         record.fail("it does not open"),
         record.revert("somebody asked"),
-        record.activate(release, 0),
+        record.activate(release.clone(), 0),
+        record.stage(release, 1),
+        record.pin(None, true),
+        record.unpin(None),
+        record.hold("exam", UtcTime::from_seconds(0), UtcTime::from_seconds(60)),
+        Ok(record.unhold(None)),
+        Ok(record.unstage()),
     ]
     .into_iter()
     .flatten()

@@ -123,3 +123,25 @@ fn disk_that_is_too_small_is_told_before_anything_is_fetched() {
     assert_eq!(device.active_label(), None);
     device.assert_tidy(Partial::Gone);
 }
+
+#[test]
+fn disk_that_is_full_to_the_last_byte_still_goes_back() {
+    let world = World::new();
+    let place = world.folder().join("small");
+    let Some(disk) = SmallDisk::mount(place.clone(), 64 << 20) else {
+        return skip();
+    };
+    world.publish("1.0", &first_course());
+    let device = world.device_at(disk.mounted.join("library"));
+    device.update().unwrap();
+    device.confirm();
+    world.publish("1.1", &second_course());
+    device.update().unwrap();
+    fill(&place);
+    fs::remove_dir_all(world.repository()).unwrap();
+    device
+        .updater()
+        .fail(device.pack(), "the video does not play")
+        .unwrap();
+    device.assert_has(&first_course());
+}

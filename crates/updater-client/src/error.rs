@@ -167,6 +167,40 @@ pub enum UpdateError {
         /// The pack.
         pack: PackName,
     },
+    /// The release that was asked for is not on this device, or nothing keeps it there.
+    #[error("{pack}: expected release {expected} on this device, found {}", if found.is_empty() { "none" } else { found })]
+    ReleaseAbsent {
+        /// The pack.
+        pack: PackName,
+        /// The release that was asked for.
+        expected: String,
+        /// The releases that are here.
+        found: String,
+    },
+    /// A device stays on its active release alone.
+    #[error("a device can stay on its active release alone: expected {active}, found {label}")]
+    NotActive {
+        /// The release that was asked for.
+        label: Label,
+        /// The one that is active.
+        active: Label,
+    },
+    /// A hold that would not end, or says nothing.
+    #[error("a hold needs {expected}, found {found}")]
+    WrongHold {
+        /// What a hold needs.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// There are as many of something as there can be.
+    #[error("a pack has at most {limit} {what}")]
+    TooMany {
+        /// What there are too many of.
+        what: &'static str,
+        /// How many there can be.
+        limit: usize,
+    },
     /// The caller asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -219,6 +253,10 @@ impl UpdateError {
             | UpdateError::ReleaseRefused { .. }
             | UpdateError::NoTrial { .. }
             | UpdateError::NoFallback { .. }
+            | UpdateError::ReleaseAbsent { .. }
+            | UpdateError::NotActive { .. }
+            | UpdateError::WrongHold { .. }
+            | UpdateError::TooMany { .. }
             | UpdateError::Cancelled
             | UpdateError::Disk(_) => ErrorKind::Other,
         }
@@ -255,6 +293,10 @@ impl UpdateError {
             UpdateError::ReleaseRefused { .. } => "release-refused",
             UpdateError::NoTrial { .. } => "no-trial",
             UpdateError::NoFallback { .. } => "no-fallback",
+            UpdateError::ReleaseAbsent { .. } => "release-absent",
+            UpdateError::NotActive { .. } => "not-active",
+            UpdateError::WrongHold { .. } => "wrong-hold",
+            UpdateError::TooMany { .. } => "too-many",
             UpdateError::Cancelled => "cancelled",
             UpdateError::Disk(failed) if failed.is_forbidden() => "not-permitted",
             UpdateError::Disk(_) => "disk-failed",
@@ -303,6 +345,12 @@ impl UpdateError {
             }
             UpdateError::NoTrial { .. } => "Confirm or fail a release only while it is on trial.",
             UpdateError::NoFallback { .. } => "Update to another release.",
+            UpdateError::ReleaseAbsent { .. } => {
+                "Pin a release while it is here, for as long as somebody needs it."
+            }
+            UpdateError::NotActive { .. } => "Go back to it first, or pin it to be kept only.",
+            UpdateError::WrongHold { .. } => "Give a reason, and an end within the next 31 days.",
+            UpdateError::TooMany { .. } => "End some that nobody needs any more.",
             UpdateError::Cancelled => "Run it again to go on where it stopped.",
             UpdateError::Disk(failed) if failed.is_forbidden() => {
                 "Ask an administrator for the right to write to the library."

@@ -46,6 +46,13 @@ pub enum Event {
         /// Bytes to compare.
         total: u64,
     },
+    /// Files that are damaged are fetched anew.
+    Healing {
+        /// Bytes of files that are here.
+        done: u64,
+        /// Bytes of all that are fetched.
+        total: u64,
+    },
     /// A release became the active one.
     Activated {
         /// The pack.

@@ -8,9 +8,9 @@
 //! # Updates in ten lines
 //!
 //! ```no_run
-//! use updater_client::{CancelToken, PackName, UpdateError, UpdateOptions, Updater};
+//! use updater_client::{CancelToken, OpenRelease, PackName, UpdateError, UpdateOptions, Updater};
 //!
-//! fn start_course(library: &str, pack: &PackName) -> Result<std::path::PathBuf, UpdateError> {
+//! fn start_course(library: &str, pack: &PackName) -> Result<OpenRelease, UpdateError> {
 //!     let updater = Updater::open(library)?;
 //!     if let Err(failed) = updater.update(pack, &UpdateOptions::default(), &CancelToken::new()) {
 //!         eprintln!("{failed}\n{}", failed.remedy()); // Offline: yesterday's course still opens.
@@ -19,7 +19,7 @@
 //!     if let (true, Some(trial)) = (opens_well(&course.tree), updater.trial(pack)?) {
 //!         trial.confirm()?;
 //!     }
-//!     Ok(course.tree)
+//!     Ok(course) // Its tree stays where it is until this is dropped.
 //! }
 //! # fn opens_well(_: &std::path::Path) -> bool { true }
 //! ```
@@ -38,10 +38,15 @@
 //! | [`enroll`] | makes a library that trusts one root | no |
 //! | [`Updater::check`] | says what is offered, and what it costs | metadata |
 //! | [`Updater::update`] | brings a pack to the release that it is offered, on trial | yes |
-//! | [`Updater::open_pack`] | hands out the active tree, and counts the opening of a trial | no |
+//! | [`Updater::open_pack`] | leases the active tree, and counts the opening of a trial | no |
+//! | [`Updater::lease`], [`Updater::open_at`] | lease it for another process; lease an attempt's release | no |
+//! | [`Updater::hold`], [`Updater::unhold`] | keep updates from switching for a while | no |
+//! | [`Updater::pin`], [`Updater::unpin`] | keep a release, and the device on it | no |
+//! | [`Updater::prune`] | removes releases that nothing needs and nobody has open | no |
 //! | [`Updater::confirm`], [`Updater::fail`] | end a trial | no |
 //! | [`Updater::revert`] | goes back to the fallback | no |
-//! | [`Updater::verify`] | compares every byte with the manifest | no |
+//! | [`Updater::verify`], [`Updater::verify_all`] | compare every byte with the manifest | no |
+//! | [`Updater::heal`] | restores what is damaged | only for what is nowhere on the device |
 //!
 //! # Limits
 //!
@@ -65,11 +70,14 @@ pub use config::{UpdaterBuilder, transport_to};
 pub use diff_core::CancelToken;
 pub use error::{ErrorKind, UpdateError};
 pub use event::{Event, Observer, Unobserved};
-pub use release_format::{ChannelName, ContentVersion, Label, PackName};
+pub use library::lease::Lease;
+pub use library::state::{Hold, Pin};
+pub use release_format::{ChannelName, ContentVersion, Label, PackName, UtcTime, VersionName};
 pub use step::check::{Offer, Withheld};
 pub use step::document::{Documents, Traffic};
 pub use step::freshness::Freshness;
 pub use step::plan::{Plan, Route};
+pub use step::prune::{Pruned, PrunedRelease};
 pub use step::repository::TrustedRepository;
 pub use step::verify::{Damage, Fault, VerifyReport};
 pub use time_floor::TimeFloor;
@@ -77,5 +85,6 @@ pub use transport::{Body, FolderTransport, Transport, TransportError};
 #[cfg(feature = "http")]
 pub use transport::{HttpTransport, HttpTransportBuilder};
 pub use updater::{
-    Check, OpenRelease, Outcome, Status, Trial, UpdateOptions, Updated, Updater, enroll,
+    Check, HealOptions, Healed, HealedRelease, OpenRelease, Outcome, PinFor, PruneOptions, Status,
+    Trial, UpdateOptions, Updated, Updater, enroll,
 };

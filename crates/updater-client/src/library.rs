@@ -5,6 +5,7 @@
 //!
 //! - [`layout::LibraryLayout`] knows where everything lies;
 //! - [`lock::LibraryLock`] lets one updater in at a time;
+//! - [`lease::Lease`] keeps a release that is open where it is;
 //! - [`identity::LibraryRecord`] says which device this is and where it gets its packs;
 //! - [`trust_store::TrustStore`] keeps the metadata that is trusted where
 //!   [`trust_layout::TrustLayout`] puts it;
@@ -15,9 +16,11 @@
 pub mod disk;
 pub mod identity;
 pub mod layout;
+pub mod lease;
 pub mod lock;
 pub mod record;
 pub(crate) mod reserve;
+pub(crate) mod shelf;
 pub mod state;
 pub mod trust_layout;
 pub mod trust_store;

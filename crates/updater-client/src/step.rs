@@ -3,10 +3,13 @@
 
 pub(crate) mod activate;
 pub(crate) mod check;
+pub(crate) mod chunks;
 pub(crate) mod document;
 pub(crate) mod fetch;
 pub(crate) mod freshness;
+pub(crate) mod heal;
 pub(crate) mod plan;
+pub(crate) mod prune;
 pub(crate) mod recover;
 pub(crate) mod refresh;
 pub(crate) mod repository;

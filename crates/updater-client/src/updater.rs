@@ -1,4 +1,7 @@
 mod enrolment;
+mod heal;
+mod keep;
+mod open;
 mod trial;
 mod update;
 
@@ -13,11 +16,15 @@ use crate::event::Observer;
 use crate::library::disk::Disk;
 use crate::library::identity::LibraryRecord;
 use crate::library::layout::LibraryLayout;
-use crate::library::state::{InstalledRelease, StateRecord, StateStore};
+use crate::library::shelf::Shelf;
+use crate::library::state::{Hold, InstalledRelease, StateRecord, StateStore};
 use crate::step::verify::{self, VerifyReport};
 
 pub use enrolment::enroll;
-pub use trial::{OpenRelease, Trial};
+pub use heal::{HealOptions, Healed, HealedRelease};
+pub use keep::{PinFor, PruneOptions};
+pub use open::OpenRelease;
+pub use trial::Trial;
 pub use update::{Check, Outcome, UpdateOptions, Updated};
 
 /// Installs, updates and opens the packs of one library.
@@ -38,6 +45,10 @@ pub struct Status {
     pub record: StateRecord,
     /// The folder of the active release's course.
     pub tree: Option<PathBuf>,
+    /// The hold that keeps other releases from becoming active, if there is one now.
+    pub held: Option<Hold>,
+    /// The folders' names of the releases that somebody has open, in this process or another.
+    pub leased: Vec<String>,
     /// What is wrong with the state record, where the one before it stands in.
     pub damage: Option<String>,
 }
@@ -82,13 +93,13 @@ impl Updater {
     /// [`UpdateError`] when the state record cannot be read.
     pub fn status(&self, pack: &PackName) -> Result<Status, UpdateError> {
         let stored = self.store(pack).load()?;
-        let tree = stored
-            .record
-            .active()
-            .map(|active| self.layout.tree(pack, &active.manifest));
+        let record = stored.record;
+        let tree = record.active().map(|active| self.tree(&record, active));
         let damage = stored.damage.map(|damage| damage.to_string());
         Ok(Status {
-            record: stored.record,
+            held: record.held_at(self.config.clock.now()).cloned(),
+            leased: self.leased(pack)?,
+            record,
             tree,
             damage,
         })
@@ -107,8 +118,8 @@ impl Updater {
         let Some(active) = record.active() else {
             return Err(UpdateError::NotInstalled { pack: pack.clone() });
         };
-        let manifest = self.manifest(pack, active)?;
-        let tree = self.layout.tree(pack, &active.manifest);
+        let manifest = self.manifest(&record, active)?;
+        let tree = self.tree(&record, active);
         verify::verify(self.disk(), &tree, &manifest, self.observer(), cancel)
     }
 
@@ -124,13 +135,24 @@ impl Updater {
         StateStore::new(self.disk(), &self.layout, pack)
     }
 
+    /// Returns the folder of an installed release.
+    fn folder(&self, record: &StateRecord, release: &InstalledRelease) -> PathBuf {
+        let copy = record.copy_of(&release.manifest);
+        self.layout.copy(record.pack(), &release.manifest, copy)
+    }
+
+    /// Returns the folder of the course of an installed release.
+    fn tree(&self, record: &StateRecord, release: &InstalledRelease) -> PathBuf {
+        LibraryLayout::tree_within(&self.folder(record, release))
+    }
+
     /// Returns the manifest of an installed release, compared with the digest that it is known by.
     fn manifest(
         &self,
-        pack: &PackName,
+        record: &StateRecord,
         release: &InstalledRelease,
     ) -> Result<Manifest, UpdateError> {
-        let path = self.layout.manifest(pack, &release.manifest);
+        let path = LibraryLayout::manifest_within(&self.folder(record, release));
         let damaged = |found: String| UpdateError::Damaged {
             at: path.clone(),
             expected: format!("the manifest of release {}", release.label),
@@ -147,10 +169,15 @@ impl Updater {
     }
 
     /// Whether the files of a release are where they should be, as far as one look tells.
-    fn is_present(&self, pack: &PackName, release: &InstalledRelease) -> Result<bool, UpdateError> {
-        let manifest = self
-            .disk()
-            .length(&self.layout.manifest(pack, &release.manifest))?;
-        Ok(manifest.is_some() && self.layout.tree(pack, &release.manifest).is_dir())
+    fn is_present(
+        &self,
+        record: &StateRecord,
+        release: &InstalledRelease,
+    ) -> Result<bool, UpdateError> {
+        Ok(self.shelf().is_present(&self.folder(record, release))?)
+    }
+
+    fn shelf(&self) -> Shelf<'_> {
+        Shelf::new(self.disk(), &self.layout)
     }
 }

@@ -11,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use diff_core::Digest;
+use release_format::UtcTime;
 use updater_client::library::identity::LibraryRecord;
 use updater_client::library::record::RecordError;
 use updater_client::library::state::StateRecord;
@@ -18,10 +19,11 @@ use updater_client::library::state::StateRecord;
 type Claim = fn(&[u8]);
 
 /// The fixtures and the claim that reads each.
-const FIXTURES: [(&str, Claim); 3] = [
+const FIXTURES: [(&str, Claim); 4] = [
     ("library-v1.json", library_v1),
     ("state-v1-nothing-active", state_v1_nothing_active),
     ("state-v1-on-trial", state_v1_on_trial),
+    ("state-v2-kept", state_v2_kept),
 ];
 
 #[test]
@@ -45,7 +47,7 @@ fn no_fixture_goes_unread() {
 fn what_is_read_is_written_with_the_same_bytes() {
     for (name, _) in FIXTURES {
         let bytes = read(name);
-        let written = match name.split_once("-v1").unwrap() {
+        let written = match name.split_once("-v").unwrap() {
             ("state", _) => StateRecord::decode(&bytes).unwrap().encode(),
             _ => LibraryRecord::decode(&bytes).unwrap().encode(),
         };
@@ -87,7 +89,7 @@ fn every_flipped_bit_and_every_cut_of_a_state_record_is_damage() {
 fn the_document_shows_the_fixtures() {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/formats/state.md");
     let document = fs::read_to_string(document).unwrap().replace("\r\n", "\n");
-    for name in ["state-v1-on-trial", "library-v1.json"] {
+    for name in ["state-v1-on-trial", "state-v2-kept", "library-v1.json"] {
         let shown = String::from_utf8(read(name)).unwrap();
         assert!(document.contains(&format!("\n{shown}```\n")), "{name}");
     }
@@ -108,6 +110,27 @@ fn state_v1_on_trial(bytes: &[u8]) {
     let refusal = record.refusal_of(&Digest::from_bytes([0x2b; 32])).unwrap();
     assert_eq!((refusal.label.as_str(), refusal.sequence), ("1.1.0", 2));
     assert_eq!(refusal.reason, "the quiz of unit 3 does not open");
+}
+
+fn state_v2_kept(bytes: &[u8]) {
+    let record = StateRecord::decode(bytes).unwrap();
+    let active = record.active().unwrap();
+    assert_eq!(record.copy_of(&active.manifest), 1);
+    let staged = record.staged().unwrap();
+    assert_eq!((staged.label.as_str(), staged.sequence), ("1.3.0", 4));
+    assert_eq!(record.copy_of(&staged.manifest), 0);
+    let [pin] = record.pins() else {
+        panic!("one release is pinned, found {:?}", record.pins());
+    };
+    assert_eq!((pin.release.label.as_str(), pin.stays), ("1.0.0", false));
+    let at = |text| record.held_at(UtcTime::parse(text).unwrap());
+    let hold = at("2026-11-21T08:00:00Z").unwrap();
+    assert_eq!(hold.reason, "the exam of form 4");
+    assert_eq!(at("2026-11-21T12:00:00Z"), None);
+    assert_eq!(at("2026-11-20T07:59:59Z"), None);
+    let named = record.named();
+    let labels: Vec<&str> = named.iter().map(|of| of.label.as_str()).collect();
+    assert_eq!(labels, ["1.2.0", "1.3.0", "1.0.0"]);
 }
 
 fn state_v1_nothing_active(bytes: &[u8]) {

@@ -318,10 +318,11 @@ impl Device {
             updater_client::library::disk::is_aside(name)
         }));
         let record = self.updater().status(&self.pack).unwrap().record;
-        let kept: Vec<String> = [record.active(), record.fallback()]
+        let name = |manifest| LibraryLayout::folder_name(manifest, record.copy_of(manifest));
+        let kept: Vec<String> = record
+            .named()
             .into_iter()
-            .flatten()
-            .map(|release| release.manifest.short())
+            .map(|release| name(&release.manifest))
             .collect();
         for release in fs::read_dir(layout.releases(&self.pack))
             .into_iter()

@@ -17,10 +17,12 @@ use super::trust_layout::TrustLayout;
 ///   trust/roots/<version>.root.json        every root since the one that the device was enrolled with
 ///   trust/delegated/<role>.json            the roles that targets delegates to
 ///   packs/<tenant>/<pack>/state            the commit point, with state.previous and state.lock
-///   packs/<tenant>/<pack>/releases/<id>/   manifest and tree/; id: 16 hex digits of the manifest digest
-///   staging/<id>/                          a release that is being built
+///   packs/<tenant>/<pack>/releases/<id>/   manifest and tree/; id: 16 hex digits of the manifest
+///                                          digest, and .<number> for a tree that replaced another
+///   staging/<id>/                          a release that is being built, or removed
 ///   downloads/<digest>.partial             content that is arriving
-///   leases/  outbox/  lock
+///   leases/<id>.lease                      locked by whoever has the release open; leases/gate
+///   outbox/  lock
 ///   reserve                                room that a change of a state record takes on a full disk
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,11 @@ impl LibraryLayout {
     /// Returns the lock of the one updater.
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")
+    }
+
+    /// Returns the file that is given up for a change of a state record on a full disk.
+    pub fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
     }
 
     /// Returns where the trusted metadata lies.
@@ -90,6 +97,30 @@ impl LibraryLayout {
     /// Returns the folder of an installed release.
     pub fn release(&self, pack: &PackName, manifest: &Digest) -> PathBuf {
         self.releases(pack).join(manifest.short())
+    }
+
+    /// Returns the name of the folder of a release: that of the tree with the number `copy`.
+    pub fn folder_name(manifest: &Digest, copy: u32) -> String {
+        match copy {
+            0 => manifest.short(),
+            copy => format!("{}.{copy}", manifest.short()),
+        }
+    }
+
+    /// Returns the number of the tree that a folder with this name holds, if it is one of the release.
+    pub fn copy_number(name: &str, manifest: &Digest) -> Option<u32> {
+        match name.strip_prefix(&manifest.short())? {
+            "" => Some(0),
+            number => {
+                let copy = number.strip_prefix('.')?.parse().ok()?;
+                (Self::folder_name(manifest, copy) == name && copy > 0).then_some(copy)
+            }
+        }
+    }
+
+    /// Returns the folder of the tree with the number `copy` of a release.
+    pub fn copy(&self, pack: &PackName, manifest: &Digest, copy: u32) -> PathBuf {
+        self.releases(pack).join(Self::folder_name(manifest, copy))
     }
 
     /// Returns the folder of the course itself: what a host opens.
@@ -133,14 +164,19 @@ impl LibraryLayout {
         self.downloads().join(format!("{content}.partial"))
     }
 
-    /// Returns the file that is given up for a change of a state record on a full disk.
-    pub fn reserve(&self) -> PathBuf {
-        self.root.join("reserve")
-    }
-
-    /// Returns the folder of leases and holds.
+    /// Returns the folder of leases.
     pub fn leases(&self) -> PathBuf {
         self.root.join("leases")
+    }
+
+    /// Returns the file that is locked by whoever has the release in the folder of this name open.
+    pub fn lease(&self, folder_name: &str) -> PathBuf {
+        self.leases().join(format!("{folder_name}.lease"))
+    }
+
+    /// Returns the lock under which leases are taken, and under which what nobody has is removed.
+    pub fn lease_gate(&self) -> PathBuf {
+        self.leases().join("gate")
     }
 
     /// Returns the folder of health receipts that wait to leave.
@@ -175,7 +211,19 @@ impl LibraryLayout {
         disk.create_dirs(&self.root, &self.trust().delegated_roles())
     }
 
-    /// Removes the folder of an installed release that nothing refers to, so that a crash on the way
+    /// Makes a move between the staging folder and a pack's releases durable.
+    ///
+    /// Both sides: some file systems keep the two names of a rename one by one, and were the old one
+    /// still there after a crash, removing it would take the release along.
+    ///
+    /// # Errors
+    /// [`DiskError`]: the release may then be lost, or be back.
+    pub fn sync_move(&self, disk: &dyn Disk, pack: &PackName) -> Result<(), DiskError> {
+        disk.sync_dir(&self.releases(pack))?;
+        disk.sync_dir(&self.staging())
+    }
+
+    /// Removes the folder of a release that nothing refers to, installed or being built, so that a crash on the way
     /// leaves nothing that looks complete: what has no manifest is no release.
     ///
     /// # Errors
@@ -187,6 +235,27 @@ impl LibraryLayout {
             disk.sync_dir(release)?;
         }
         disk.remove_tree(release)
+    }
+
+    /// Whether one of the folders that [`LibraryLayout::create`] makes is not there.
+    ///
+    /// # Errors
+    /// [`DiskError`] when one cannot be looked at.
+    pub fn lacks_folders(&self, disk: &dyn Disk) -> Result<bool, DiskError> {
+        for folder in [
+            self.packs(),
+            self.staging(),
+            self.downloads(),
+            self.leases(),
+            self.outbox(),
+            self.trust().roots(),
+            self.trust().delegated_roles(),
+        ] {
+            if disk.length(&folder)?.is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the packs that have a folder, in the order of their names, installed or not.

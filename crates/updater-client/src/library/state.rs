@@ -2,12 +2,16 @@
 //! trial.
 
 mod encoding;
+mod keeping;
+mod kept;
 mod store;
 
 use diff_core::Digest;
 use release_format::{Label, PackName};
 use serde::{Deserialize, Serialize};
 
+use kept::Keeping;
+pub use kept::{Hold, InstalledRelease, Pin};
 pub use store::{Change, StateStore, Stored};
 
 use crate::error::UpdateError;
@@ -46,6 +50,7 @@ pub struct StateRecord {
     trial: Option<Trial>,
     refused: Vec<RefusedRelease>,
     highest_sequence: u64,
+    keeping: Keeping,
 }
 
 impl StateRecord {
@@ -68,6 +73,7 @@ impl StateRecord {
             trial: None,
             refused: Vec::new(),
             highest_sequence: 0,
+            keeping: Keeping::default(),
         }
     }
 
@@ -113,14 +119,6 @@ impl StateRecord {
         self.highest_sequence
     }
 
-    /// Whether the files of a release are needed: it is the active one or the fallback.
-    pub fn needs(&self, manifest: &Digest) -> bool {
-        let named = [&self.active, &self.fallback].into_iter().flatten();
-        named
-            .into_iter()
-            .any(|release| release.manifest == *manifest)
-    }
-
     /// Returns the record in which `release` is active, on trial for `openings` openings (one at the
     /// least), and the release that was confirmed last is the fallback.
     ///
@@ -135,21 +133,7 @@ impl StateRecord {
         release: InstalledRelease,
         openings: u32,
     ) -> Result<StateRecord, UpdateError> {
-        if self
-            .active
-            .as_ref()
-            .is_some_and(|active| active.manifest == release.manifest)
-        {
-            return Err(UpdateError::AlreadyActive {
-                label: release.label,
-            });
-        }
-        if let Some(refused) = self.refusal_of(&release.manifest) {
-            return Err(UpdateError::ReleaseRefused {
-                label: refused.label.clone(),
-                reason: refused.reason.clone(),
-            });
-        }
+        self.may_become_active(&release)?;
         let confirmed = match self.trial {
             Some(_) => &self.fallback,
             None => &self.active,
@@ -161,13 +145,14 @@ impl StateRecord {
             openings: 0,
             allowed: openings.max(1),
         };
-        Ok(StateRecord {
+        let next = StateRecord {
             highest_sequence: self.highest_sequence.max(release.sequence),
             fallback: confirmed.clone().filter(|_| !returns),
             trial: Some(trial).filter(|_| !returns),
             active: Some(release),
             ..self.clone()
-        })
+        };
+        Ok(next.tidied())
     }
 
     /// Returns the record in which the active release is trusted to stay.
@@ -249,12 +234,29 @@ impl StateRecord {
         });
         let surplus = refused.len().saturating_sub(StateRecord::MAX_REFUSED);
         refused.drain(..surplus);
-        StateRecord {
+        let next = StateRecord {
             active: self.fallback.clone(),
             fallback: None,
             trial: None,
             refused,
             ..self.clone()
+        };
+        next.tidied()
+    }
+
+    fn may_become_active(&self, release: &InstalledRelease) -> Result<(), UpdateError> {
+        let active = self.active.as_ref().map(|active| active.manifest);
+        if active == Some(release.manifest) {
+            return Err(UpdateError::AlreadyActive {
+                label: release.label.clone(),
+            });
+        }
+        match self.refusal_of(&release.manifest) {
+            Some(refused) => Err(UpdateError::ReleaseRefused {
+                label: refused.label.clone(),
+                reason: refused.reason.clone(),
+            }),
+            None => Ok(()),
         }
     }
 
@@ -263,20 +265,6 @@ impl StateRecord {
             pack: self.pack.clone(),
         }
     }
-}
-
-/// A release that lies complete on this device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct InstalledRelease {
-    /// What people call it.
-    pub label: Label,
-    /// Its place among the pack's releases.
-    pub sequence: u64,
-    /// The digest of its manifest: what it is.
-    pub manifest: Digest,
-    /// Bytes of its files together.
-    pub tree_bytes: u64,
 }
 
 /// The time in which a release has to show that it opens well.

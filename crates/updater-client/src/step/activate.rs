@@ -1,21 +1,35 @@
+use release_format::UtcTime;
+
 use crate::UpdateError;
 use crate::event::{Event, Observer};
-use crate::library::state::{InstalledRelease, StateRecord, StateStore};
+use crate::library::state::{Hold, InstalledRelease, StateRecord, StateStore};
 
-/// Makes `release` the active one, on trial: the one write after which learners get it.
+/// Makes `release`, which lies ready as the tree with the number `copy`, the active one, on trial: the
+/// one write after which learners get it. Returns the hold that keeps it from that, if there is one.
 pub(crate) fn activate(
     store: StateStore<'_>,
-    release: InstalledRelease,
+    (release, copy): (InstalledRelease, u32),
+    now: UtcTime,
     observer: &dyn Observer,
-) -> Result<(), UpdateError> {
+) -> Result<Option<Hold>, UpdateError> {
     let label = release.label.clone();
-    let change = store
-        .sparing()
-        .change(|record| record.activate(release, StateRecord::OPENINGS))?;
-    observer.event(&Event::Activated {
-        pack: change.after.pack().clone(),
-        label,
-        on_trial: change.after.trial().is_some(),
-    });
-    Ok(())
+    let mut held = None;
+    // Judged under the record's lock: a hold that was answered is kept to.
+    let change = store.change(|record| {
+        held = record.held_at(now).cloned();
+        match held {
+            Some(_) => record.stage(release, copy),
+            None => record
+                .with_copy(&release.manifest, copy)
+                .activate(release, StateRecord::OPENINGS),
+        }
+    })?;
+    if held.is_none() {
+        observer.event(&Event::Activated {
+            pack: change.after.pack().clone(),
+            label,
+            on_trial: change.after.trial().is_some(),
+        });
+    }
+    Ok(held)
 }

@@ -40,6 +40,12 @@ pub enum Withheld {
         /// What was wrong with it.
         reason: String,
     },
+    /// Somebody pinned the device to the release that it has.
+    #[error("the device is pinned to {label}")]
+    Pinned {
+        /// The label of the active release.
+        label: String,
+    },
     /// The release was withdrawn by its publisher.
     #[error("release {label} was withdrawn: {reason}")]
     Withdrawn {
@@ -114,7 +120,12 @@ fn judge(catalogue: &Catalogue, manifest: &Digest, label: &Label, state: &StateR
             label,
             reason: refused.reason.clone(),
         }),
-        None => Offer::Release(release.clone()),
+        None => match state.stays_on() {
+            Some(pin) => Offer::Withheld(Withheld::Pinned {
+                label: pin.release.label.to_string(),
+            }),
+            None => Offer::Release(release.clone()),
+        },
     }
 }
 
@@ -203,6 +214,7 @@ mod tests {
             Offer::Withheld(Withheld::Halted) => "halted".to_owned(),
             Offer::Withheld(Withheld::Withdrawn { .. }) => "withdrawn".to_owned(),
             Offer::Withheld(Withheld::FailedHere { .. }) => "failed here".to_owned(),
+            Offer::Withheld(Withheld::Pinned { .. }) => "pinned".to_owned(),
             Offer::Withheld(Withheld::Unlisted { .. }) => "unlisted".to_owned(),
         }
     }

@@ -22,16 +22,29 @@ pub struct Route {
     pub fetch_bytes: u64,
     /// Bytes of files that applying the delta writes.
     pub built_bytes: u64,
+    /// Bytes of unchanged files that are copied: none where the library's disk can share them.
+    pub copied_bytes: u64,
+    /// Bytes of the release's manifest.
+    pub manifest_bytes: u64,
+    /// Room for what the file system rounds up, and for folders and records.
+    pub slack_bytes: u64,
 }
 
 impl Route {
-    /// Returns how many bytes must be free before the first byte is fetched.
+    /// Returns how many bytes must be free before the first byte is fetched: what is still to fetch,
+    /// every file that is written, and the records.
     ///
-    /// Unchanged files are linked and cost no content. Where the file system can neither reflink nor
-    /// hard-link they are copied, and running out of space on the way undoes the stage.
+    /// It is exact but for [`Route::slack_bytes`], at most a block for each file.
     pub fn needed_bytes(&self) -> u64 {
-        let content = self.fetch_bytes.saturating_add(self.built_bytes);
-        content.saturating_add(RECORDS_BYTES)
+        let kept = self.retained_bytes().saturating_add(self.slack_bytes);
+        self.fetch_bytes.saturating_add(kept)
+    }
+
+    /// Returns how many bytes of files the release adds for as long as it is kept; the delta is gone
+    /// by then.
+    pub fn retained_bytes(&self) -> u64 {
+        let written = self.built_bytes.saturating_add(self.copied_bytes);
+        written.saturating_add(self.manifest_bytes)
     }
 
     /// Whether the route fetches the release whole.
@@ -40,8 +53,13 @@ impl Route {
     }
 }
 
-/// Room for the manifest, the state record and the directories of a release.
-const RECORDS_BYTES: u64 = 1 << 20;
+/// What file systems give out at least; more for a file only where they are large.
+const BLOCK_BYTES: u64 = 4 << 10;
+/// Files beyond these are not reckoned a block each: most are linked and take none, and a small update
+/// of a large pack would be refused for space that it does not take.
+const ROUNDED_FILES: u64 = 256;
+/// Blocks of the release's folders, the state record and the one before it.
+const RECORD_BLOCKS: u64 = 4;
 
 /// What a device brings to a plan.
 pub(crate) struct Holdings<'a> {
@@ -51,6 +69,8 @@ pub(crate) struct Holdings<'a> {
     pub(crate) methods: &'a [&'a str],
     /// Tells how many bytes of some content an earlier attempt left in the library.
     pub(crate) partial_bytes: &'a dyn Fn(&Digest) -> u64,
+    /// Whether the library's disk can give a file a second name without copying it.
+    pub(crate) links: bool,
 }
 
 /// Why there is no way to a release.
@@ -77,7 +97,7 @@ pub(crate) fn plan(release: &CatalogueRelease, holdings: &Holdings<'_>) -> Resul
         let lacks = |method: &&String| !holdings.methods.contains(&method.as_str());
         match delta.methods.iter().find(lacks) {
             Some(method) => missing.push(method.clone()),
-            None => routes.push(route(delta, holdings)),
+            None => routes.push(route(release, delta, holdings)),
         }
     }
     routes.sort_by_key(|route| (route.fetch_bytes, route.built_bytes, route.delta.digest));
@@ -102,13 +122,17 @@ fn starts_from_held(delta: &CatalogueDelta, holdings: &Holdings<'_>) -> bool {
         .is_none_or(|from| holdings.releases.contains(&from))
 }
 
-fn route(delta: &CatalogueDelta, holdings: &Holdings<'_>) -> Route {
+fn route(release: &CatalogueRelease, delta: &CatalogueDelta, holdings: &Holdings<'_>) -> Route {
     let fetched = (holdings.partial_bytes)(&delta.content.digest);
+    let unchanged = release.tree_bytes.saturating_sub(delta.built_bytes);
     Route {
         from: delta.from,
         delta: delta.content,
         fetch_bytes: delta.content.length.saturating_sub(fetched),
         built_bytes: delta.built_bytes,
+        copied_bytes: if holdings.links { 0 } else { unchanged },
+        manifest_bytes: release.manifest.length,
+        slack_bytes: (release.files.min(ROUNDED_FILES) + RECORD_BLOCKS) * BLOCK_BYTES,
     }
 }
 
@@ -162,6 +186,7 @@ mod tests {
             releases: &releases,
             methods: &["zstd"],
             partial_bytes: &|digest| if *digest == begun { bytes } else { 0 },
+            links: true,
         };
         let plan = plan(&release(deltas), &holdings)?;
         let routes = std::iter::once(plan.route).chain(plan.alternatives);
@@ -224,17 +249,21 @@ mod tests {
     }
 
     #[test]
-    fn space_is_asked_for_what_is_fetched_and_what_is_built() {
-        let plan = plan(
-            &release(&[delta(None, 50_000, "zstd")]),
-            &Holdings {
+    fn space_is_asked_for_what_is_fetched_and_what_is_written() {
+        let mut release = release(&[delta(None, 50_000, "zstd")]);
+        release.tree_bytes = 600_000;
+        for (links, copied) in [(true, 0), (false, 100_000)] {
+            let holdings = Holdings {
                 releases: &[],
                 methods: &["zstd"],
                 partial_bytes: &|_| 20_000,
-            },
-        );
-        let route = plan.unwrap().route;
-        assert_eq!(route.fetch_bytes, 30_000);
-        assert_eq!(route.needed_bytes(), 30_000 + 500_000 + RECORDS_BYTES);
+                links,
+            };
+            let route = plan(&release, &holdings).unwrap().route;
+            assert_eq!(route.fetch_bytes, 30_000);
+            let kept = 500_000 + copied + release.manifest.length;
+            assert_eq!(route.retained_bytes(), kept);
+            assert_eq!(route.needed_bytes(), 30_000 + kept + 14 * 4_096);
+        }
     }
 }

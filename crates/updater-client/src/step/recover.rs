@@ -7,7 +7,7 @@ use crate::event::{Event, Observer};
 use crate::library::disk::Disk;
 use crate::library::layout::LibraryLayout;
 use crate::library::reserve;
-use crate::library::state::{StateRecord, StateStore, Stored};
+use crate::library::state::{StateStore, Stored};
 use crate::library::trust_store::TrustStore;
 
 /// Finishes or undoes what an interrupted run left; the library's lock is held.
@@ -19,10 +19,15 @@ pub(crate) fn recover(
     layout: &LibraryLayout,
     observer: &dyn Observer,
 ) -> Result<(), UpdateError> {
+    if layout.lacks_folders(disk)? {
+        layout.create(disk)?;
+        let what = "folders of the library were gone and are there again".to_owned();
+        observer.event(&Event::Recovered { what });
+    }
     for entry in disk.list(&layout.staging())? {
         let path = layout.staging().join(&entry.name);
-        disk.remove_tree(&path)?;
-        let what = format!("{} was half built and is removed", path.display());
+        LibraryLayout::remove_release(disk, &path)?;
+        let what = format!("{} was half done and is removed", path.display());
         observer.event(&Event::Recovered { what });
     }
     disk.remove_asides(layout.root())?;
@@ -71,25 +76,6 @@ pub(crate) fn drop_downloads(
         let is_present = |name| present.iter().any(|entry| Some(&*entry.name) == name);
         if !wanted.contains(&digest) && is_present(path.file_name()) {
             disk.remove_file(&path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes the releases of a pack that are neither active nor fallback nor about to be.
-pub(crate) fn drop_releases(
-    disk: &dyn Disk,
-    layout: &LibraryLayout,
-    record: &StateRecord,
-    next: Option<&CatalogueRelease>,
-) -> Result<(), UpdateError> {
-    let releases = layout.releases(record.pack());
-    let needed = [record.active(), record.fallback()].into_iter().flatten();
-    let mut needed: Vec<String> = needed.map(|release| release.manifest.short()).collect();
-    needed.extend(next.map(|release| release.manifest.digest.short()));
-    for entry in disk.list(&releases)? {
-        if !needed.iter().any(|name| entry.name == name.as_str()) {
-            LibraryLayout::remove_release(disk, &releases.join(&entry.name))?;
         }
     }
     Ok(())

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use diff_core::{
-    Applier, CancelToken, Delta, DeltaError, FolderContents, Limits, Listing, MappedFile, Origin,
-    PlannedFile, Progress, Sink, Tree,
+    Applier, CancelToken, Delta, DeltaError, Digest, FolderContents, Limits, Listing, MappedFile,
+    Origin, PlannedFile, Progress, Sink, Tree,
 };
 use release_format::{CatalogueRelease, Manifest, PackName, Verified};
 
@@ -14,6 +14,7 @@ use crate::UpdateError;
 use crate::event::{Event, Observer};
 use crate::library::disk::Disk;
 use crate::library::layout::LibraryLayout;
+use crate::library::shelf::Shelf;
 
 /// Rebuilds a release beside those that are installed.
 pub(crate) struct Stager<'a> {
@@ -36,14 +37,15 @@ impl Stager<'_> {
     ///
     /// Each file is digested as it is written, and the manifest of all of them is compared with the
     /// trusted digest before the folder takes its place. Nothing refers to the folder yet: a crash
-    /// before [`activate`](crate::step::activate) costs the work and nothing else.
+    /// before [`activate`](crate::step::activate) costs the work and nothing else. Returns the number
+    /// of the tree: not the first where somebody has one that nothing refers to any more.
     pub(crate) fn stage(
         &self,
         pack: &PackName,
         release: &CatalogueRelease,
         delta: &Verified<MappedFile>,
         old: Option<&OldRelease>,
-    ) -> Result<(), UpdateError> {
+    ) -> Result<u32, UpdateError> {
         let staging = self.layout.staged(&release.manifest.digest);
         self.disk.remove_tree(&staging)?;
         let outcome = self.rebuild(pack, release, delta, old, &staging);
@@ -63,7 +65,7 @@ impl Stager<'_> {
         delta: &Verified<MappedFile>,
         old: Option<&OldRelease>,
         staging: &Path,
-    ) -> Result<(), UpdateError> {
+    ) -> Result<u32, UpdateError> {
         let nothing = Listing::empty();
         let (old_listing, old_root) = match old {
             Some(old) => (old.manifest.listing(), old.tree.as_path()),
@@ -118,7 +120,12 @@ impl Stager<'_> {
         for file in &written {
             self.disk.set_read_only(file)?;
         }
-        self.place(pack, release, staging)
+        place(
+            self.disk,
+            self.layout,
+            pack,
+            (&release.manifest.digest, staging),
+        )
     }
 
     /// Creates every folder that the files need.
@@ -207,26 +214,22 @@ impl Stager<'_> {
         }
         Ok(written)
     }
+}
 
-    /// Moves the finished folder to its place among the pack's releases.
-    fn place(
-        &self,
-        pack: &PackName,
-        release: &CatalogueRelease,
-        staging: &Path,
-    ) -> Result<(), UpdateError> {
-        let releases = self.layout.releases(pack);
-        let place = self.layout.release(pack, &release.manifest.digest);
-        self.disk.create_dirs(self.layout.root(), &releases)?;
-        // Left by an update that was cut off before anything referred to it.
-        LibraryLayout::remove_release(self.disk, &place)?;
-        self.disk.rename(staging, &place)?;
-        self.disk.sync_dir(&releases)?;
-        // Some file systems make the two names of a rename durable one by one: were the old one still
-        // there after a crash, removing it would take the release along.
-        self.disk.sync_dir(&self.layout.staging())?;
-        Ok(())
-    }
+/// Moves a finished folder to a place among the pack's releases that nothing has; returns its number.
+pub(crate) fn place(
+    disk: &dyn Disk,
+    layout: &LibraryLayout,
+    pack: &PackName,
+    (manifest, staging): (&Digest, &Path),
+) -> Result<u32, UpdateError> {
+    let releases = layout.releases(pack);
+    disk.create_dirs(layout.root(), &releases)?;
+    let newest = Shelf::new(disk, layout).copies(pack, manifest)?;
+    let copy = newest.first().map_or(0, |newest| newest.saturating_add(1));
+    disk.rename(staging, &layout.copy(pack, manifest, copy))?;
+    layout.sync_move(disk, pack)?;
+    Ok(copy)
 }
 
 /// Compares what a delta means to make with what the catalogue says of the release, before a byte of

@@ -1,22 +1,9 @@
-use std::path::PathBuf;
-
-use release_format::{ContentVersion, PackName};
+use release_format::PackName;
 
 use super::Updater;
 use crate::UpdateError;
 use crate::event::Event;
 use crate::library::state::{Change, InstalledRelease, StateRecord};
-
-/// A release that is open: its tree never changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenRelease {
-    /// The folder of the course.
-    pub tree: PathBuf,
-    /// What to store beside a learner's attempt.
-    pub content_version: ContentVersion,
-    /// Whether the release is on trial: confirm it once the course opens well.
-    pub on_trial: bool,
-}
 
 /// A release that is active and not yet confirmed.
 #[must_use = "a trial that nobody confirms ends in a revert"]
@@ -51,47 +38,6 @@ impl Trial<'_> {
 }
 
 impl Updater {
-    /// Opens the active release, and counts the opening while it is on trial.
-    ///
-    /// Beyond the openings that its trial allows, or when its files are gone, the fallback becomes
-    /// active and is opened instead.
-    ///
-    /// # Errors
-    /// [`UpdateError::NotInstalled`]; [`UpdateError::TrialFailed`] when the first release that was
-    /// ever installed failed and there is nothing to open.
-    pub fn open_pack(&self, pack: &PackName) -> Result<OpenRelease, UpdateError> {
-        let store = self.store(pack);
-        let mut record = store.load()?.record;
-        if record.trial().is_some() {
-            record =
-                self.tell(store.change(|record| Ok::<_, UpdateError>(record.count_opening()))?);
-        }
-        if let Some(active) = record.active().cloned()
-            && !self.is_present(pack, &active)?
-        {
-            record = self.tell(store.change(|record| record.revert(FILES_ARE_GONE))?);
-        }
-        let Some(active) = record.active() else {
-            return Err(match record.refused().last() {
-                Some(refused) => UpdateError::TrialFailed {
-                    pack: pack.clone(),
-                    label: refused.label.clone(),
-                    reason: refused.reason.clone(),
-                },
-                None => UpdateError::NotInstalled { pack: pack.clone() },
-            });
-        };
-        Ok(OpenRelease {
-            tree: self.layout.tree(pack, &active.manifest),
-            content_version: ContentVersion {
-                pack: pack.clone(),
-                label: active.label.clone(),
-                manifest: active.manifest,
-            },
-            on_trial: record.trial().is_some(),
-        })
-    }
-
     /// Returns the trial of `pack`, while it has one.
     ///
     /// # Errors
@@ -122,15 +68,15 @@ impl Updater {
         if record.trial().is_none() {
             return Ok(store.sync()?);
         }
-        if !self.is_present(pack, active)? {
-            self.tell(store.change(|record| record.fail(FILES_ARE_GONE))?);
+        if !self.is_present(&record, active)? {
+            self.tell(store.change_without_space(|record| record.fail(FILES_ARE_GONE))?);
             return Err(UpdateError::TrialFailed {
                 pack: pack.clone(),
                 label: active.label.clone(),
                 reason: FILES_ARE_GONE.to_owned(),
             });
         }
-        self.tell(store.change(StateRecord::confirm)?);
+        self.tell(store.change_without_space(StateRecord::confirm)?);
         Ok(())
     }
 
@@ -145,7 +91,9 @@ impl Updater {
         pack: &PackName,
         reason: &str,
     ) -> Result<Option<InstalledRelease>, UpdateError> {
-        let change = self.store(pack).change(|record| record.fail(reason))?;
+        let change = self
+            .store(pack)
+            .change_without_space(|record| record.fail(reason))?;
         Ok(self.tell(change).active().cloned())
     }
 
@@ -158,12 +106,14 @@ impl Updater {
         pack: &PackName,
         reason: &str,
     ) -> Result<Option<InstalledRelease>, UpdateError> {
-        let change = self.store(pack).change(|record| record.revert(reason))?;
+        let change = self
+            .store(pack)
+            .change_without_space(|record| record.revert(reason))?;
         Ok(self.tell(change).active().cloned())
     }
 
     /// Tells the observer what a change means, and returns what is true now.
-    fn tell(&self, change: Change) -> StateRecord {
+    pub(super) fn tell(&self, change: Change) -> StateRecord {
         let Change { before, after } = change;
         let (Some(was), is) = (before.active(), after.active()) else {
             return after;
@@ -186,4 +136,4 @@ impl Updater {
     }
 }
 
-const FILES_ARE_GONE: &str = "its files are gone";
+pub(super) const FILES_ARE_GONE: &str = "its files are gone";

@@ -9,13 +9,14 @@ use crate::clock::{Clock, EffectiveClock};
 use crate::error::{ErrorKind, UpdateError};
 use crate::event::Event;
 use crate::library::lock::LibraryLock;
-use crate::library::state::{InstalledRelease, StateRecord};
+use crate::library::state::{Hold, InstalledRelease, StateRecord};
 use crate::library::trust_store::TrustStore;
 use crate::step::check::{self, Offer, Withheld};
 use crate::step::document::{Documents, Traffic};
 use crate::step::fetch::Fetcher;
 use crate::step::freshness::Freshness;
 use crate::step::plan::{self, Holdings, NoRoute, Plan, Route};
+use crate::step::prune::Pruner;
 use crate::step::repository::TrustedRepository;
 use crate::step::stage::{OldRelease, Stager};
 use crate::step::{activate, recover, refresh};
@@ -37,6 +38,8 @@ pub struct Check {
     pub available_bytes: u64,
     /// What asking cost.
     pub traffic: Traffic,
+    /// The hold that would keep an update from switching, if there is one now.
+    pub held: Option<Hold>,
     /// How current the metadata is that says so.
     pub freshness: Freshness,
 }
@@ -60,6 +63,8 @@ pub struct Updated {
     pub traffic: Traffic,
     /// The way that was taken; `None` when nothing had to be fetched.
     pub route: Option<Route>,
+    /// The hold because of which the release was staged only.
+    pub held: Option<Hold>,
     /// How current the metadata was that decided.
     pub freshness: Freshness,
 }
@@ -79,9 +84,9 @@ pub enum Outcome {
 }
 
 /// What the repository answers for one pack.
-struct Answer {
+pub(super) struct Answer {
     record: StateRecord,
-    catalogue: Catalogue,
+    pub(super) catalogue: Catalogue,
     offer: Offer,
     freshness: Freshness,
 }
@@ -104,7 +109,7 @@ impl Updater {
             ..
         } = self.ask(pack, &fetcher, &clock)?;
         let plan = match &offer {
-            Offer::Release(release) if !self.is_staged(pack, release)? => {
+            Offer::Release(release) if self.staged_copy(pack, release)?.is_none() => {
                 Some(self.plan(release, &record)?)
             }
             _ => None,
@@ -114,6 +119,7 @@ impl Updater {
             needed_bytes: plan.as_ref().map_or(0, |plan| plan.route.needed_bytes()),
             available_bytes: self.disk().available_bytes(self.layout.root())?,
             traffic: fetcher.traffic(),
+            held: record.held_at(clock.now()).cloned(),
             freshness,
             offer,
             plan,
@@ -148,7 +154,9 @@ impl Updater {
             Offer::Release(release) => Some(release),
             _ => None,
         };
-        recover::drop_releases(self.disk(), &self.layout, &record, next)?;
+        let next_manifest = next.map(|next| next.manifest.digest);
+        let record = self.drop_stale_stage(record, next_manifest)?;
+        Pruner::new(self.disk(), &self.layout).drop_releases(&record, next_manifest.as_ref())?;
         recover::drop_downloads(self.disk(), &self.layout, &catalogue, next)?;
         let release = match offer {
             Offer::Release(release) => release,
@@ -167,22 +175,34 @@ impl Updater {
                 ));
             }
         };
-        let route = if self.is_staged(pack, &release)? {
-            // Whoever staged it may have been killed between the rename and its sync.
-            self.disk().sync_dir(&self.layout.releases(pack))?;
-            self.disk().sync_dir(&self.layout.staging())?;
-            None
-        } else {
-            let plan = self.plan(&release, &record)?;
-            Some(self.install(pack, &release, plan, &record, options, (&fetcher, cancel))?)
+        let (copy, route) = match self.staged_copy(pack, &release)? {
+            Some(copy) => {
+                // Whoever staged it may have been killed between the rename and its sync.
+                self.layout.sync_move(self.disk(), pack)?;
+                (copy, None)
+            }
+            None => {
+                let plan = self.plan(&release, &record)?;
+                let (copy, route) =
+                    self.install(pack, &release, plan, &record, options, (&fetcher, cancel))?;
+                (copy, Some(route))
+            }
         };
         let installed = installed(&release);
+        let mut held = None;
         let outcome = if options.stage_only {
+            let staged = installed.clone();
+            self.store(pack)
+                .change(|record| record.stage(staged, copy))?;
             Outcome::Staged(installed)
         } else {
             cancel.check()?;
-            activate::activate(self.store(pack), installed.clone(), self.observer())?;
-            Outcome::Activated(installed)
+            let ready = (installed.clone(), copy);
+            held = activate::activate(self.store(pack), ready, clock.now(), self.observer())?;
+            match held {
+                Some(_) => Outcome::Staged(installed),
+                None => Outcome::Activated(installed),
+            }
         };
         // The switch is made: what cannot be tidied now is tidied by the next update.
         let _ = recover::drop_downloads(self.disk(), &self.layout, &catalogue, None);
@@ -190,12 +210,28 @@ impl Updater {
             outcome,
             traffic: fetcher.traffic(),
             route,
+            held,
             freshness,
         })
     }
 
+    /// Forgets a staged release that is not the one to switch to any more.
+    fn drop_stale_stage(
+        &self,
+        record: StateRecord,
+        next: Option<Digest>,
+    ) -> Result<StateRecord, UpdateError> {
+        match record.staged() {
+            Some(staged) if Some(staged.manifest) != next => {
+                let store = self.store(record.pack());
+                Ok(store.change(|record| Ok(record.unstage()))?.after)
+            }
+            _ => Ok(record),
+        }
+    }
+
     /// Refreshes the trusted metadata and decides what it means for this device.
-    fn ask(
+    pub(super) fn ask(
         &self,
         pack: &PackName,
         fetcher: &Fetcher<'_>,
@@ -223,11 +259,8 @@ impl Updater {
     }
 
     fn plan(&self, release: &CatalogueRelease, record: &StateRecord) -> Result<Plan, UpdateError> {
-        let installed: Vec<_> = [record.active(), record.fallback()]
-            .into_iter()
-            .flatten()
-            .collect();
-        let releases: Vec<_> = installed.iter().map(|release| release.manifest).collect();
+        let named = record.named();
+        let releases: Vec<_> = named.iter().map(|release| release.manifest).collect();
         let methods = diff_core::abilities();
         let partial_bytes = |digest: &_| {
             let length = self.disk().length(&self.layout.partial(digest));
@@ -237,6 +270,7 @@ impl Updater {
             releases: &releases,
             methods: &methods,
             partial_bytes: &partial_bytes,
+            links: self.can_link()?,
         };
         plan::plan(release, &holdings).map_err(|none| UpdateError::NoMethod {
             pack: record.pack().clone(),
@@ -248,7 +282,18 @@ impl Updater {
         })
     }
 
-    /// Fetches and stages `release`; returns the route that did it.
+    /// Whether the library's disk can give a file a second name without copying it.
+    fn can_link(&self) -> Result<bool, UpdateError> {
+        let probe = self.layout.staging().join("probe");
+        self.disk().remove_tree(&probe)?;
+        self.disk().create_dir(&probe)?;
+        let record = self.layout.library_record();
+        let link = self.disk().link(&record, &probe.join("link"))?;
+        self.disk().remove_tree(&probe)?;
+        Ok(link.is_some())
+    }
+
+    /// Fetches and stages `release`; returns the number of its tree, and the route that did it.
     ///
     /// Damage in an installed release that the cheapest route starts from sends the update along the
     /// next one, within the budget; what the repository got wrong is an error.
@@ -260,7 +305,7 @@ impl Updater {
         record: &StateRecord,
         options: &UpdateOptions,
         tools: (&Fetcher<'_>, &CancelToken),
-    ) -> Result<Route, UpdateError> {
+    ) -> Result<(u32, Route), UpdateError> {
         let (fetcher, cancel) = tools;
         let mut routes = iter::once(plan.route).chain(plan.alternatives).peekable();
         let mut budget = options.budget_bytes;
@@ -268,7 +313,7 @@ impl Updater {
             self.afford(&route, budget)?;
             budget = budget.map(|bytes| bytes.saturating_sub(route.fetch_bytes));
             let delta = fetcher.content(&route.delta)?;
-            let staged = self.old_release(pack, route.from, record).and_then(|old| {
+            let staged = self.old_release(route.from, record).and_then(|old| {
                 let stager = Stager {
                     disk: self.disk(),
                     layout: &self.layout,
@@ -279,7 +324,7 @@ impl Updater {
                 stager.stage(pack, release, &delta, old.as_ref())
             });
             match staged {
-                Ok(()) => return Ok(route),
+                Ok(copy) => return Ok((copy, route)),
                 Err(failed) if failed.kind() == ErrorKind::Damage && routes.peek().is_some() => {
                     let (pack, reason) = (pack.clone(), failed.to_string());
                     self.observer()
@@ -317,29 +362,42 @@ impl Updater {
     /// Returns the installed release that a route starts from, its manifest verified.
     fn old_release(
         &self,
-        pack: &PackName,
         from: Option<Digest>,
         record: &StateRecord,
     ) -> Result<Option<OldRelease>, UpdateError> {
-        let installed = [record.active(), record.fallback()].into_iter().flatten();
-        let Some(release) = installed
+        let named = record.named();
+        let Some(release) = named
             .into_iter()
             .find(|release| Some(release.manifest) == from)
         else {
             return Ok(None);
         };
         Ok(Some(OldRelease {
-            manifest: self.manifest(pack, release)?,
-            tree: self.layout.tree(pack, &release.manifest),
+            manifest: self.manifest(record, release)?,
+            tree: self.tree(record, release),
         }))
     }
 
-    /// Whether the release was built and made durable before, and only the switch is missing.
-    fn is_staged(&self, pack: &PackName, release: &CatalogueRelease) -> Result<bool, UpdateError> {
-        self.is_present(pack, &installed(release))
+    /// Returns the number of the tree of a release that was built and made durable before, so that
+    /// only the switch is missing.
+    fn staged_copy(
+        &self,
+        pack: &PackName,
+        release: &CatalogueRelease,
+    ) -> Result<Option<u32>, UpdateError> {
+        let manifest = &release.manifest.digest;
+        let Some(newest) = self.shelf().copies(pack, manifest)?.into_iter().next() else {
+            return Ok(None);
+        };
+        let folder = self.layout.copy(pack, manifest, newest);
+        Ok(self.shelf().is_present(&folder)?.then_some(newest))
     }
 
-    fn fetcher<'a>(&'a self, transport: &'a dyn Transport, cancel: &'a CancelToken) -> Fetcher<'a> {
+    pub(super) fn fetcher<'a>(
+        &'a self,
+        transport: &'a dyn Transport,
+        cancel: &'a CancelToken,
+    ) -> Fetcher<'a> {
         let documents = Documents::new(transport, cancel);
         Fetcher::new(documents, self.disk(), &self.layout, self.observer())
     }
@@ -351,6 +409,7 @@ impl Updated {
             outcome,
             traffic: fetcher.traffic(),
             route: None,
+            held: None,
             freshness,
         }
     }

@@ -2,17 +2,27 @@ use diff_core::Digest;
 use release_format::PackName;
 use serde::{Deserialize, Serialize};
 
-use super::{InstalledRelease, RefusedRelease, StateRecord, Trial};
+use super::kept::{Copy, Hold, InstalledRelease, Keeping, Pin};
+use super::{RefusedRelease, StateRecord, Trial};
 use crate::library::record::{self, RecordError};
 
-/// The version of the format that is written and read.
-const FORMAT: u64 = 1;
+/// The newest version of the format.
+const FORMAT: u64 = 2;
+/// The version that says nothing of what is kept; written wherever there is nothing to say.
+const PLAIN_FORMAT: u64 = 1;
 
 impl StateRecord {
     /// Returns the bytes of the record's file: JSON that people can read, and a line with its digest.
     pub fn encode(&self) -> Vec<u8> {
+        let is_plain = self.keeping == Keeping::default();
+        let kept = KeptDocument {
+            staged: self.keeping.staged.clone(),
+            pins: self.keeping.pins.iter().map(PinDocument::from).collect(),
+            holds: self.keeping.holds.clone(),
+            copies: self.keeping.copies.clone(),
+        };
         let document = Document {
-            format: FORMAT,
+            format: if is_plain { PLAIN_FORMAT } else { FORMAT },
             generation: self.generation,
             pack: self.pack.clone(),
             active: self.active.clone(),
@@ -20,6 +30,7 @@ impl StateRecord {
             trial: self.trial,
             refused: self.refused.clone(),
             highest_sequence: self.highest_sequence,
+            kept: Some(kept).filter(|_| !is_plain),
         };
         record::digested(record::write_json(&document))
     }
@@ -51,6 +62,54 @@ struct Document {
     trial: Option<Trial>,
     refused: Vec<RefusedRelease>,
     highest_sequence: u64,
+    /// From format 2 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kept: Option<KeptDocument>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeptDocument {
+    staged: Option<InstalledRelease>,
+    pins: Vec<PinDocument>,
+    holds: Vec<Hold>,
+    copies: Vec<Copy>,
+}
+
+impl KeptDocument {
+    fn into_keeping(self) -> Keeping {
+        Keeping {
+            staged: self.staged,
+            pins: self.pins.into_iter().map(Pin::from).collect(),
+            holds: self.holds,
+            copies: self.copies,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PinDocument {
+    release: InstalledRelease,
+    stays: bool,
+}
+
+impl From<&Pin> for PinDocument {
+    fn from(pin: &Pin) -> PinDocument {
+        PinDocument {
+            release: pin.release.clone(),
+            stays: pin.stays,
+        }
+    }
+}
+
+impl From<PinDocument> for Pin {
+    fn from(pin: PinDocument) -> Pin {
+        Pin {
+            release: pin.release,
+            stays: pin.stays,
+        }
+    }
 }
 
 impl Document {
@@ -69,7 +128,13 @@ impl Document {
             refused.reason.chars().count() > StateRecord::MAX_REASON_CHARS
         };
         let idle = self.active.is_none();
+        let has_kept = self.kept.is_some();
+        let keeping = self.kept.map(KeptDocument::into_keeping);
         let rules = [
+            (
+                has_kept == (self.format >= FORMAT),
+                "what is kept from format 2 on, and not before",
+            ),
             (self.generation > 0, "a generation from 1 on"),
             (
                 !(idle && self.fallback.is_some()),
@@ -106,7 +171,7 @@ impl Document {
                 "a record that breaks this rule",
             ));
         }
-        Ok(StateRecord {
+        let record = StateRecord {
             pack: self.pack,
             generation: self.generation,
             active: self.active,
@@ -114,8 +179,75 @@ impl Document {
             trial: self.trial,
             refused: self.refused,
             highest_sequence: self.highest_sequence,
-        })
+            keeping: keeping.unwrap_or_default(),
+        };
+        match broken_by_what_is_kept(&record) {
+            Some(expected) => Err(RecordError::damaged(
+                expected,
+                "a record that breaks this rule",
+            )),
+            None => Ok(record),
+        }
     }
+}
+
+/// Returns the first rule that what the record keeps breaks.
+fn broken_by_what_is_kept(record: &StateRecord) -> Option<&'static str> {
+    let Keeping {
+        staged: _,
+        pins,
+        holds,
+        copies,
+    } = &record.keeping;
+    let is_once = |mut all: Vec<&Digest>| {
+        let count = all.len();
+        all.sort();
+        all.dedup();
+        all.len() == count
+    };
+    let is_short =
+        |hold: &Hold| hold.since < hold.until && hold.until <= hold.since.plus_days(Hold::MAX_DAYS);
+    let is_told = |hold: &Hold| {
+        let chars = hold.reason.chars().count();
+        !hold.reason.trim().is_empty() && chars <= StateRecord::MAX_REASON_CHARS
+    };
+    let mut reasons: Vec<&str> = holds.iter().map(|hold| hold.reason.as_str()).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    let rules = [
+        (
+            record.clone().tidied() == *record,
+            "a staged release that may become active, a device that stays on the active release \
+             alone, and copies of needed releases",
+        ),
+        (
+            pins.len() <= StateRecord::MAX_PINS && holds.len() <= StateRecord::MAX_HOLDS,
+            "at most 64 pins and 64 holds",
+        ),
+        (
+            is_once(pins.iter().map(|pin| &pin.release.manifest).collect())
+                && is_once(copies.iter().map(|copy| &copy.manifest).collect())
+                && reasons.len() == holds.len(),
+            "each pin, copy and reason to hold once",
+        ),
+        (
+            copies.iter().all(|copy| copy.copy > 0),
+            "copies from number 1 on",
+        ),
+        (
+            pins.iter()
+                .all(|pin| pin.release.sequence <= record.highest_sequence),
+            "no pinned sequence above the highest",
+        ),
+        (
+            holds.iter().all(is_short) && holds.iter().all(is_told),
+            "holds of at most 31 days, with a reason of at most 500 characters",
+        ),
+    ];
+    rules
+        .iter()
+        .find(|(kept, _)| !kept)
+        .map(|(_, expected)| *expected)
 }
 
 #[cfg(test)]
@@ -189,10 +321,10 @@ mod tests {
 
     #[test]
     fn what_a_newer_satchel_wrote_is_told_from_damage() {
-        let newer = forged("\"format\": 1,", "\"format\": 2, \"moods\": [],");
+        let newer = forged("\"format\": 1,", "\"format\": 3, \"moods\": [],");
         let expected = RecordError::NewerFormat {
-            found: 2,
-            supported: 1,
+            found: 3,
+            supported: 2,
         };
         assert_eq!(StateRecord::decode(&newer), Err(expected));
     }
@@ -201,6 +333,7 @@ mod tests {
     fn records_that_no_transition_leads_to_are_refused() {
         for (from, to) in [
             ("\"format\": 1", "\"format\": 0"),
+            ("\"format\": 1", "\"format\": 2"),
             ("\"generation\": 6", "\"generation\": 0"),
             ("\"generation\": 6", "\"generation\": -6"),
             ("\"generation\": 6", "\"generation\": 6.0"),

@@ -20,7 +20,6 @@ pub struct StateStore<'a> {
     disk: &'a dyn Disk,
     layout: &'a LibraryLayout,
     pack: &'a PackName,
-    is_sparing: bool,
 }
 
 /// A state record as it was read.
@@ -48,22 +47,7 @@ impl<'a> StateStore<'a> {
         layout: &'a LibraryLayout,
         pack: &'a PackName,
     ) -> StateStore<'a> {
-        StateStore {
-            disk,
-            layout,
-            pack,
-            is_sparing: false,
-        }
-    }
-
-    /// Returns the store which fails on a full disk rather than give up the library's reserve: that is
-    /// kept for confirming and for going back.
-    #[must_use]
-    pub fn sparing(self) -> StateStore<'a> {
-        StateStore {
-            is_sparing: true,
-            ..self
-        }
+        StateStore { disk, layout, pack }
     }
 
     /// Returns the record as it stands; an empty one for a pack that was never installed.
@@ -125,6 +109,28 @@ impl<'a> StateStore<'a> {
         &self,
         next: impl FnOnce(&StateRecord) -> Result<StateRecord, UpdateError>,
     ) -> Result<Change, UpdateError> {
+        self.change_by(next, |before, after| self.write(before, after))
+    }
+
+    /// Does as [`StateStore::change`], also on a disk that is full: the reserve is given up for it.
+    ///
+    /// For confirming and for going back, which must work without any space; what goes on has to find
+    /// some.
+    ///
+    /// # Errors
+    /// As [`StateStore::change`].
+    pub fn change_without_space(
+        &self,
+        next: impl FnOnce(&StateRecord) -> Result<StateRecord, UpdateError>,
+    ) -> Result<Change, UpdateError> {
+        self.change_by(next, |before, after| self.write_without_space(before, after))
+    }
+
+    fn change_by(
+        &self,
+        next: impl FnOnce(&StateRecord) -> Result<StateRecord, UpdateError>,
+        commit: impl FnOnce(&StateRecord, &StateRecord) -> Result<(), DiskError>,
+    ) -> Result<Change, UpdateError> {
         // A record is written only into folders that are durable: where there is one, they are.
         if self.disk.length(&self.layout.state(self.pack))?.is_none() {
             self.disk
@@ -140,7 +146,7 @@ impl<'a> StateStore<'a> {
             return Ok(Change { before, after });
         }
         after.generation = before.generation.saturating_add(1);
-        self.commit(&before, &after)?;
+        commit(&before, &after)?;
         Ok(Change { before, after })
     }
 
@@ -166,11 +172,28 @@ impl<'a> StateStore<'a> {
         if stored.damage.is_some() {
             let mut after = stored.record.clone();
             after.generation = after.generation.saturating_add(1);
-            self.commit(&stored.record, &after)?;
+            self.write_without_space(&stored.record, &after)?;
         } else {
             self.sync()?;
         }
         Ok(stored)
+    }
+
+    /// Writes the first record of a pack whose records are both lost, unless somebody did meanwhile;
+    /// returns what is true then.
+    ///
+    /// # Errors
+    /// [`UpdateError::DiskFull`], [`UpdateError::Disk`], [`UpdateError::NewerFormat`].
+    pub fn restore(&self, mut record: StateRecord) -> Result<StateRecord, UpdateError> {
+        let _lock = self.lock()?;
+        match self.load() {
+            Ok(stored) if stored.record.generation() > 0 => return Ok(stored.record),
+            Ok(_) | Err(UpdateError::Damaged { .. }) => {}
+            Err(failed) => return Err(failed),
+        }
+        record.generation = 1;
+        self.write(&StateRecord::empty(self.pack.clone()), &record)?;
+        Ok(record)
     }
 
     /// Writes `after` as the record and `before` as the one before it.
@@ -182,20 +205,6 @@ impl<'a> StateStore<'a> {
     /// comes from memory: where the record was damaged and the one before it stood in, the damage is
     /// not copied over the last intact one. Should a crash keep the second rename alone, the file
     /// before is one generation older than it might be, and still whole.
-    fn commit(&self, before: &StateRecord, after: &StateRecord) -> Result<(), DiskError> {
-        match self.write(before, after) {
-            // A device goes back from a release that failed when the disk is full, too.
-            Err(full)
-                if full.is_full()
-                    && !self.is_sparing
-                    && reserve::give_up(self.disk, self.layout)? =>
-            {
-                self.write(before, after)
-            }
-            outcome => outcome,
-        }
-    }
-
     fn write(&self, before: &StateRecord, after: &StateRecord) -> Result<(), DiskError> {
         let state = self.layout.state(self.pack);
         let previous = self.layout.previous_state(self.pack);
@@ -216,7 +225,21 @@ impl<'a> StateStore<'a> {
         self.disk.sync_dir(&self.layout.pack(self.pack))
     }
 
-    /// Removes what a failed commit leaves, if it can: [`StateStore::settle`] does so otherwise.
+    /// Does as [`StateStore::write`], also on a disk that is full.
+    fn write_without_space(
+        &self,
+        before: &StateRecord,
+        after: &StateRecord,
+    ) -> Result<(), DiskError> {
+        match self.write(before, after) {
+            Err(full) if full.is_full() && reserve::give_up(self.disk, self.layout)? => {
+                self.write(before, after)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Removes what a failed write leaves, if it can: [`StateStore::settle`] does so otherwise.
     fn tidy(&self, aside: Option<&Path>) {
         if let Some(aside) = aside {
             let _ = self.disk.remove_file(aside);
@@ -381,13 +404,13 @@ mod tests {
         assert!(matches!(failed, Err(UpdateError::Damaged { at, .. }) if at == device.state()));
 
         let device = Device::on_trial();
-        let newer = "{\"format\": 2}\n";
+        let newer = "{\"format\": 3}\n";
         let newer = format!("{newer}digest {}\n", Digest::of(newer.as_bytes()));
         std::fs::write(device.state(), newer).unwrap();
         let failed = device.store().load();
         assert!(matches!(
             failed,
-            Err(UpdateError::NewerFormat { found: 2, .. })
+            Err(UpdateError::NewerFormat { found: 3, .. })
         ));
     }
 

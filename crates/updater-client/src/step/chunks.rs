@@ -1,0 +1,177 @@
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::ops::Range;
+
+use diff_core::{Digest, Listing};
+use release_format::{ChunkMap, ChunkPlace, ContentReference, Document, FormatError};
+
+use crate::UpdateError;
+use crate::step::document::{Documents, FRUITLESS_ATTEMPTS};
+use crate::transport::{Body, TransportError};
+
+/// Fetches single files of a release from its archives: the chunks that hold them, and no others.
+pub(crate) struct ChunkFetcher<'a> {
+    documents: &'a Documents<'a>,
+    map: &'a ChunkMap,
+    /// Where each file begins in the byte stream, and where the last one ends.
+    bounds: Vec<u64>,
+    /// An archive that is being read, and which of its bytes comes next.
+    open: Option<(ContentReference, Body, u64)>,
+    /// The chunk read last: small files share one.
+    last: Option<(Digest, Vec<u8>)>,
+}
+
+impl<'a> ChunkFetcher<'a> {
+    /// Returns what fetches files of the release whose listing and chunk map these are.
+    pub(crate) fn new(
+        documents: &'a Documents<'a>,
+        listing: &Listing,
+        map: &'a ChunkMap,
+    ) -> Result<ChunkFetcher<'a>, UpdateError> {
+        map.check_covers(listing)?;
+        let mut bounds = vec![0];
+        let mut end = 0_u64;
+        for entry in listing.entries() {
+            end = end.saturating_add(entry.length);
+            bounds.push(end);
+        }
+        Ok(ChunkFetcher {
+            documents,
+            map,
+            bounds,
+            open: None,
+            last: None,
+        })
+    }
+
+    /// Returns how many bytes the files with these places in the listing cost to fetch.
+    pub(crate) fn fetch_bytes(&self, files: &[usize]) -> u64 {
+        let mut seen = BTreeSet::new();
+        let mut bytes = 0;
+        for file in files {
+            for (_, place) in self.map.spanning(self.range(*file)) {
+                if seen.insert(place.chunk.digest()) {
+                    bytes += u64::from(place.chunk.encoded_length());
+                }
+            }
+        }
+        bytes
+    }
+
+    /// Hands the bytes of the file with this place in the listing to `sink`, piece by piece.
+    ///
+    /// Each chunk is compared with its digest before any of it is handed on.
+    pub(crate) fn file(
+        &mut self,
+        file: usize,
+        mut sink: impl FnMut(&[u8]) -> Result<(), UpdateError>,
+    ) -> Result<(), UpdateError> {
+        let range = self.range(file);
+        let places: Vec<(u64, ChunkPlace)> = self
+            .map
+            .spanning(range.clone())
+            .map(|(start, place)| (start, *place))
+            .collect();
+        for (start, place) in places {
+            let bytes = self.chunk(&place)?;
+            let within = |at: u64| usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
+            let end = within(range.end).min(bytes.len());
+            sink(bytes.get(within(range.start)..end).unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    /// Returns where a file lies in the byte stream of its release.
+    fn range(&self, file: usize) -> Range<u64> {
+        let bound = |index: usize| self.bounds.get(index).copied().unwrap_or(u64::MAX);
+        bound(file)..bound(file.saturating_add(1))
+    }
+
+    fn chunk(&mut self, place: &ChunkPlace) -> Result<&[u8], UpdateError> {
+        let digest = place.chunk.digest();
+        if self.last.as_ref().is_none_or(|(last, _)| *last != digest) {
+            let mut attempts = 0;
+            let encoded = loop {
+                attempts += 1;
+                match self.encoded(place) {
+                    Err(UpdateError::Transport(failed))
+                        if failed.is_retryable() && attempts < FRUITLESS_ATTEMPTS =>
+                    {
+                        self.open = None;
+                    }
+                    outcome => break outcome?,
+                }
+            };
+            self.last = Some((digest, place.chunk.decode(&encoded)?));
+        }
+        let last = self.last.as_ref();
+        Ok(last.map_or(&[], |(_, bytes)| bytes.as_slice()))
+    }
+
+    /// Reads the encoded bytes of a chunk, on behind the chunk before it where that lies near.
+    fn encoded(&mut self, place: &ChunkPlace) -> Result<Vec<u8>, UpdateError> {
+        self.documents.check()?;
+        let Some(archive) = self.map.archive_of(place).copied() else {
+            return Err(FormatError::Malformed {
+                document: Document::ChunkMap,
+                place: "a chunk".to_owned(),
+                expected: "an archive that is listed".to_owned(),
+                found: place.archive.to_string(),
+            }
+            .into());
+        };
+        let (location, range) = (archive.location(), place.range());
+        let is_near = self.open.as_ref().is_some_and(|(of, _, next)| {
+            *of == archive && *next <= range.start && range.start - *next <= NEAR_BYTES
+        });
+        if !is_near {
+            let body = self.documents.open(&location, range.start)?;
+            let next = body.starts_at;
+            if next > range.start {
+                return Err(TransportError::WrongRange {
+                    location,
+                    asked: range.start,
+                    found: format!("bytes from {next} on"),
+                }
+                .into());
+            }
+            self.open = Some((archive, body, next));
+        }
+        let Some((_, body, next)) = &mut self.open else {
+            return Ok(Vec::new());
+        };
+        let pace = self.documents.pace();
+        let mut encoded = Vec::new();
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let began = *next;
+        while *next < range.end {
+            let left = usize::try_from(range.end - *next).unwrap_or(usize::MAX);
+            let room = buffer.get_mut(..left.min(BUFFER_BYTES)).unwrap_or_default();
+            let count = body
+                .reader
+                .read(room)
+                .map_err(|source| TransportError::from_body(&location, source))?;
+            if count == 0 {
+                return Err(TransportError::Interrupted {
+                    location,
+                    received: *next,
+                    expected: Some(range.end),
+                }
+                .into());
+            }
+            self.documents.check()?;
+            self.documents.count(count);
+            // What lies before the chunk is read past.
+            let skipped = usize::try_from(range.start.saturating_sub(*next)).unwrap_or(usize::MAX);
+            let piece = buffer.get(skipped.min(count)..count).unwrap_or_default();
+            encoded.extend_from_slice(piece);
+            *next += count as u64;
+            pace.check(&location, *next - began)?;
+        }
+        Ok(encoded)
+    }
+}
+
+/// A gap that is cheaper to read past than to ask once more.
+const NEAR_BYTES: u64 = 8 << 10;
+const BUFFER_BYTES: usize = 64 << 10;

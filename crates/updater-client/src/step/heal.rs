@@ -1,0 +1,219 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use diff_core::{CancelToken, Digest, Entry, Limits};
+use release_format::{Manifest, PackName};
+
+use crate::UpdateError;
+use crate::event::{Event, Observer};
+use crate::library::disk::{Disk, DiskError, Operation};
+use crate::library::layout::LibraryLayout;
+use crate::library::shelf::Shelf;
+use crate::step::chunks::ChunkFetcher;
+use crate::step::stage::place;
+use crate::step::verify::VerifyReport;
+
+/// Rebuilds the tree of a release beside the damaged one, from what is sound of it.
+pub(crate) struct Healer<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) layout: &'a LibraryLayout,
+    pub(crate) limits: &'a Limits,
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) cancel: &'a CancelToken,
+}
+
+/// A tree that is being rebuilt: what is sound stands in it already.
+pub(crate) struct Rebuilt {
+    staging: PathBuf,
+    written: Vec<PathBuf>,
+    /// Files that are in no release on the device, by their places in the listing.
+    pub(crate) missing: Vec<usize>,
+    /// Files that were restored from other releases on the device.
+    pub(crate) found: u64,
+}
+
+impl Healer<'_> {
+    /// Begins a tree of `manifest`: links what `report` found to be sound in `damaged`, and copies the
+    /// rest from any release on the device that has it, comparing each byte.
+    pub(crate) fn begin(
+        &self,
+        manifest: &Manifest,
+        damaged: &Path,
+        report: &VerifyReport,
+    ) -> Result<Rebuilt, UpdateError> {
+        let staging = self.layout.staged(&manifest.digest());
+        self.disk.remove_tree(&staging)?;
+        let tree = LibraryLayout::tree_within(&staging);
+        self.create_folders(&staging, &tree, manifest)?;
+        let faulty: BTreeSet<&str> = report.damage.iter().map(|of| of.path.as_str()).collect();
+        let mut rebuilt = Rebuilt {
+            staging,
+            written: Vec::new(),
+            missing: Vec::new(),
+            found: 0,
+        };
+        let mut wanted: BTreeMap<Digest, Vec<usize>> = BTreeMap::new();
+        for (index, entry) in manifest.listing().entries().iter().enumerate() {
+            self.cancel.check()?;
+            if faulty.contains(entry.path.as_str()) {
+                wanted.entry(entry.digest).or_default().push(index);
+                continue;
+            }
+            let to = entry.path.under(&tree);
+            let link = self.disk.link_or_copy(&entry.path.under(damaged), &to)?;
+            if link.needs_sync() {
+                rebuilt.written.push(to);
+            }
+        }
+        self.find_on_device(manifest, &tree, &mut wanted, &mut rebuilt)?;
+        rebuilt.missing = wanted.into_values().flatten().collect();
+        rebuilt.missing.sort_unstable();
+        Ok(rebuilt)
+    }
+
+    /// Fetches what is on no release of the device.
+    pub(crate) fn fetch(
+        &self,
+        manifest: &Manifest,
+        rebuilt: &mut Rebuilt,
+        chunks: &mut ChunkFetcher<'_>,
+    ) -> Result<(), UpdateError> {
+        let tree = LibraryLayout::tree_within(&rebuilt.staging);
+        let entries = manifest.listing().entries();
+        let missing = std::mem::take(&mut rebuilt.missing);
+        let entry_at = |index: &usize| entries.get(*index);
+        let total = missing
+            .iter()
+            .filter_map(entry_at)
+            .map(|of| of.length)
+            .sum();
+        let mut done = 0;
+        for index in missing {
+            let Some(entry) = entries.get(index) else {
+                continue;
+            };
+            let path = entry.path.under(&tree);
+            let mut file = self.disk.create(&path)?;
+            chunks.file(index, |piece| {
+                file.write_all(piece)?;
+                done += piece.len() as u64;
+                self.observer.event(&Event::Healing { done, total });
+                Ok(())
+            })?;
+            drop(file);
+            let found = self.digest(&path)?;
+            if found != entry.digest {
+                return Err(UpdateError::Damaged {
+                    at: path,
+                    expected: entry.digest.to_string(),
+                    found: found.to_string(),
+                });
+            }
+            rebuilt.written.push(path);
+        }
+        Ok(())
+    }
+
+    /// Makes the tree durable and gives it a place among the pack's releases; returns its number.
+    pub(crate) fn finish(
+        &self,
+        pack: &PackName,
+        manifest: &Manifest,
+        rebuilt: Rebuilt,
+    ) -> Result<u32, UpdateError> {
+        let Rebuilt {
+            staging,
+            mut written,
+            ..
+        } = rebuilt;
+        let path = LibraryLayout::manifest_within(&staging);
+        self.disk.create(&path)?.write_all(&manifest.encode())?;
+        written.push(path);
+        self.observer.event(&Event::Syncing);
+        self.disk.sync_tree(&staging, &written)?;
+        for file in &written {
+            self.disk.set_read_only(file)?;
+        }
+        place(self.disk, self.layout, pack, (&manifest.digest(), &staging))
+    }
+
+    /// Copies wanted files from wherever they stand on the device, this release included, and takes
+    /// them off the list.
+    fn find_on_device(
+        &self,
+        manifest: &Manifest,
+        tree: &Path,
+        wanted: &mut BTreeMap<Digest, Vec<usize>>,
+        rebuilt: &mut Rebuilt,
+    ) -> Result<(), UpdateError> {
+        let shelf = Shelf::new(self.disk, self.layout);
+        for pack in self.layout.packs_present(self.disk)? {
+            for folder in shelf.folders(&pack)? {
+                if wanted.is_empty() {
+                    return Ok(());
+                }
+                let Some(known) = shelf.manifest(&pack, &folder, self.limits)? else {
+                    continue;
+                };
+                let there = LibraryLayout::tree_within(&shelf.folder(&pack, &folder));
+                for entry in known.listing().entries() {
+                    let Some(indices) = wanted.get(&entry.digest) else {
+                        continue;
+                    };
+                    let from = entry.path.under(&there);
+                    if !self.is_sound(&from, entry)? {
+                        continue;
+                    }
+                    let entries = manifest.listing().entries();
+                    for target in indices.iter().filter_map(|index| entries.get(*index)) {
+                        self.cancel.check()?;
+                        let to = target.path.under(tree);
+                        if self.disk.link_or_copy(&from, &to)?.needs_sync() {
+                            rebuilt.written.push(to);
+                        }
+                        rebuilt.found += 1;
+                    }
+                    wanted.remove(&entry.digest);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a file is what its manifest says, byte by byte.
+    fn is_sound(&self, path: &Path, entry: &Entry) -> Result<bool, UpdateError> {
+        if self.disk.length(path).ok().flatten() != Some(entry.length) {
+            return Ok(false);
+        }
+        // One that cannot be read is as good as none: there may be another.
+        Ok(self.digest(path).is_ok_and(|found| found == entry.digest))
+    }
+
+    fn digest(&self, path: &Path) -> Result<Digest, DiskError> {
+        let reader = self.disk.open(path)?;
+        Digest::of_reader(reader).map_err(|e| DiskError::new(Operation::Read, path, e))
+    }
+
+    fn create_folders(
+        &self,
+        staging: &Path,
+        tree: &Path,
+        manifest: &Manifest,
+    ) -> Result<(), UpdateError> {
+        let mut folders = BTreeSet::new();
+        for entry in manifest.listing().entries() {
+            let text = entry.path.as_str();
+            let ends = text.match_indices('/').map(|(at, _)| at);
+            folders.extend(ends.filter_map(|end| text.get(..end)));
+        }
+        self.disk.create_dirs(self.layout.root(), staging)?;
+        self.disk.create_dir(tree)?;
+        // A folder sorts before what it holds.
+        for folder in folders {
+            let mut path = tree.to_path_buf();
+            path.extend(folder.split('/'));
+            self.disk.create_dir(&path)?;
+        }
+        Ok(())
+    }
+}

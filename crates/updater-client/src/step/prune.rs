@@ -1,0 +1,185 @@
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use diff_core::{Digest, Limits};
+use release_format::{Label, PackName};
+
+use crate::UpdateError;
+use crate::library::disk::{Disk, DiskError};
+use crate::library::layout::LibraryLayout;
+use crate::library::lease::Gate;
+use crate::library::shelf::Shelf;
+use crate::library::state::{StateRecord, StateStore};
+
+/// What pruning removed, or would remove.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pruned {
+    /// Releases that nothing needs.
+    pub releases: Vec<PrunedRelease>,
+    /// Releases that nothing needs but whoever has them open: they go once they are closed.
+    pub in_use: Vec<PrunedRelease>,
+    /// Content that an interrupted update left; its next run fetches it anew.
+    pub downloads: Vec<PathBuf>,
+    /// Bytes of files that this frees: what another release shares costs nothing and frees nothing.
+    pub freed_bytes: u64,
+}
+
+/// A release that is not needed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrunedRelease {
+    /// The pack.
+    pub pack: PackName,
+    /// Its folder's name: 16 digits of the manifest digest, and a number for a tree that replaced
+    /// another.
+    pub folder: String,
+    /// Its label, where its manifest can be read.
+    pub label: Option<Label>,
+}
+
+/// Removes releases that nothing needs; the library's lock is held.
+#[derive(Clone, Copy)]
+pub(crate) struct Pruner<'a> {
+    disk: &'a dyn Disk,
+    layout: &'a LibraryLayout,
+}
+
+impl<'a> Pruner<'a> {
+    pub(crate) fn new(disk: &'a dyn Disk, layout: &'a LibraryLayout) -> Pruner<'a> {
+        Pruner { disk, layout }
+    }
+
+    /// Removes the releases of a pack that the record does not need and nobody has open, but not
+    /// `next`, which is about to be switched to.
+    pub(crate) fn drop_releases(
+        &self,
+        record: &StateRecord,
+        next: Option<&Digest>,
+    ) -> Result<(), UpdateError> {
+        for name in self.shelf().surplus(record, next)? {
+            self.remove(record.pack(), &name)?;
+        }
+        Ok(())
+    }
+
+    /// Says what nothing needs in the whole library, and removes it unless that is only asked for.
+    pub(crate) fn prune(
+        &self,
+        limits: &Limits,
+        downloads: bool,
+        dry_run: bool,
+    ) -> Result<Pruned, UpdateError> {
+        let mut pruned = Pruned::default();
+        let mut kept = BTreeSet::new();
+        for pack in self.layout.packs_present(self.disk)? {
+            let record = StateStore::new(self.disk, self.layout, &pack)
+                .load()?
+                .record;
+            // Without a record nobody can tell what is needed: healing makes one of what lies there.
+            let has_record = record.generation() > 0;
+            let surplus = match has_record {
+                true => self.shelf().surplus(&record, None)?,
+                false => Vec::new(),
+            };
+            for folder in self.shelf().folders(&pack)? {
+                let manifest = self.shelf().manifest(&pack, &folder, limits)?;
+                let is_surplus = surplus.contains(&folder);
+                let is_leased = is_surplus && self.is_leased(&folder)?;
+                if !is_surplus || is_leased {
+                    let entries = manifest.iter().flat_map(|of| of.listing().entries());
+                    kept.extend(entries.map(|entry| entry.digest));
+                }
+                let release = PrunedRelease {
+                    pack: pack.clone(),
+                    folder,
+                    label: manifest.map(|manifest| manifest.label().clone()),
+                };
+                match (is_surplus, is_leased) {
+                    (true, true) => pruned.in_use.push(release),
+                    (true, false) => pruned.releases.push(release),
+                    _ => {}
+                }
+            }
+        }
+        for release in &pruned.releases {
+            pruned.freed_bytes += self.freed_by(release, limits, &mut kept)?;
+        }
+        if downloads {
+            for entry in self.disk.list(&self.layout.downloads())? {
+                let path = self.layout.downloads().join(entry.name);
+                pruned.freed_bytes += self.disk.length(&path)?.unwrap_or(0);
+                pruned.downloads.push(path);
+            }
+        }
+        if !dry_run {
+            self.carry_out(&mut pruned)?;
+        }
+        Ok(pruned)
+    }
+
+    fn carry_out(&self, pruned: &mut Pruned) -> Result<(), UpdateError> {
+        let mut gone = Vec::new();
+        for release in pruned.releases.drain(..) {
+            match self.remove(&release.pack, &release.folder)? {
+                true => gone.push(release),
+                // Opened since it was looked at.
+                false => pruned.in_use.push(release),
+            }
+        }
+        pruned.releases = gone;
+        for path in &pruned.downloads {
+            self.disk.remove_file(path)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the bytes of the files of a release whose content is not in `kept`, and adds them to it.
+    fn freed_by(
+        &self,
+        release: &PrunedRelease,
+        limits: &Limits,
+        kept: &mut BTreeSet<Digest>,
+    ) -> Result<u64, UpdateError> {
+        let manifest = self
+            .shelf()
+            .manifest(&release.pack, &release.folder, limits)?;
+        let mut freed = 0;
+        for entry in manifest.iter().flat_map(|of| of.listing().entries()) {
+            if kept.insert(entry.digest) {
+                freed += entry.length;
+            }
+        }
+        Ok(freed)
+    }
+
+    fn is_leased(&self, folder_name: &str) -> Result<bool, DiskError> {
+        Gate::to_remove(self.disk, self.layout)?.is_leased(folder_name)
+    }
+
+    /// Removes a release unless somebody has it open; tells whether it went.
+    ///
+    /// It loses its name first, in one call, so that nobody ever opens half of it, and nothing of it
+    /// is removed before that is durable.
+    pub(crate) fn remove(&self, pack: &PackName, folder_name: &str) -> Result<bool, UpdateError> {
+        let gone = self.layout.staging().join(format!("{folder_name}.gone"));
+        self.disk.remove_tree(&gone)?;
+        let gate = Gate::to_remove(self.disk, self.layout)?;
+        if gate.is_leased(folder_name)? {
+            return Ok(false);
+        }
+        let folder = self.shelf().folder(pack, folder_name);
+        match self.disk.rename(&folder, &gone) {
+            // Windows moves no folder in which a file is open, whoever opened it.
+            Err(held) if cfg!(windows) && held.is_forbidden() => return Ok(false),
+            outcome => outcome?,
+        }
+        gate.forget(folder_name)?;
+        drop(gate);
+        self.layout.sync_move(self.disk, pack)?;
+        LibraryLayout::remove_release(self.disk, &gone)?;
+        Ok(true)
+    }
+
+    fn shelf(&self) -> Shelf<'a> {
+        Shelf::new(self.disk, self.layout)
+    }
+}
