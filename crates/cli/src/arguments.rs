@@ -1,6 +1,8 @@
 //! The verbs of `satchel` and their flags: a contract that others script against.
 
 mod governing;
+mod keeping;
+mod source;
 mod values;
 
 use std::net::SocketAddr;
@@ -16,6 +18,11 @@ pub(crate) use governing::{
     MergeArguments, ProposeArguments, PublishRootArguments, RevokeArguments, RootVerb,
     RotateArguments, SignArguments, SigningArguments,
 };
+pub(crate) use keeping::{
+    HealArguments, HoldArguments, OpenArguments, PackOrVersion, PinArguments, PruneArguments,
+    UnholdArguments, UnpinArguments,
+};
+pub(crate) use source::SourceArguments;
 pub(crate) use values::{Ability, ByteBudget, PackAt, Strength};
 
 /// Delta updates for offline learning: publish course packs, carry them, update them, go back.
@@ -91,14 +98,41 @@ pub(crate) enum Verb {
     Status(LibraryArguments),
     /// Print the folder of a pack's active release, alone on the last line
     Path(PackArguments),
+    /// Open a release, and keep it where it is for as long as it is open
+    ///
+    /// Prints its folder, and keeps it open until stdin is at its end; with a COMMAND, runs that instead
+    /// and keeps it open until it ends. Counts as an opening of a trial, but not for a content version.
+    Open(OpenArguments),
     /// End a trial well: the active release stays
     Confirm(PackArguments),
     /// End a trial badly: the release before it is active again
     Fail(FailArguments),
     /// Go back to the release before the active one; needs no network
     Revert(RevertArguments),
-    /// Compare every byte of the active releases with their manifests
+    /// Compare every byte of the releases that are needed with their manifests
     Verify(LibraryArguments),
+    /// Restore what is damaged, fetching only what is nowhere on the device
+    ///
+    /// Works on releases, their manifests, state records and trusted metadata. A tree is never changed
+    /// in place: a healed one takes its place beside it.
+    Heal(HealArguments),
+    /// Let no other release become active for a while, as during an assessment
+    ///
+    /// Updates go on up to the switch, and end with exit code 6. The first one after the hold is over
+    /// switches and fetches nothing.
+    Hold(HoldArguments),
+    /// End a hold
+    #[command(visible_alias = "release")]
+    Unhold(UnholdArguments),
+    /// Stay on a release, or keep one
+    ///
+    /// The device stays on its active release until it is unpinned, whatever is offered. Another release
+    /// than the active one is only kept, to be opened by its content version.
+    Pin(PinArguments),
+    /// End a pin
+    Unpin(UnpinArguments),
+    /// Remove releases that nothing needs: not active, fallback, staged, pinned or open
+    Prune(PruneArguments),
     /// Make a delta between two files or two folders, and prove it
     Diff(DiffArguments),
     /// Make the new file or folder from the old one and a delta
@@ -236,17 +270,6 @@ pub(crate) struct UpdateArguments {
     /// Stop before the switch: the next update switches and fetches nothing
     #[arg(long)]
     pub(crate) stage_only: bool,
-}
-
-/// Where an update comes from.
-#[derive(Debug, Args)]
-pub(crate) struct SourceArguments {
-    /// A mirror to use instead of the repository: a stick, a share, another address
-    #[arg(long, value_name = "URL_OR_FOLDER")]
-    pub(crate) from: Option<String>,
-    /// The channel to follow
-    #[arg(long, default_value = "stable")]
-    pub(crate) channel: ChannelName,
 }
 
 #[derive(Debug, Args)]

@@ -32,7 +32,7 @@ fn every_verb_of_the_contract_is_there_and_no_other_is_shown() {
         .map(|verb| verb.get_name())
         .collect();
     let contract = "init publish lint list show audit keys root serve enroll check update status path \
-                    confirm fail revert verify diff apply demo";
+                    open confirm fail revert verify heal hold unhold pin unpin prune diff apply demo";
     assert_eq!(shown, contract.split_whitespace().collect::<Vec<_>>());
 }
 
@@ -75,6 +75,18 @@ fn every_line_of_the_contract_parses() {
         "satchel status library",
         "satchel status library acme/biology-101",
         "satchel path library acme/biology-101",
+        "satchel open library acme/biology-101",
+        "satchel open library acme/biology-101@1.0#0123456789abcdef --uncounted -- player --full",
+        "satchel heal library",
+        "satchel heal library acme/biology-101 --from /media/stick --budget 20MB --root root.json",
+        "satchel hold library acme/biology-101 --reason exam",
+        "satchel hold library acme/biology-101 --reason exam --until 2026-11-21T12:00:00Z",
+        "satchel unhold library acme/biology-101 --reason exam",
+        "satchel release library acme/biology-101",
+        "satchel pin library acme/biology-101",
+        "satchel pin library acme/biology-101 1.0 --keep",
+        "satchel unpin library acme/biology-101 1.0",
+        "satchel prune library --dry-run --downloads",
         "satchel confirm library acme/biology-101",
         "satchel fail library acme/biology-101 --reason broken",
         "satchel revert library acme/biology-101",

@@ -1,6 +1,8 @@
 //! A device's library: made, updated, looked at, and brought back.
 
 mod document;
+mod healing;
+mod keeping;
 mod looking;
 mod teller;
 
@@ -24,6 +26,8 @@ use crate::interrupt::cancel_on_interrupt;
 use crate::output::{Output, bytes, counted, percent};
 
 use document::{CheckDocument, EndedDocument, UpdateDocument};
+pub(crate) use healing::heal;
+pub(crate) use keeping::{hold, open, pin, prune, unhold, unpin};
 pub(crate) use looking::{path, status, verify};
 use teller::Teller;
 
@@ -80,18 +84,26 @@ pub(crate) fn update(arguments: &UpdateArguments, output: Output) -> Result<Exit
         stage_only: arguments.stage_only,
     };
     let packs = chosen(&updater, &arguments.packs, output)?;
-    each(&packs, output, |pack| {
-        update_one(&updater, pack, &options, &cancel, output)
+    let mut is_held = false;
+    let exit = each(&packs, output, |pack| {
+        let held = update_one(&updater, pack, &options, &cancel, output)?;
+        is_held |= held;
+        Ok(())
+    })?;
+    Ok(match exit {
+        Exit::Done if is_held => Exit::Busy,
+        exit => exit,
     })
 }
 
+/// Brings one pack to the release that is offered; tells whether a hold keeps it from the switch.
 fn update_one(
     updater: &Updater,
     pack: &PackName,
     options: &UpdateOptions,
     cancel: &CancelToken,
     output: Output,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let updated = updater.update(pack, options, cancel)?;
     let status = updater.status(pack)?;
     let document = UpdateDocument::new(pack, &updated, &status);
@@ -100,7 +112,7 @@ fn update_one(
         writeln!(out, "{}", update_told(pack, &updated, active))
     })?;
     warn(pack, updated.freshness, output);
-    Ok(())
+    Ok(updated.held.is_some())
 }
 
 /// Says so where the answer may not be the newest.
@@ -268,8 +280,11 @@ fn update_told(pack: &PackName, updated: &Updated, active: Option<&str>) -> Stri
         Outcome::Current => format!("{pack}: up to date with {active}"),
         Outcome::Withheld(why) => format!("{pack}: stays on {active}: {why}"),
         Outcome::Staged(release) => {
+            let held = updated.held.as_ref().map_or(String::new(), |hold| {
+                format!(", held until {}: {}", hold.until, hold.reason)
+            });
             format!(
-                "{pack}: {} is staged, {active} stays active; {traffic}",
+                "{pack}: {} is staged, {active} stays active{held}; {traffic}",
                 release.label
             )
         }

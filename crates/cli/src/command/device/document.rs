@@ -3,7 +3,7 @@ use std::path::Path;
 use diff_core::Digest;
 use release_format::{CatalogueRelease, ContentVersion, PackName, UtcTime};
 use serde::Serialize;
-use updater_client::library::state::{InstalledRelease, RefusedRelease};
+use updater_client::library::state::{Hold, InstalledRelease, Pin, RefusedRelease};
 use updater_client::{
     Check, Damage, Fault, Freshness, Offer, Outcome, Plan, Route, Status, Traffic, Updated,
     VerifyReport,
@@ -20,7 +20,7 @@ pub(super) struct ReleaseDocument {
 }
 
 impl ReleaseDocument {
-    fn new(pack: &PackName, release: &InstalledRelease) -> ReleaseDocument {
+    pub(super) fn new(pack: &PackName, release: &InstalledRelease) -> ReleaseDocument {
         let version = ContentVersion {
             pack: pack.clone(),
             label: release.label.clone(),
@@ -81,7 +81,7 @@ impl From<&Route> for RouteDocument {
 }
 
 #[derive(Serialize)]
-struct TrafficDocument {
+pub(super) struct TrafficDocument {
     requests: u64,
     bytes: u64,
 }
@@ -123,6 +123,8 @@ impl From<Freshness> for FreshnessDocument {
 struct PlanDocument {
     #[serde(flatten)]
     route: RouteDocument,
+    /// Bytes of files that the release adds for as long as it is kept.
+    retained_bytes: u64,
     requests: u64,
     /// How many other routes there are, should this one turn out unusable.
     alternatives: usize,
@@ -132,6 +134,7 @@ impl From<&Plan> for PlanDocument {
     fn from(plan: &Plan) -> PlanDocument {
         PlanDocument {
             route: RouteDocument::from(&plan.route),
+            retained_bytes: plan.route.retained_bytes(),
             // A delta is one file.
             requests: 1,
             alternatives: plan.alternatives.len(),
@@ -150,6 +153,8 @@ pub(super) struct CheckDocument<'a> {
     plan: Option<PlanDocument>,
     needed_bytes: u64,
     available_bytes: u64,
+    /// The hold that would keep an update from switching, or null.
+    held: Option<HoldDocument>,
     traffic: TrafficDocument,
     freshness: FreshnessDocument,
 }
@@ -174,6 +179,7 @@ impl<'a> CheckDocument<'a> {
             plan: check.plan.as_ref().map(PlanDocument::from),
             needed_bytes: check.needed_bytes,
             available_bytes: check.available_bytes,
+            held: check.held.as_ref().map(HoldDocument::from),
             traffic: check.traffic.into(),
             freshness: check.freshness.into(),
         }
@@ -190,6 +196,8 @@ pub(super) struct UpdateDocument<'a> {
     active: Option<ReleaseDocument>,
     reason: Option<String>,
     route: Option<RouteDocument>,
+    /// The hold because of which the release was staged only, or null.
+    held: Option<HoldDocument>,
     traffic: TrafficDocument,
     freshness: FreshnessDocument,
 }
@@ -214,6 +222,7 @@ impl<'a> UpdateDocument<'a> {
             active: active(pack, status),
             reason,
             route: updated.route.as_ref().map(RouteDocument::from),
+            held: updated.held.as_ref().map(HoldDocument::from),
             traffic: updated.traffic.into(),
             freshness: updated.freshness.into(),
         }
@@ -238,6 +247,42 @@ impl<'a> EndedDocument<'a> {
             pack,
             outcome,
             active: active(pack, status),
+        }
+    }
+}
+
+/// A hold on a pack.
+#[derive(Serialize)]
+pub(super) struct HoldDocument {
+    reason: String,
+    since: UtcTime,
+    until: UtcTime,
+}
+
+impl From<&Hold> for HoldDocument {
+    fn from(hold: &Hold) -> HoldDocument {
+        HoldDocument {
+            reason: hold.reason.clone(),
+            since: hold.since,
+            until: hold.until,
+        }
+    }
+}
+
+/// A release that is pinned.
+#[derive(Serialize)]
+pub(super) struct PinDocument {
+    #[serde(flatten)]
+    release: ReleaseDocument,
+    /// Whether the device stays on it.
+    stays: bool,
+}
+
+impl PinDocument {
+    pub(super) fn new(pack: &PackName, pin: &Pin) -> PinDocument {
+        PinDocument {
+            release: ReleaseDocument::new(pack, &pin.release),
+            stays: pin.stays,
         }
     }
 }
@@ -276,6 +321,13 @@ pub(super) struct StatusDocument<'a> {
     trial: Option<TrialDocument>,
     fallback: Option<ReleaseDocument>,
     refused: Vec<RefusedDocument>,
+    /// What the next update switches to without fetching it.
+    staged: Option<ReleaseDocument>,
+    pins: Vec<PinDocument>,
+    /// The hold in force that lasts the longest, or null.
+    held: Option<HoldDocument>,
+    /// The folders' names of the releases that somebody has open.
+    leased: &'a [String],
     path: Option<&'a Path>,
     damage: Option<&'a str>,
 }
@@ -294,6 +346,16 @@ impl<'a> StatusDocument<'a> {
                 .fallback()
                 .map(|release| ReleaseDocument::new(pack, release)),
             refused: record.refused().iter().map(RefusedDocument::from).collect(),
+            staged: record
+                .staged()
+                .map(|release| ReleaseDocument::new(pack, release)),
+            pins: record
+                .pins()
+                .iter()
+                .map(|pin| PinDocument::new(pack, pin))
+                .collect(),
+            held: status.held.as_ref().map(HoldDocument::from),
+            leased: &status.leased,
             path: status.tree.as_deref(),
             damage: status.damage.as_deref(),
         }
@@ -301,7 +363,7 @@ impl<'a> StatusDocument<'a> {
 }
 
 #[derive(Serialize)]
-struct DamageDocument<'a> {
+pub(super) struct DamageDocument<'a> {
     path: &'a str,
     fault: &'static str,
     message: String,
@@ -328,20 +390,53 @@ impl<'a> From<&'a Damage> for DamageDocument<'a> {
 #[derive(Serialize)]
 pub(super) struct VerifyDocument<'a> {
     pack: &'a PackName,
+    /// Whether the active release is, and all others that are needed.
+    sound: bool,
+    files: u64,
+    bytes: u64,
+    damage: Vec<DamageDocument<'a>>,
+    /// The fallback, what is staged and what is pinned.
+    others: Vec<OtherDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct OtherDocument<'a> {
+    label: &'a str,
+    manifest: Digest,
     sound: bool,
     files: u64,
     bytes: u64,
     damage: Vec<DamageDocument<'a>>,
 }
 
+/// The releases of a pack and what comparing them found, the active one first.
+pub(super) type Reports = [(InstalledRelease, VerifyReport)];
+
 impl<'a> VerifyDocument<'a> {
-    pub(super) fn new(pack: &'a PackName, report: &'a VerifyReport) -> VerifyDocument<'a> {
+    pub(super) fn new(pack: &'a PackName, reports: &'a Reports) -> VerifyDocument<'a> {
+        let active = reports.first().map(|(_, report)| report);
         VerifyDocument {
             pack,
-            sound: report.is_sound(),
-            files: report.files,
-            bytes: report.bytes,
-            damage: report.damage.iter().map(DamageDocument::from).collect(),
+            sound: reports.iter().all(|(_, report)| report.is_sound()),
+            files: active.map_or(0, |report| report.files),
+            bytes: active.map_or(0, |report| report.bytes),
+            damage: active
+                .iter()
+                .flat_map(|report| &report.damage)
+                .map(DamageDocument::from)
+                .collect(),
+            others: reports
+                .iter()
+                .skip(1)
+                .map(|(release, report)| OtherDocument {
+                    label: release.label.as_str(),
+                    manifest: release.manifest,
+                    sound: report.is_sound(),
+                    files: report.files,
+                    bytes: report.bytes,
+                    damage: report.damage.iter().map(DamageDocument::from).collect(),
+                })
+                .collect(),
         }
     }
 }

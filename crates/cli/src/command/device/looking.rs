@@ -73,6 +73,23 @@ fn write_status(out: &mut dyn Write, pack: &PackName, status: &Status) -> io::Re
     if let Some(fallback) = record.fallback() {
         writeln!(out, "  fallback  {}", told(fallback))?;
     }
+    if let Some(staged) = record.staged() {
+        writeln!(out, "  staged    {}", told(staged))?;
+    }
+    for pin in record.pins() {
+        let stays = if pin.stays {
+            ", the device stays on it"
+        } else {
+            ""
+        };
+        writeln!(out, "  pinned    {}{stays}", told(&pin.release))?;
+    }
+    if let Some(hold) = &status.held {
+        writeln!(out, "  held      until {}: {}", hold.until, hold.reason)?;
+    }
+    for folder in &status.leased {
+        writeln!(out, "  open      {folder}")?;
+    }
     for refused in record.refused() {
         writeln!(out, "  refused   {}: {}", refused.label, refused.reason)?;
     }
@@ -108,7 +125,7 @@ struct VerifiedDocument<'a> {
     packs: Vec<VerifyDocument<'a>>,
 }
 
-/// Compares every byte of the active releases with their manifests.
+/// Compares every byte of the releases that are needed with their manifests.
 pub(crate) fn verify(arguments: &LibraryArguments, output: Output) -> Result<Exit, Failure> {
     let updater = opened(&arguments.library, None, output)?;
     let cancel = cancel_on_interrupt();
@@ -118,37 +135,49 @@ pub(crate) fn verify(arguments: &LibraryArguments, output: Output) -> Result<Exi
         let is_wanted =
             arguments.pack.is_some() || updater.status(&pack)?.record.active().is_some();
         if is_wanted {
-            let report = updater.verify(&pack, &cancel)?;
+            let report = updater.verify_all(&pack, &cancel)?;
             reports.push((pack, report));
         }
     }
-    let sound = reports.iter().all(|(_, report)| report.is_sound());
+    let sound = reports
+        .iter()
+        .all(|(_, of)| of.iter().all(|(_, report)| report.is_sound()));
     let document = VerifiedDocument {
         library: &arguments.library,
         sound,
         packs: reports
             .iter()
-            .map(|(pack, report)| VerifyDocument::new(pack, report))
+            .map(|(pack, of)| VerifyDocument::new(pack, of))
             .collect(),
     };
     output.result(&document, |out| {
-        reports
-            .iter()
-            .try_for_each(|(pack, report)| write_report(out, pack, report))
+        reports.iter().try_for_each(|(pack, of)| {
+            of.iter()
+                .try_for_each(|(release, report)| write_report(out, (pack, release), report))
+        })
     })?;
     Ok(if sound { Exit::Done } else { Exit::Damage })
 }
 
-fn write_report(out: &mut dyn Write, pack: &PackName, report: &VerifyReport) -> io::Result<()> {
+fn write_report(
+    out: &mut dyn Write,
+    (pack, release): (&PackName, &InstalledRelease),
+    report: &VerifyReport,
+) -> io::Result<()> {
+    let label = &release.label;
     let files = counted(report.files, "file");
     if report.is_sound() {
         return writeln!(
             out,
-            "{pack}: {files}, {}, all as published",
+            "{pack} {label}: {files}, {}, all as published",
             bytes(report.bytes)
         );
     }
-    writeln!(out, "{pack}: {files}, {} damaged", report.damage.len())?;
+    writeln!(
+        out,
+        "{pack} {label}: {files}, {} damaged",
+        report.damage.len()
+    )?;
     let mut table = Table::new(&["FILE", "FAULT"]);
     for damage in &report.damage {
         table.row([damage.path.clone(), damage.fault.to_string()]);

@@ -23,6 +23,7 @@ impl Observer for Teller {
             Event::Fetching { received, total } => self.bar.set("fetching", *received, *total),
             Event::Staging { done, total } => self.bar.set("rebuilding", *done, *total),
             Event::Verifying { done, total } => self.bar.set("verifying", *done, *total),
+            Event::Healing { done, total } => self.bar.set("healing", *done, *total),
             Event::Checking { pack } => self.output.detail(format!("asking for {pack}")),
             Event::Syncing => self.output.detail("making it durable"),
             Event::Recovered { what } => self.output.message(format!("recovered: {what}")),
