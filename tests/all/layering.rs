@@ -33,6 +33,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "satchel-benches",
         &[
             "diff-core",
+            "publisher",
             "release-format",
             "satchel-tests",
             "updater-client",
