@@ -3,12 +3,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use diff_core::CancelToken;
+use release_format::{PackName, UtcTime};
 use satchel_tests::rig::sim::{Image, Script};
 use satchel_tests::rig::world::{Device, World};
 use updater_client::library::disk::Disk;
 use updater_client::library::state::StateRecord;
 use updater_client::transport::FolderTransport;
-use updater_client::{UpdateError, UpdateOptions, Updater, UpdaterBuilder};
+use updater_client::{
+    HealOptions, PinFor, PruneOptions, UpdateError, UpdateOptions, Updater, UpdaterBuilder,
+};
 
 /// What is done to a library while the power goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +29,15 @@ pub(crate) enum Verb {
     Revert,
     Open,
     OpenTooOften,
+    Hold,
+    Pin,
+    Prune,
+    Heal,
+    HealRecord,
 }
 
 impl Verb {
-    pub(crate) const ALL: [Verb; 13] = [
+    pub(crate) const ALL: [Verb; 18] = [
         Verb::Enroll,
         Verb::Install,
         Verb::Update,
@@ -43,6 +51,11 @@ impl Verb {
         Verb::Revert,
         Verb::Open,
         Verb::OpenTooOften,
+        Verb::Hold,
+        Verb::Pin,
+        Verb::Prune,
+        Verb::Heal,
+        Verb::HealRecord,
     ];
 }
 
@@ -70,6 +83,8 @@ pub(crate) struct Scene<'a> {
     verb: Verb,
     before: Image,
     device: Device,
+    /// The files that are missing before, and the release that misses them.
+    missing: (&'static str, &'static [&'static str]),
 }
 
 impl<'a> Scene<'a> {
@@ -86,19 +101,50 @@ impl<'a> Scene<'a> {
         let updated = || {
             device.update().unwrap();
         };
+        // 1.1 is active, 1.0 the fallback, and 1.2 is offered.
+        let updated_once = || {
+            let two = Arc::new(FolderTransport::new(&play.mirror_of_two));
+            let updater = device.builder().repository(two).build().unwrap();
+            let (options, cancel) = (UpdateOptions::default(), CancelToken::new());
+            updater.update(device.pack(), &options, &cancel).unwrap();
+            device.confirm();
+        };
+        let mut missing: (&str, &[&str]) = ("", &[]);
         match verb {
             Verb::Enroll
             | Verb::Install
             | Verb::Update
             | Verb::UpdateByCopies
-            | Verb::StageOnly => {}
+            | Verb::StageOnly
+            | Verb::Hold
+            | Verb::Pin => {}
             // The delta from 1.0 is of no use to a device whose 1.0 is damaged.
-            Verb::UpdateInFull => {
-                let status = device.updater().status(device.pack()).unwrap();
-                let active = status.record.active().unwrap().manifest;
-                let lesson = device.layout().tree(device.pack(), &active);
-                let lesson = lesson.join("chapters/04/lesson.html");
-                fs::remove_file(&lesson).unwrap();
+            Verb::UpdateInFull => missing = ("1.0", &["chapters/04/lesson.html"]),
+            // 1.0 was open until now.
+            Verb::Prune => {
+                let open = device.updater().open_pack(device.pack()).unwrap();
+                updated_once();
+                updated();
+                device.confirm();
+                drop(open);
+            }
+            // One file is in the fallback too, the other has to be fetched.
+            Verb::Heal => {
+                updated_once();
+                missing = (
+                    "1.1",
+                    &["chapters/01/lesson.html", "chapters/02/lesson.html"],
+                );
+            }
+            Verb::HealRecord => {
+                updated_once();
+                let layout = device.layout();
+                for record in [
+                    layout.state(device.pack()),
+                    layout.previous_state(device.pack()),
+                ] {
+                    fs::write(record, "{}").unwrap();
+                }
             }
             Verb::SwitchToStaged => {
                 stage(&device, device.builder()).unwrap();
@@ -120,6 +166,14 @@ impl<'a> Scene<'a> {
                 }
             }
         }
+        if !missing.1.is_empty() {
+            let status = device.updater().status(device.pack()).unwrap();
+            let tree = status.tree.unwrap();
+            missing
+                .1
+                .iter()
+                .for_each(|lesson| fs::remove_file(tree.join(lesson)).unwrap());
+        }
         let before = Image::read(&base);
         fs::remove_dir_all(&base).unwrap();
         Scene {
@@ -127,7 +181,13 @@ impl<'a> Scene<'a> {
             verb,
             before,
             device,
+            missing,
         }
+    }
+
+    /// Returns which release of the device misses files before, and which files.
+    pub(crate) fn missing(&self) -> (&'static str, &'static [&'static str]) {
+        self.missing
     }
 
     pub(crate) fn verb(&self) -> Verb {
@@ -180,10 +240,18 @@ impl<'a> Scene<'a> {
             Verb::Fail => on(disk)?.fail(pack, "the video does not play").map(drop),
             Verb::Revert => on(disk)?.revert(pack, "the teacher asks for it").map(drop),
             Verb::Open | Verb::OpenTooOften => on(disk)?.open_pack(pack).map(drop),
+            Verb::Hold => {
+                let until = UtcTime::parse(EXAM_ENDS).unwrap();
+                on(disk)?.hold(pack, "exam", until)
+            }
+            Verb::Pin => on(disk)?.pin(pack, None, PinFor::Device),
+            Verb::Prune => on(disk)?.prune(PruneOptions::default()).map(drop),
+            Verb::Heal | Verb::HealRecord => heal(&on(disk)?, pack),
         }
     }
 
-    /// Does what a device does next: it is enrolled if it is not, and updated.
+    /// Does what a device does next: it is enrolled if it is not, healed if it does not know how it
+    /// stands, and updated.
     pub(crate) fn then_update(
         &self,
         device: &Device,
@@ -191,6 +259,10 @@ impl<'a> Scene<'a> {
     ) -> Result<(), UpdateError> {
         if let Err(UpdateError::NotALibrary { .. }) = Updater::open(device.library()) {
             self.enroll(device, Arc::clone(&disk))?;
+        }
+        if self.verb == Verb::HealRecord {
+            let updater = device.builder().disk(Arc::clone(&disk)).build()?;
+            heal(&updater, device.pack())?;
         }
         device.update_on(disk).map(drop)
     }
@@ -215,4 +287,10 @@ fn stage(device: &Device, builder: UpdaterBuilder) -> Result<(), UpdateError> {
         .map(drop)
 }
 
+fn heal(updater: &Updater, pack: &PackName) -> Result<(), UpdateError> {
+    let (options, cancel) = (HealOptions::default(), CancelToken::new());
+    updater.heal(pack, &options, &cancel).map(drop)
+}
+
 const LIBRARY: &str = "library";
+const EXAM_ENDS: &str = "2026-12-01T12:00:00Z";

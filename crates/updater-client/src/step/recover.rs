@@ -66,16 +66,18 @@ pub(crate) fn drop_downloads(
     }
     let wanted = next.into_iter().flat_map(|release| &release.deltas);
     let wanted: BTreeSet<_> = wanted.map(|delta| delta.content.digest).collect();
-    for delta in catalogue
-        .releases
-        .iter()
-        .flat_map(|release| &release.deltas)
-    {
-        let digest = delta.content.digest;
-        let path = layout.partial(&digest);
-        let is_present = |name| present.iter().any(|entry| Some(&*entry.name) == name);
-        if !wanted.contains(&digest) && is_present(path.file_name()) {
-            disk.remove_file(&path)?;
+    for release in &catalogue.releases {
+        let deltas = release.deltas.iter().map(|delta| &delta.content);
+        // Healing fetches these, for as long as it takes.
+        let all = deltas.chain([&release.manifest, &release.chunk_map]);
+        for content in all.filter(|content| !wanted.contains(&content.digest)) {
+            let path = layout.partial(&content.digest);
+            if present
+                .iter()
+                .any(|entry| Some(&*entry.name) == path.file_name())
+            {
+                disk.remove_file(&path)?;
+            }
         }
     }
     Ok(())

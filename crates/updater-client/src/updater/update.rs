@@ -206,6 +206,7 @@ impl Updater {
         };
         // The switch is made: what cannot be tidied now is tidied by the next update.
         let _ = recover::drop_downloads(self.disk(), &self.layout, &catalogue, None);
+        let _ = self.drop_surplus(pack);
         Ok(Updated {
             outcome,
             traffic: fetcher.traffic(),
@@ -213,6 +214,12 @@ impl Updater {
             held,
             freshness,
         })
+    }
+
+    /// Removes the releases that nothing needs any more, now that another one is active.
+    fn drop_surplus(&self, pack: &PackName) -> Result<(), UpdateError> {
+        let record = self.store(pack).load()?.record;
+        Pruner::new(self.disk(), &self.layout).drop_releases(&record, None)
     }
 
     /// Forgets a staged release that is not the one to switch to any more.

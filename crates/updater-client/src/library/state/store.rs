@@ -98,7 +98,7 @@ impl<'a> StateStore<'a> {
         }))
     }
 
-    /// Replaces the record by what `next` makes of it, durably; writes nothing when that is the same.
+    /// Replaces the record by what `next` makes of it, durably; only syncs it when that is the same.
     ///
     /// When it returns, the change outlives any crash; when it fails, the record is the old one or,
     /// where only the very last sync failed, the new one.
@@ -123,7 +123,9 @@ impl<'a> StateStore<'a> {
         &self,
         next: impl FnOnce(&StateRecord) -> Result<StateRecord, UpdateError>,
     ) -> Result<Change, UpdateError> {
-        self.change_by(next, |before, after| self.write_without_space(before, after))
+        self.change_by(next, |before, after| {
+            self.write_without_space(before, after)
+        })
     }
 
     fn change_by(
@@ -143,6 +145,8 @@ impl<'a> StateStore<'a> {
         } = self.load()?;
         let mut after = next(&before)?;
         if after == before && damage.is_none() {
+            // Whoever changed it so may have been killed before it was durable.
+            self.sync()?;
             return Ok(Change { before, after });
         }
         after.generation = before.generation.saturating_add(1);
