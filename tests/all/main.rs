@@ -17,6 +17,7 @@ mod hostile;
 mod keeping;
 mod layering;
 mod lifecycle;
+mod mirrors;
 mod power_loss;
 mod rotation;
 mod space;

@@ -237,9 +237,10 @@ pub(crate) struct ServeArguments {
 pub(crate) struct EnrollArguments {
     /// Where the library is made
     pub(crate) library: PathBuf,
-    /// The repository that the device updates from
-    #[arg(long, value_name = "URL_OR_FOLDER")]
-    pub(crate) repository: String,
+    /// The repository that the device updates from; can be repeated, for mirrors of it to take when
+    /// the first is out of reach
+    #[arg(long, value_name = "URL_OR_FOLDER", required = true)]
+    pub(crate) repository: Vec<String>,
     /// The root metadata to trust, obtained by a way that is trusted already
     #[arg(long, value_name = "ROOT.json")]
     pub(crate) root: PathBuf,

@@ -9,7 +9,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::event::{Observer, Unobserved};
 use crate::library::disk::{Disk, RealDisk};
 use crate::library::identity::LibraryRecord;
-use crate::transport::{FolderTransport, Transport, TransportError};
+use crate::step::pace::FetchPolicy;
+use crate::transport::{FolderTransport, Mirrors, Transport, TransportError};
 
 /// Builds an [`Updater`](crate::Updater): the library is required, everything else has a default.
 ///
@@ -21,11 +22,13 @@ use crate::transport::{FolderTransport, Transport, TransportError};
 pub struct UpdaterBuilder {
     pub(crate) library: PathBuf,
     pub(crate) repository: Option<Arc<dyn Transport>>,
+    pub(crate) preferred: Option<Arc<dyn Transport>>,
     pub(crate) channel: ChannelName,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) limits: Limits,
+    pub(crate) fetching: FetchPolicy,
 }
 
 impl UpdaterBuilder {
@@ -33,18 +36,28 @@ impl UpdaterBuilder {
         UpdaterBuilder {
             library,
             repository: None,
+            preferred: None,
             channel: ChannelName::default(),
             observer: Arc::new(Unobserved),
             clock: Arc::new(SystemClock),
             disk: Arc::new(RealDisk::new()),
             limits: Limits::standard(),
+            fetching: FetchPolicy::default(),
         }
     }
 
-    /// Fetches from `transport` rather than from the addresses that the library was enrolled with:
-    /// a stick, a share, or a transport of the host's own.
+    /// Fetches from `transport` rather than from the addresses that the library was enrolled with: a
+    /// transport of the host's own, or a stick with nothing behind it.
     pub fn repository(mut self, transport: Arc<dyn Transport>) -> UpdaterBuilder {
         self.repository = Some(transport);
+        self
+    }
+
+    /// Fetches from `transport` what it has, a stick's or a share's, and only what it lacks from the
+    /// addresses that the library was enrolled with; what is offered is what `transport` says, while it
+    /// is in reach.
+    pub fn prefer(mut self, transport: Arc<dyn Transport>) -> UpdaterBuilder {
+        self.preferred = Some(transport);
         self
     }
 
@@ -72,27 +85,52 @@ impl UpdaterBuilder {
         self
     }
 
+    /// Fetches as `policy` says rather than by the standard one: how often it asks again, and how fast.
+    pub fn fetching(mut self, policy: FetchPolicy) -> UpdaterBuilder {
+        self.fetching = policy;
+        self
+    }
+
     /// Refuses what passes `limits` rather than the standard ones.
     pub fn limits(mut self, limits: Limits) -> UpdaterBuilder {
         self.limits = limits;
         self
     }
 
-    /// Returns the mirror to fetch from: the one given here, else the first address of the library.
+    /// Whether the caller says where to fetch from.
+    pub(crate) fn is_given_a_mirror(&self) -> bool {
+        self.repository.is_some() || self.preferred.is_some()
+    }
+
+    /// Returns what to fetch over.
     pub(crate) fn transport(
         &self,
         record: &LibraryRecord,
-        clock: Arc<dyn Clock>,
+        clock: &Arc<dyn Clock>,
     ) -> Result<Arc<dyn Transport>, UpdateError> {
-        match (&self.repository, record.repositories().first()) {
-            (Some(transport), _) => Ok(Arc::clone(transport)),
-            (None, Some(address)) => transport_under(address, clock),
-            (None, None) => Err(TransportError::Unreachable {
+        let mut mirrors: Vec<Arc<dyn Transport>> = Vec::new();
+        mirrors.extend(self.preferred.clone());
+        mirrors.extend(self.repository.clone());
+        let addresses = match self.repository {
+            Some(_) => &[],
+            None => record.repositories(),
+        };
+        for address in addresses {
+            match transport_under(address, Arc::clone(clock)) {
+                Ok(mirror) => mirrors.push(mirror),
+                // An address that this build cannot use takes nothing from the others.
+                Err(_) if !mirrors.is_empty() || addresses.len() > 1 => {}
+                Err(failed) => return Err(failed),
+            }
+        }
+        if mirrors.is_empty() {
+            return Err(TransportError::Unreachable {
                 address: "the repository".to_owned(),
                 reason: "the library was enrolled without an address".to_owned(),
             }
-            .into()),
+            .into());
         }
+        Ok(Arc::new(Mirrors::new(mirrors)))
     }
 }
 

@@ -76,12 +76,13 @@ pub use release_format::{ChannelName, ContentVersion, Label, PackName, UtcTime, 
 pub use step::check::{Offer, Withheld};
 pub use step::document::{Documents, Traffic};
 pub use step::freshness::Freshness;
+pub use step::pace::FetchPolicy;
 pub use step::plan::{Plan, Route};
 pub use step::prune::{Pruned, PrunedRelease};
 pub use step::repository::TrustedRepository;
 pub use step::verify::{Damage, Fault, VerifyReport};
 pub use time_floor::TimeFloor;
-pub use transport::{Body, FolderTransport, Transport, TransportError};
+pub use transport::{Body, FolderTransport, Mirrors, Transport, TransportError};
 #[cfg(feature = "http")]
 pub use transport::{HttpTransport, HttpTransportBuilder};
 pub use updater::{

@@ -8,6 +8,7 @@ pub(crate) mod document;
 pub(crate) mod fetch;
 pub(crate) mod freshness;
 pub(crate) mod heal;
+pub(crate) mod pace;
 pub(crate) mod plan;
 pub(crate) mod prune;
 pub(crate) mod recover;

@@ -8,6 +8,7 @@
 mod folder;
 #[cfg(feature = "http")]
 mod http;
+mod mirrors;
 
 use std::fmt;
 use std::io::{self, Read};
@@ -19,6 +20,8 @@ use diff_core::{ContentPath, PathError};
 pub use folder::FolderTransport;
 #[cfg(feature = "http")]
 pub use http::{HttpTransport, HttpTransportBuilder};
+pub use mirrors::Mirrors;
+pub(crate) use mirrors::{doubled, jittered};
 
 /// Brings published files from one mirror of a repository.
 ///
@@ -36,6 +39,14 @@ pub trait Transport: Send + Sync {
 
     /// Returns the mirror's address as people know it, without passwords.
     fn address(&self) -> String;
+
+    /// Hears that what came of `location` last was of no use, though it came: another file, or too
+    /// slow to wait for. Returns whether it comes from another mirror from now on, and not of the same
+    /// one again.
+    fn pass_over(&self, location: &str) -> bool {
+        let _ = location;
+        false
+    }
 }
 
 impl<T: Transport + ?Sized> Transport for Arc<T> {
@@ -46,6 +57,10 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
     fn address(&self) -> String {
         (**self).address()
     }
+
+    fn pass_over(&self, location: &str) -> bool {
+        (**self).pass_over(location)
+    }
 }
 
 impl<T: Transport + ?Sized> Transport for Box<T> {
@@ -55,6 +70,10 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn address(&self) -> String {
         (**self).address()
+    }
+
+    fn pass_over(&self, location: &str) -> bool {
+        (**self).pass_over(location)
     }
 }
 

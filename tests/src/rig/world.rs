@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use diff_core::CancelToken;
 use publisher::{KeyStore, PublishOptions, Published, Quiet, Repository};
@@ -12,7 +13,9 @@ use tempfile::TempDir;
 use updater_client::library::disk::{Disk, RealDisk};
 use updater_client::library::layout::LibraryLayout;
 use updater_client::transport::{FolderTransport, Transport};
-use updater_client::{Clock, UpdateError, UpdateOptions, Updated, Updater, UpdaterBuilder};
+use updater_client::{
+    Clock, FetchPolicy, UpdateError, UpdateOptions, Updated, Updater, UpdaterBuilder,
+};
 
 use super::course::Course;
 use super::forger::Forger;
@@ -171,6 +174,16 @@ impl World {
         self.device_of(library)
     }
 
+    /// Enrols a new device with several mirrors.
+    pub fn device_with_mirrors(&self, mirrors: &[&Path]) -> Device {
+        let number = COPIES.fetch_add(1, Ordering::Relaxed);
+        let library = self.folder.path().join(format!("device-{number}"));
+        let address = |mirror: &&Path| mirror.to_str().unwrap().to_owned();
+        let addresses = mirrors.iter().map(address).collect();
+        updater_client::enroll(&library, &self.root, addresses).unwrap();
+        self.device_of(library)
+    }
+
     fn device_of(&self, library: PathBuf) -> Device {
         Device {
             library,
@@ -199,8 +212,19 @@ pub struct Device {
 impl Device {
     /// Returns a builder that updates from the repository's folder, on the world's clock.
     pub fn builder(&self) -> UpdaterBuilder {
-        Updater::builder(&self.library)
+        self.alone()
             .repository(Arc::new(FolderTransport::new(&self.repository)))
+    }
+
+    /// Returns a builder that updates from the addresses that the library was enrolled with.
+    pub fn alone(&self) -> UpdaterBuilder {
+        let without_waits = FetchPolicy {
+            first_wait: Duration::ZERO,
+            longest_wait: Duration::ZERO,
+            ..FetchPolicy::default()
+        };
+        Updater::builder(&self.library)
+            .fetching(without_waits)
             .clock(self.clock.clone())
     }
 

@@ -1,12 +1,20 @@
 use clap::Args;
 use release_format::ChannelName;
 
+use super::ByteBudget;
+
 /// Where an update comes from.
 #[derive(Debug, Args)]
 pub(crate) struct SourceArguments {
-    /// A mirror to use instead of the repository: a stick, a share, another address
+    /// A mirror to take first, such as a stick or a share; what it lacks comes from the repository
     #[arg(long, value_name = "URL_OR_FOLDER")]
     pub(crate) from: Option<String>,
+    /// Take nothing from anywhere but --from
+    #[arg(long, requires = "from")]
+    pub(crate) only: bool,
+    /// The most bytes to receive in a second, such as 200kB
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) throttle: Option<ByteBudget>,
     /// The channel to follow
     #[arg(long, default_value = "stable")]
     pub(crate) channel: ChannelName,

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use release_format::{ChannelName, PackName};
 use serde::Serialize;
 use updater_client::{
-    CancelToken, Check, Freshness, Offer, Outcome, UpdateError, UpdateOptions, Updated, Updater,
-    transport_to,
+    CancelToken, Check, FetchPolicy, Freshness, Offer, Outcome, UpdateError, UpdateOptions,
+    Updated, Updater, transport_to,
 };
 
 use crate::arguments::{
@@ -35,6 +35,8 @@ use teller::Teller;
 struct EnrollDocument<'a> {
     library: &'a Path,
     repository: &'a str,
+    /// Further mirrors of the repository, in the order in which they are taken.
+    mirrors: &'a [String],
     root_digest: String,
 }
 
@@ -42,18 +44,30 @@ struct EnrollDocument<'a> {
 pub(crate) fn enroll(arguments: &EnrollArguments, output: Output) -> Result<Exit, Failure> {
     let root =
         fs::read(&arguments.root).map_err(|error| Failure::io("read", &arguments.root, &error))?;
-    let repository = durable_address(&arguments.repository)?;
-    // Refuses an address of no known kind now rather than at the first update.
-    transport_to(&repository)?;
-    Updater::builder(&arguments.library).enroll(&root, vec![repository.clone()])?;
+    let mut repositories = Vec::new();
+    for address in &arguments.repository {
+        let address = durable_address(address)?;
+        // Refuses an address of no known kind now rather than at the first update.
+        transport_to(&address)?;
+        repositories.push(address);
+    }
+    Updater::builder(&arguments.library).enroll(&root, repositories.clone())?;
+    let (repository, mirrors) = match repositories.split_first() {
+        Some((first, others)) => (first.as_str(), others),
+        None => ("", &[][..]),
+    };
     let document = EnrollDocument {
         library: &arguments.library,
-        repository: &repository,
+        repository,
+        mirrors,
         root_digest: diff_core::Digest::of(&root).to_string(),
     };
     output.result(&document, |out| {
         writeln!(out, "library      {}", arguments.library.display())?;
         writeln!(out, "repository   {repository}")?;
+        for mirror in mirrors {
+            writeln!(out, "mirror       {mirror}")?;
+        }
         writeln!(out, "trusts root  {}", document.root_digest)
     })?;
     Ok(Exit::Done)
@@ -181,8 +195,16 @@ fn opened(
     if let Some(source) = source {
         builder = builder.channel(ChannelName::clone(&source.channel));
         if let Some(address) = &source.from {
-            builder = builder.repository(transport_to(address)?);
+            let mirror = transport_to(address)?;
+            builder = match source.only {
+                true => builder.repository(mirror),
+                false => builder.prefer(mirror),
+            };
         }
+        builder = builder.fetching(FetchPolicy {
+            bytes_per_second: source.throttle.map(|throttle| throttle.0),
+            ..FetchPolicy::default()
+        });
     }
     Ok(builder.build()?)
 }

@@ -6,7 +6,7 @@ use diff_core::{Digest, Listing};
 use release_format::{ChunkMap, ChunkPlace, ContentReference, Document, FormatError};
 
 use crate::UpdateError;
-use crate::step::document::{Documents, FRUITLESS_ATTEMPTS};
+use crate::step::document::Documents;
 use crate::transport::{Body, TransportError};
 
 /// Fetches single files of a release from its archives: the chunks that hold them, and no others.
@@ -90,12 +90,12 @@ impl<'a> ChunkFetcher<'a> {
     fn chunk(&mut self, place: &ChunkPlace) -> Result<&[u8], UpdateError> {
         let digest = place.chunk.digest();
         if self.last.as_ref().is_none_or(|(last, _)| *last != digest) {
-            let mut attempts = 0;
+            let location = self.archive_of(place)?.location();
+            let mut fruitless = 0;
             let encoded = loop {
-                attempts += 1;
                 match self.encoded(place) {
                     Err(UpdateError::Transport(failed))
-                        if failed.is_retryable() && attempts < FRUITLESS_ATTEMPTS =>
+                        if self.documents.goes_on(&location, &failed, &mut fruitless) =>
                     {
                         self.open = None;
                     }
@@ -108,18 +108,21 @@ impl<'a> ChunkFetcher<'a> {
         Ok(last.map_or(&[], |(_, bytes)| bytes.as_slice()))
     }
 
+    fn archive_of(&self, place: &ChunkPlace) -> Result<ContentReference, UpdateError> {
+        let archive = self.map.archive_of(place).copied();
+        let absent = || FormatError::Malformed {
+            document: Document::ChunkMap,
+            place: "a chunk".to_owned(),
+            expected: "an archive that is listed".to_owned(),
+            found: place.archive.to_string(),
+        };
+        Ok(archive.ok_or_else(absent)?)
+    }
+
     /// Reads the encoded bytes of a chunk, on behind the chunk before it where that lies near.
     fn encoded(&mut self, place: &ChunkPlace) -> Result<Vec<u8>, UpdateError> {
         self.documents.check()?;
-        let Some(archive) = self.map.archive_of(place).copied() else {
-            return Err(FormatError::Malformed {
-                document: Document::ChunkMap,
-                place: "a chunk".to_owned(),
-                expected: "an archive that is listed".to_owned(),
-                found: place.archive.to_string(),
-            }
-            .into());
-        };
+        let archive = self.archive_of(place)?;
         let (location, range) = (archive.location(), place.range());
         let is_near = self.open.as_ref().is_some_and(|(of, _, next)| {
             *of == archive && *next <= range.start && range.start - *next <= NEAR_BYTES

@@ -1,18 +1,21 @@
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use diff_core::CancelToken;
 
 use crate::UpdateError;
+use crate::step::pace::{FetchPolicy, Pace, Throttle, wait};
 use crate::transport::{Body, Transport, TransportError};
 
-/// Fetches small files whole from one mirror, and counts what goes over the line.
+/// Fetches small files whole, and counts what goes over the line.
 pub struct Documents<'a> {
     transport: &'a dyn Transport,
     cancel: &'a CancelToken,
     requests: AtomicU64,
     bytes: AtomicU64,
+    policy: FetchPolicy,
+    throttle: Option<Throttle>,
     /// When a transfer that begins now began.
     begins: fn() -> Instant,
 }
@@ -26,9 +29,6 @@ pub struct Traffic {
     pub bytes: u64,
 }
 
-/// How often in a row a line may drop without yielding a byte before fetching gives up.
-pub(crate) const FRUITLESS_ATTEMPTS: u32 = 2;
-
 impl<'a> Documents<'a> {
     /// Returns what fetches over `transport` until `cancel` says to stop.
     pub fn new(transport: &'a dyn Transport, cancel: &'a CancelToken) -> Documents<'a> {
@@ -38,8 +38,20 @@ impl<'a> Documents<'a> {
             cancel,
             requests,
             bytes,
+            policy: FetchPolicy::default(),
+            throttle: None,
             begins: Instant::now,
         }
+    }
+
+    /// Fetches as `policy` says rather than by the standard one.
+    #[must_use]
+    pub fn policy(mut self, policy: &FetchPolicy) -> Documents<'a> {
+        self.throttle = policy
+            .bytes_per_second
+            .map(|rate| Throttle::new(rate, Instant::now()));
+        self.policy = policy.clone();
+        self
     }
 
     /// Returns what was sent and received so far.
@@ -57,15 +69,41 @@ impl<'a> Documents<'a> {
     /// # Errors
     /// [`UpdateError::Transport`], [`UpdateError::Cancelled`].
     pub fn fetch(&self, location: &str, limit: u64) -> Result<Vec<u8>, UpdateError> {
-        let mut attempts = 0;
+        let mut fruitless = 0;
         loop {
             self.check()?;
-            attempts += 1;
             match self.read(location, limit) {
-                Err(failed) if failed.is_retryable() && attempts < FRUITLESS_ATTEMPTS => {}
+                Err(failed) if self.goes_on(location, &failed, &mut fruitless) => {}
                 outcome => return Ok(outcome?),
             }
         }
+    }
+
+    /// Whether to ask for `location` again after `failed`, the last of so many attempts that brought
+    /// nothing: of the same mirror after a wait, then of another.
+    pub(crate) fn goes_on(
+        &self,
+        location: &str,
+        failed: &TransportError,
+        fruitless: &mut u32,
+    ) -> bool {
+        *fruitless += 1;
+        if let Some(pause) = self.policy.again(failed, *fruitless) {
+            wait(pause, self.cancel);
+            return true;
+        }
+        let is_of_the_mirror =
+            failed.is_retryable() || matches!(failed, TransportError::TooSlow { .. });
+        let has_another = is_of_the_mirror && self.pass_over(location);
+        if has_another {
+            *fruitless = 0;
+        }
+        has_another
+    }
+
+    /// Hears that what came of `location` was of no use; returns whether another mirror may do better.
+    pub(crate) fn pass_over(&self, location: &str) -> bool {
+        self.transport.pass_over(location)
     }
 
     fn read(&self, location: &str, limit: u64) -> Result<Vec<u8>, TransportError> {
@@ -120,44 +158,18 @@ impl<'a> Documents<'a> {
 
     pub(crate) fn count(&self, received: usize) {
         self.bytes.fetch_add(received as u64, Ordering::Relaxed);
-    }
-}
-
-/// How fast a transfer goes.
-///
-/// A stall is told by the transport; a mirror that sends a byte every now and then never stalls, and
-/// would hold the library's lock for years.
-pub(crate) struct Pace(Instant);
-
-impl Pace {
-    pub(crate) fn check(&self, location: &str, received: u64) -> Result<(), TransportError> {
-        let after = self.0.elapsed();
-        if is_too_slow(after, received) {
-            let location = location.to_owned();
-            return Err(TransportError::TooSlow {
-                location,
-                received,
-                after,
-            });
+        if let Some(throttle) = &self.throttle {
+            wait(throttle.due(received, Instant::now()), self.cancel);
         }
-        Ok(())
     }
 }
 
-fn is_too_slow(after: Duration, received: u64) -> bool {
-    let due = after.saturating_sub(PATIENCE).as_secs();
-    received < due.saturating_mul(LEAST_BYTES_A_SECOND)
-}
-
-/// How long a transfer may take however little arrives.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// A tenth of what the slowest modems bring.
-const LEAST_BYTES_A_SECOND: u64 = 100;
 const BUFFER_BYTES: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::time::Duration;
 
     use super::*;
 
@@ -188,22 +200,6 @@ mod tests {
             assert!(self.0 <= 2, "it was asked again and again");
             buffer[0] = b' ';
             Ok(1)
-        }
-    }
-
-    #[test]
-    fn a_pace_is_too_slow_once_the_patience_is_over() {
-        for (seconds, received, expected) in [
-            (0, 0, false),
-            (120, 0, false),
-            (121, 99, true),
-            (121, 100, false),
-            (220, 9_999, true),
-            (220, 10_000, false),
-            (u64::MAX, u64::MAX - 1, true),
-        ] {
-            let found = is_too_slow(Duration::from_secs(seconds), received);
-            assert_eq!(found, expected, "{received} bytes in {seconds} s");
         }
     }
 

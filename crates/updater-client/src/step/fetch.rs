@@ -8,7 +8,7 @@ use crate::UpdateError;
 use crate::event::{Event, Observer};
 use crate::library::disk::{Disk, Operation};
 use crate::library::layout::LibraryLayout;
-use crate::step::document::{Documents, FRUITLESS_ATTEMPTS, Traffic};
+use crate::step::document::{Documents, Traffic};
 use crate::transport::TransportError;
 
 /// Fetches content resumably into a library's downloads.
@@ -55,16 +55,21 @@ impl<'a> Fetcher<'a> {
         content: &ContentReference,
     ) -> Result<Verified<MappedFile>, UpdateError> {
         let path = self.layout.partial(&content.digest);
-        let resumed = self.complete(content, &path)?;
-        match self.verify(content, &path)? {
-            Ok(verified) => Ok(verified),
-            // What an earlier attempt left may have rotted or come from a mirror that lied: once
-            // more, from the start.
-            Err(_) if resumed => {
-                self.complete(content, &path)?;
-                Ok(self.verify(content, &path)??)
+        let location = content.location();
+        loop {
+            let (wrong, resumed) = match self.complete(content, &path) {
+                Ok(resumed) => match self.verify(content, &path)? {
+                    Ok(verified) => return Ok(verified),
+                    Err(wrong) => (wrong, resumed),
+                },
+                Err(UpdateError::Format(wrong)) => (wrong, false),
+                Err(failed) => return Err(failed),
+            };
+            // What an earlier attempt left may have rotted, or have come from a mirror that lied: once
+            // more, from the start; then from another mirror.
+            if !resumed && !self.documents.pass_over(&location) {
+                return Err(wrong.into());
             }
-            Err(wrong) => Err(wrong.into()),
         }
     }
 
@@ -100,10 +105,13 @@ impl<'a> Fetcher<'a> {
             self.documents.check()?;
             let before = received;
             let outcome = self.append(content, &location, path, &mut received);
-            fruitless = if received > before { 0 } else { fruitless + 1 };
+            if received > before {
+                fruitless = 0;
+            }
             match outcome {
                 Err(UpdateError::Transport(failed))
-                    if failed.is_retryable() && fruitless < FRUITLESS_ATTEMPTS => {}
+                    if (received > before && failed.is_retryable())
+                        || self.documents.goes_on(&location, &failed, &mut fruitless) => {}
                 outcome => outcome?,
             }
         }

@@ -341,9 +341,7 @@ impl Remote<'_> {
         work: impl FnOnce(&CatalogueRelease, &Fetcher<'_>) -> Result<T, UpdateError>,
     ) -> Result<T, UpdateError> {
         let updater = self.updater;
-        let transport = updater
-            .config
-            .transport(&updater.record, self.clock.clone())?;
+        let transport = updater.transport(&self.clock)?;
         let fetcher = updater.fetcher(&*transport, self.cancel);
         let answer = updater.ask(self.pack, &fetcher, &self.clock)?;
         let Some(published) = answer.catalogue.release(&release.manifest) else {

@@ -100,7 +100,7 @@ impl Updater {
         let _lock = LibraryLock::acquire(self.disk(), &self.layout)?;
         recover::recover(self.disk(), &self.layout, self.observer())?;
         let clock = Arc::new(EffectiveClock::new(Arc::clone(&self.config.clock)));
-        let transport = self.config.transport(&self.record, clock.clone())?;
+        let transport = self.transport(&clock)?;
         let fetcher = self.fetcher(&*transport, cancel);
         let Answer {
             record,
@@ -142,7 +142,7 @@ impl Updater {
         let _lock = LibraryLock::acquire(self.disk(), &self.layout)?;
         recover::recover(self.disk(), &self.layout, self.observer())?;
         let clock = Arc::new(EffectiveClock::new(Arc::clone(&self.config.clock)));
-        let transport = self.config.transport(&self.record, clock.clone())?;
+        let transport = self.transport(&clock)?;
         let fetcher = self.fetcher(&*transport, cancel);
         let Answer {
             record,
@@ -246,14 +246,20 @@ impl Updater {
     ) -> Result<Answer, UpdateError> {
         self.observer()
             .event(&Event::Checking { pack: pack.clone() });
-        let store = TrustStore::new(self.disk(), self.layout.trust(), TrustLimits::standard());
         let documents = fetcher.documents();
-        let floor = TimeFloor::of_build();
-        let mut repository = TrustedRepository::load(store, documents, clock.now(), floor)?;
-        // A dead clock must not shut the device out of HTTPS, by which the right time would come.
-        clock.raise(repository.now());
-        let names = (pack, &self.config.channel);
-        let (catalogue, rollout) = refresh::refresh(&mut repository, names)?;
+        let (repository, (catalogue, rollout)) = loop {
+            let store = TrustStore::new(self.disk(), self.layout.trust(), TrustLimits::standard());
+            let floor = TimeFloor::of_build();
+            let mut repository = TrustedRepository::load(store, documents, clock.now(), floor)?;
+            // A dead clock must not shut the device out of HTTPS, by which the right time would come.
+            clock.raise(repository.now());
+            match refresh::refresh(&mut repository, (pack, &self.config.channel)) {
+                // One of several mirrors may be stale, or lie; a stick that is, is told of.
+                Err(UpdateError::Trust(_))
+                    if !self.config.is_given_a_mirror() && documents.pass_over(METADATA) => {}
+                answer => break (repository, answer?),
+            }
+        };
         let freshness = repository.freshness();
         let record = self.store(pack).load()?.record;
         let offer = check::offer(&catalogue, &rollout, self.record.device(), &record);
@@ -400,15 +406,26 @@ impl Updater {
         Ok(self.shelf().is_present(&folder)?.then_some(newest))
     }
 
+    pub(super) fn transport(
+        &self,
+        clock: &Arc<EffectiveClock>,
+    ) -> Result<Arc<dyn Transport>, UpdateError> {
+        let clock: Arc<dyn Clock> = clock.clone();
+        self.config.transport(&self.record, &clock)
+    }
+
     pub(super) fn fetcher<'a>(
         &'a self,
         transport: &'a dyn Transport,
         cancel: &'a CancelToken,
     ) -> Fetcher<'a> {
-        let documents = Documents::new(transport, cancel);
+        let documents = Documents::new(transport, cancel).policy(&self.config.fetching);
         Fetcher::new(documents, self.disk(), &self.layout, self.observer())
     }
 }
+
+/// Any file of the metadata: a mirror is passed over with all of it.
+const METADATA: &str = "metadata/timestamp.json";
 
 impl Updated {
     fn without_transfer(outcome: Outcome, fetcher: &Fetcher<'_>, freshness: Freshness) -> Updated {

@@ -1,0 +1,357 @@
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::{Body, Transport, TransportError};
+
+/// Several mirrors of one repository, in the order of preference: each file comes from the first that
+/// brings it.
+///
+/// A mirror that fails rests for a while, longer each time, and is asked again before then only when
+/// no other is left. A file that one mirror does not have is asked of the next, except for roots: that
+/// there is no newer one is what a mirror says most often.
+pub struct Mirrors {
+    mirrors: Vec<Arc<dyn Transport>>,
+    memory: Mutex<Memory>,
+    now: fn() -> Instant,
+}
+
+/// What is remembered of the mirrors, by their places.
+#[derive(Default)]
+struct Memory {
+    health: HashMap<usize, Health>,
+    /// Which mirror brought a location last, and which are not asked for it any more.
+    served: HashMap<String, usize>,
+    passed_over: HashMap<String, Vec<usize>>,
+}
+
+struct Health {
+    failures: u32,
+    rests_until: Instant,
+}
+
+impl Mirrors {
+    /// Returns the transport over these mirrors, the preferred one first.
+    pub fn new(mirrors: Vec<Arc<dyn Transport>>) -> Mirrors {
+        Mirrors {
+            mirrors,
+            memory: Mutex::default(),
+            now: Instant::now,
+        }
+    }
+
+    /// Returns the places of the mirrors to ask for `location`, those that rest behind the others.
+    fn order(&self, location: &str) -> Vec<usize> {
+        let now = (self.now)();
+        let memory = self.memory();
+        let passed_over = memory.passed_over.get(matter(location));
+        let rests = |place: &usize| {
+            let health = memory.health.get(place);
+            health.is_some_and(|health| health.rests_until > now)
+        };
+        let mut order: Vec<usize> = (0..self.mirrors.len())
+            .filter(|place| passed_over.is_none_or(|of| !of.contains(place)))
+            .collect();
+        order.sort_by_key(rests);
+        order
+    }
+
+    fn brought(&self, place: usize, location: &str) {
+        let mut memory = self.memory();
+        memory.health.remove(&place);
+        if memory.served.len() >= MOST_REMEMBERED {
+            memory.served.clear();
+        }
+        memory.served.insert(matter(location).to_owned(), place);
+    }
+
+    fn failed(&self, place: usize) {
+        let now = (self.now)();
+        let mut memory = self.memory();
+        let health = memory.health.entry(place).or_insert(Health {
+            failures: 0,
+            rests_until: now,
+        });
+        health.rests_until = now + jittered(doubled(FIRST_REST, health.failures, LONGEST_REST));
+        health.failures = health.failures.saturating_add(1);
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Transport for Mirrors {
+    fn open(&self, location: &str, from: u64) -> Result<Body, TransportError> {
+        let mut told: Option<TransportError> = None;
+        for place in self.order(location) {
+            let Some(mirror) = self.mirrors.get(place) else {
+                continue;
+            };
+            let failed = match mirror.open(location, from) {
+                Ok(body) => {
+                    self.brought(place, location);
+                    return Ok(body);
+                }
+                Err(failed) => failed,
+            };
+            if failed.is_unreachable() {
+                self.failed(place);
+            } else if !may_be_elsewhere(&failed, location) {
+                return Err(failed);
+            }
+            // What a mirror said that was reached tells more than one that was not.
+            let tells_more = told.as_ref().is_none_or(TransportError::is_unreachable);
+            if told.is_none() || (tells_more && !failed.is_unreachable()) {
+                told = Some(failed);
+            }
+        }
+        Err(told.unwrap_or_else(|| TransportError::Unreachable {
+            address: self.address(),
+            reason: "no mirror is left to ask".to_owned(),
+        }))
+    }
+
+    fn address(&self) -> String {
+        let addresses: Vec<String> = self.mirrors.iter().map(|of| of.address()).collect();
+        addresses.join(", ")
+    }
+
+    fn pass_over(&self, location: &str) -> bool {
+        let mut memory = self.memory();
+        let matter = matter(location);
+        let Some(place) = memory.served.remove(matter) else {
+            return false;
+        };
+        let passed_over = memory.passed_over.entry(matter.to_owned()).or_default();
+        passed_over.push(place);
+        passed_over.len() < self.mirrors.len()
+    }
+}
+
+/// Returns what is passed over with a location: all metadata of a mirror and what it tells of, catalogues and
+/// rollouts, belong together.
+fn matter(location: &str) -> &str {
+    match location.split_once('/') {
+        Some((METADATA | TARGETS, _)) => METADATA,
+        _ => location,
+    }
+}
+
+/// Whether another mirror may have what this one has not: all but the end of the chain of roots, which
+/// every mirror has.
+fn may_be_elsewhere(failed: &TransportError, location: &str) -> bool {
+    let is_missing = matches!(
+        failed,
+        TransportError::Absent { .. } | TransportError::PastEnd { .. }
+    );
+    is_missing && !location.ends_with(".root.json")
+}
+
+/// Returns `first`, doubled as many times as told, and no longer than `longest`.
+pub(crate) fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
+    let factor = 1_u32.checked_shl(times).unwrap_or(u32::MAX);
+    first.saturating_mul(factor).min(longest)
+}
+
+/// Returns three quarters of a wait, and at random up to all of it: forty devices that lost one line
+/// do not come back as one.
+pub(crate) fn jittered(wait: Duration) -> Duration {
+    let random = RandomState::new().hash_one(0) % 1_000;
+    let random = u32::try_from(random).unwrap_or(0);
+    wait.mul_f64(0.75 + 0.25 * f64::from(random) / 1_000.0)
+}
+
+const METADATA: &str = "metadata";
+const TARGETS: &str = "targets";
+const FIRST_REST: Duration = Duration::from_secs(2);
+const LONGEST_REST: Duration = Duration::from_secs(300);
+/// Locations, of which one update asks a few dozen.
+const MOST_REMEMBERED: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// Brings its own name as every file that it has, and counts how often it was asked.
+    struct Named {
+        name: &'static str,
+        has: &'static [&'static str],
+        is_reachable: bool,
+        asked: AtomicU32,
+    }
+
+    impl Named {
+        fn new(name: &'static str, has: &'static [&'static str]) -> Arc<Named> {
+            Named::made(name, has, true)
+        }
+
+        fn made(
+            name: &'static str,
+            has: &'static [&'static str],
+            is_reachable: bool,
+        ) -> Arc<Named> {
+            Arc::new(Named {
+                name,
+                has,
+                is_reachable,
+                asked: AtomicU32::new(0),
+            })
+        }
+
+        fn out_of_reach(name: &'static str) -> Arc<Named> {
+            Named::made(name, &[], false)
+        }
+
+        fn asked(&self) -> u32 {
+            self.asked.load(Ordering::Relaxed)
+        }
+    }
+
+    impl Transport for Named {
+        fn open(&self, location: &str, from: u64) -> Result<Body, TransportError> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            if !self.is_reachable {
+                return Err(TransportError::Unreachable {
+                    address: self.address(),
+                    reason: "no such host".to_owned(),
+                });
+            }
+            if !self.has.contains(&location) {
+                let location = location.to_owned();
+                return Err(TransportError::Absent { location });
+            }
+            Ok(Body {
+                reader: Box::new(self.name.as_bytes()),
+                starts_at: from,
+                total: None,
+                content_type: None,
+            })
+        }
+
+        fn address(&self) -> String {
+            self.name.to_owned()
+        }
+    }
+
+    fn over(mirrors: &[&Arc<Named>]) -> Mirrors {
+        let mirrors = mirrors.iter().map(|mirror| {
+            let mirror: Arc<dyn Transport> = Arc::clone(mirror) as _;
+            mirror
+        });
+        Mirrors::new(mirrors.collect())
+    }
+
+    fn bring(mirrors: &Mirrors, location: &str) -> Result<String, TransportError> {
+        let mut text = String::new();
+        let mut body = mirrors.open(location, 0)?;
+        body.reader.read_to_string(&mut text).unwrap();
+        Ok(text)
+    }
+
+    #[test]
+    fn what_the_first_lacks_comes_from_the_next() {
+        let (stick, cdn) = (Named::new("stick", &["a"]), Named::new("cdn", &["a", "b"]));
+        let mirrors = over(&[&stick, &cdn]);
+        assert_eq!(bring(&mirrors, "a").unwrap(), "stick");
+        assert_eq!(bring(&mirrors, "b").unwrap(), "cdn");
+        assert_eq!(bring(&mirrors, "a").unwrap(), "stick");
+        assert_eq!(bring(&mirrors, "c").unwrap_err().code(), "absent");
+    }
+
+    #[test]
+    fn a_mirror_out_of_reach_rests_and_is_asked_again_behind_the_others() {
+        let (dead, live) = (Named::out_of_reach("dead"), Named::new("live", &["a"]));
+        let mirrors = over(&[&dead, &live]);
+        for _ in 0..5 {
+            assert_eq!(bring(&mirrors, "a").unwrap(), "live");
+        }
+        assert_eq!((dead.asked(), live.asked()), (1, 5));
+        // What the other has not is asked of all.
+        assert_eq!(bring(&mirrors, "b").unwrap_err().code(), "absent");
+        assert_eq!(dead.asked(), 2);
+    }
+
+    #[test]
+    fn a_mirror_that_rested_long_enough_is_preferred_again() {
+        let (dead, live) = (Named::out_of_reach("dead"), Named::new("live", &["a"]));
+        let mut mirrors = over(&[&dead, &live]);
+        bring(&mirrors, "a").unwrap();
+        mirrors.now = || Instant::now() + LONGEST_REST;
+        bring(&mirrors, "a").unwrap();
+        assert_eq!(dead.asked(), 2);
+    }
+
+    #[test]
+    fn nothing_in_reach_is_told_as_such() {
+        let (one, two) = (Named::out_of_reach("one"), Named::out_of_reach("two"));
+        let failed = bring(&over(&[&one, &two]), "a").unwrap_err();
+        assert!(failed.is_unreachable(), "{failed}");
+        assert_eq!((one.asked(), two.asked()), (1, 1));
+        let failed = bring(&over(&[]), "a").unwrap_err();
+        assert!(failed.is_unreachable(), "{failed}");
+    }
+
+    #[test]
+    fn the_end_of_the_chain_of_roots_is_asked_of_one_mirror() {
+        let (one, two) = (Named::new("one", &[]), Named::new("two", &[]));
+        let mirrors = over(&[&one, &two]);
+        let failed = bring(&mirrors, "metadata/2.root.json").unwrap_err();
+        assert_eq!(failed.code(), "absent");
+        assert_eq!((one.asked(), two.asked()), (1, 0));
+    }
+
+    #[test]
+    fn what_was_of_no_use_comes_from_another_mirror_until_none_is_left() {
+        let (liar, honest) = (
+            Named::new("liar", &["a", "b"]),
+            Named::new("honest", &["a"]),
+        );
+        let mirrors = over(&[&liar, &honest]);
+        assert!(!mirrors.pass_over("a"), "nothing came yet");
+        assert_eq!(bring(&mirrors, "a").unwrap(), "liar");
+        assert!(mirrors.pass_over("a"));
+        assert_eq!(bring(&mirrors, "a").unwrap(), "honest");
+        assert_eq!(bring(&mirrors, "b").unwrap(), "liar");
+        assert!(!mirrors.pass_over("a"));
+        assert!(bring(&mirrors, "a").unwrap_err().is_unreachable());
+    }
+
+    #[test]
+    fn a_mirror_whose_metadata_was_of_no_use_is_asked_for_none_of_it() {
+        const FILES: &[&str] = &[
+            "metadata/timestamp.json",
+            "metadata/3.snapshot.json",
+            "content/a",
+        ];
+        let (stale, fresh) = (Named::new("stale", FILES), Named::new("fresh", FILES));
+        let mirrors = over(&[&stale, &fresh]);
+        for location in FILES {
+            assert_eq!(bring(&mirrors, location).unwrap(), "stale");
+        }
+        assert!(mirrors.pass_over(FILES[0]));
+        for (location, expected) in FILES.iter().zip(["fresh", "fresh", "stale"]) {
+            assert_eq!(bring(&mirrors, location).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn waits_grow_to_a_ceiling_and_never_all_alike() {
+        let (first, longest) = (Duration::from_secs(2), Duration::from_secs(300));
+        for (times, seconds) in [(0, 2), (1, 4), (5, 64), (8, 300), (31, 300), (4_000, 300)] {
+            let expected = Duration::from_secs(seconds);
+            assert_eq!(doubled(first, times, longest), expected, "{times}");
+        }
+        let waits: Vec<Duration> = (0..50).map(|_| jittered(longest)).collect();
+        assert!(
+            waits
+                .iter()
+                .all(|wait| (225..=300).contains(&wait.as_secs()))
+        );
+        assert!(waits.iter().any(|wait| *wait != waits[0]));
+    }
+}
