@@ -84,7 +84,7 @@ fn a_line_that_drops_again_and_again_costs_no_byte_of_content_twice() {
     let updated = line.update(&device).unwrap();
     device.assert_has(&second_course());
     let (sent, from) = line.content_sent();
-    assert_eq!(sent, updated.route.unwrap().delta.length);
+    assert_eq!(sent, updated.route.unwrap().hops[0].delta.length);
     assert!(from.len() > 3, "{from:?}");
     assert_eq!(&from[..3], [None, Some(9_000), Some(18_000)]);
 }

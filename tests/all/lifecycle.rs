@@ -43,9 +43,9 @@ fn an_update_comes_by_its_delta_and_keeps_the_release_before_as_fallback() {
     let route = updated.route.unwrap();
     assert!(!route.is_full());
     assert!(
-        route.delta.length * 5 < second_course().bytes(),
+        route.hops[0].delta.length * 5 < second_course().bytes(),
         "{} bytes",
-        route.delta.length
+        route.hops[0].delta.length
     );
     device.assert_has(&second_course());
     device.assert_tidy(Partial::Gone);

@@ -20,6 +20,7 @@ mod lifecycle;
 mod mirrors;
 mod power_loss;
 mod rotation;
+mod routes;
 mod space;
 mod time;
 mod transport;

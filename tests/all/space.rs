@@ -84,14 +84,14 @@ fn agrees(world: &World, device: &Device, is_begun: bool, course: &Course) {
         let check = device.updater().check(device.pack(), &cancel).unwrap();
         check.plan.unwrap().route
     };
-    let content = check().delta;
+    let content = check().hops[0].delta;
     if is_begun {
         let published = fs::read(world.repository().join(content.location())).unwrap();
         let begun = &published[..published.len() / 2];
         fs::write(device.layout().partial(&content.digest), begun).unwrap();
     }
     let route = check();
-    assert_eq!(route.fetch_bytes < content.length, is_begun);
+    assert_eq!(route.fetch_bytes() < content.length, is_begun);
     let within = (course.files().len() as u64 + 8) * 4_096;
     let (most, now) = measured(device);
     let needed = route.needed_bytes();
@@ -100,7 +100,7 @@ fn agrees(world: &World, device: &Device, is_begun: bool, course: &Course) {
         "{needed} bytes were said to be needed, {most} were"
     );
     // What was there of the delta is gone now.
-    let partial = content.length - route.fetch_bytes;
+    let partial = content.length - route.fetch_bytes();
     let retained = route.retained_bytes();
     assert!(
         (now + partial).abs_diff(retained) <= within,

@@ -328,7 +328,7 @@ fn delta_bytes(scene: &Scene) -> u64 {
     let check = library
         .check(scene.device.pack(), &updater_client::CancelToken::new())
         .unwrap();
-    check.plan.unwrap().route.delta.length
+    check.plan.unwrap().route.fetch_bytes()
 }
 
 impl Scene {

@@ -4,4 +4,5 @@ pub(crate) mod archive;
 mod binary;
 pub(crate) mod chunk;
 pub(crate) mod chunk_map;
+pub(crate) mod cutting;
 pub(crate) mod manifest;

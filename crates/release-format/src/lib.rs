@@ -136,6 +136,7 @@ mod worked_example;
 pub use content::archive::{Archive, ArchiveError, ArchiveWriter, ArchivedChunk};
 pub use content::chunk::{Chunk, ChunkEncoder, EncodedChunk};
 pub use content::chunk_map::{ChunkMap, ChunkPlace};
+pub use content::cutting::{Segment, cut_points, segments};
 pub use content::manifest::Manifest;
 pub use error::{Document, FormatError};
 pub use name::{ChannelName, Label, NameError, PackName, TenantName};

@@ -77,7 +77,7 @@ pub use step::check::{Offer, Withheld};
 pub use step::document::{Documents, Traffic};
 pub use step::freshness::Freshness;
 pub use step::pace::FetchPolicy;
-pub use step::plan::{Plan, Route};
+pub use step::plan::{ChunkWay, Hop, Plan, Route};
 pub use step::prune::{Pruned, PrunedRelease};
 pub use step::repository::TrustedRepository;
 pub use step::verify::{Damage, Fault, VerifyReport};

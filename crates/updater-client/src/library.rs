@@ -13,6 +13,7 @@
 //!
 //! Room for one more record is kept, so that a device goes back on a full disk, too.
 
+pub(crate) mod content;
 pub mod disk;
 pub mod identity;
 pub mod layout;

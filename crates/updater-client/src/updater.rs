@@ -1,5 +1,7 @@
+mod chunked;
 mod enrolment;
 mod heal;
+mod install;
 mod keep;
 mod open;
 mod trial;

@@ -75,6 +75,23 @@ impl Course {
         course
     }
 
+    /// Returns what an author makes of the course in an afternoon: two changed sentences, and a new page.
+    pub fn revised_lightly(&self, seed: u64) -> Course {
+        let mut random = Random::new(seed ^ 0x11e7);
+        let mut course = self.clone();
+        for chapter in ["chapters/02/lesson.html", "chapters/04/lesson.html"] {
+            let sentence = random.prose(60);
+            course.edit(chapter, |text| {
+                text.splice(500..540, sentence.iter().copied());
+            });
+        }
+        course.put(
+            &format!("chapters/{:02}/page.html", 20 + seed),
+            random.prose(700),
+        );
+        course
+    }
+
     /// Reads the tree below `folder`.
     ///
     /// # Errors

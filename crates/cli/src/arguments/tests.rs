@@ -132,7 +132,6 @@ fn names_and_numbers_that_are_none_are_wrong_usage() {
         "satchel publish repo folder --pack a/b --release 1 --delta-from 1,,2",
         "satchel show repo acme/b@",
         "satchel update library --budget -1",
-        "satchel update library --only",
         "satchel update library --budget 10parsecs",
         "satchel serve repo --listen somewhere",
         "satchel diff old new delta --level worst",
@@ -147,6 +146,10 @@ fn names_and_numbers_that_are_none_are_wrong_usage() {
         ];
         assert!(expected.contains(&kind), "{line}: {kind:?}");
     }
+    assert_eq!(
+        refused("satchel update library --only"),
+        ErrorKind::MissingRequiredArgument
+    );
     assert_eq!(
         refused("satchel fail library a/b"),
         ErrorKind::MissingRequiredArgument

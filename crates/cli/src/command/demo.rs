@@ -4,6 +4,7 @@ mod course;
 mod story;
 mod tree;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use diff_core::CancelToken;
 use publisher::{AuditOptions, KeyStore, PublishOptions, Published, Quiet, Repository};
-use release_format::{Label, PackName};
+use release_format::{ContentReference, Label, PackName};
 use tempfile::TempDir;
 use updater_client::{
     Clock, ErrorKind, FolderTransport, Outcome, SystemClock, UpdateOptions, Updated, Updater,
@@ -211,7 +212,7 @@ impl Demo {
         let rest = updated
             .route
             .as_ref()
-            .map_or(u64::MAX, |route| route.fetch_bytes);
+            .map_or(u64::MAX, updater_client::Route::fetch_bytes);
         self.story.figure("delta_bytes", delta);
         self.story.figure("resumed_bytes", rest);
         self.story.tell(format!(
@@ -259,13 +260,13 @@ impl Demo {
         tree::flip_a_bit(&timestamp, "\"expires\":\"202")
             .map_err(|error| failed("change", &timestamp, error))?;
         let bad_content = self.copy_repository("bad-content")?;
-        for location in self.delta_locations(Edition::Mended)? {
-            let delta = bad_content.join(location);
-            tree::flip_a_bit(&delta, "").map_err(|error| failed("change", &delta, error))?;
+        for location in self.content_locations(Edition::Mended)? {
+            let file = bad_content.join(location);
+            tree::flip_a_bit(&file, "").map_err(|error| failed("change", &file, error))?;
         }
         for (mirror, what) in [
             (bad_metadata, "one bit of its signed metadata flipped"),
-            (bad_content, "one bit of each delta flipped"),
+            (bad_content, "one bit of each file of content flipped"),
             (
                 self.root.join("old-mirror"),
                 "metadata older than what the device has seen",
@@ -417,17 +418,17 @@ impl Demo {
             .ok_or_else(|| unproved("there is no delta"))
     }
 
-    fn delta_locations(&self, to: Edition) -> Result<Vec<String>, Failure> {
+    /// Returns where everything lies that a device may fetch of a release.
+    fn content_locations(&self, of: Edition) -> Result<BTreeSet<String>, Failure> {
         let catalogue = self.repository.catalogue(&self.pack)?;
-        let label = Label::parse(to.label()).map_err(internal)?;
-        let deltas = catalogue
-            .labelled(&label)
-            .map(|release| release.deltas.as_slice());
-        Ok(deltas
-            .unwrap_or_default()
-            .iter()
-            .map(|delta| delta.content.location())
-            .collect())
+        let label = Label::parse(of.label()).map_err(internal)?;
+        let Some(release) = catalogue.labelled(&label) else {
+            return Ok(BTreeSet::new());
+        };
+        let deltas = release.deltas.iter().map(|delta| &delta.content);
+        let others = [&release.manifest, &release.chunk_map].into_iter();
+        let all = deltas.chain(others).chain(&release.archives);
+        Ok(all.map(ContentReference::location).collect())
     }
 
     fn copy_repository(&self, name: &str) -> Result<PathBuf, Failure> {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use release_format::{ChannelName, PackName};
 use serde::Serialize;
 use updater_client::{
-    CancelToken, Check, FetchPolicy, Freshness, Offer, Outcome, UpdateError, UpdateOptions,
+    CancelToken, Check, FetchPolicy, Freshness, Offer, Outcome, Route, UpdateError, UpdateOptions,
     Updated, Updater, transport_to,
 };
 
@@ -256,6 +256,18 @@ fn durable_address(address: &str) -> Result<String, Failure> {
     })
 }
 
+fn route_told(route: &Route) -> String {
+    if route.chunks.is_some() {
+        return "missing chunks".to_owned();
+    }
+    match (route.is_full(), route.hops.len()) {
+        (true, 1) => "a full download".to_owned(),
+        (true, count) => format!("a full download in {count} deltas"),
+        (false, 1) => "a delta".to_owned(),
+        (false, count) => format!("{count} deltas in a row"),
+    }
+}
+
 fn check_told(pack: &PackName, check: &Check) -> String {
     let installed = check
         .installed
@@ -265,20 +277,23 @@ fn check_told(pack: &PackName, check: &Check) -> String {
         (Offer::Current, _) => format!("{pack}: up to date with {installed}"),
         (Offer::Withheld(why), _) => format!("{pack}: stays on {installed}: {why}"),
         (Offer::Release(release), Some(plan)) => {
-            let route = if plan.route.is_full() {
-                "a full download"
-            } else {
-                "a delta"
-            };
-            let fetch = bytes(plan.route.fetch_bytes);
-            format!(
-                "{pack}: {installed} -> {}, {route} of {fetch} ({} of the tree) in 1 request; \
-                 {} needed on disk, {} free",
+            let route = &plan.route;
+            let mut told = format!(
+                "{pack}: {installed} -> {}, {} of {} ({} of the tree) in {}; {} needed on disk, {} free",
                 release.label,
-                percent(plan.route.fetch_bytes, release.tree_bytes),
+                route_told(route),
+                bytes(route.fetch_bytes()),
+                percent(route.fetch_bytes(), release.tree_bytes),
+                counted(route.requests(), "request"),
                 bytes(check.needed_bytes),
                 bytes(check.available_bytes)
-            )
+            );
+            for other in &plan.alternatives {
+                let (way, fetch) = (route_told(other), bytes(other.fetch_bytes()));
+                let requests = counted(other.requests(), "request");
+                told.push_str(&format!("\n  otherwise {way} of {fetch} in {requests}"));
+            }
+            told
         }
         (Offer::Release(release), None) => {
             format!(

@@ -5,11 +5,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use diff_core::{CancelToken, Contents, Digest, FileBytes, Listing, Progress};
-use fastcdc::v2020::FastCDC;
 use rayon::prelude::*;
 use release_format::{
     ArchiveError, ArchiveWriter, Chunk, ChunkEncoder, ChunkMap, ChunkPlace, ContentReference,
-    EncodedChunk,
+    EncodedChunk, Segment, cut_points, segments,
 };
 
 use crate::PublishError;
@@ -100,12 +99,9 @@ impl Chunker<'_> {
             }
         };
         let mut pieces = Vec::new();
-        if !bytes.is_empty() {
-            for cut in FastCDC::new(&bytes, MIN_CHUNK_BYTES, MEAN_CHUNK_BYTES, MAX_CHUNK_BYTES) {
-                let range = cut.offset..cut.offset + cut.length;
-                let digest = Digest::of(bytes.get(range.clone()).unwrap_or_default());
-                pieces.push(Piece { range, digest });
-            }
+        for range in cut_points(&bytes) {
+            let digest = Digest::of(bytes.get(range.clone()).unwrap_or_default());
+            pieces.push(Piece { range, digest });
         }
         self.progress.advanced(bytes.len() as u64);
         Ok(CutSegment { bytes, pieces })
@@ -130,48 +126,6 @@ fn read_unchanged(
         Ok(bytes)
     } else {
         Err(changed())
-    }
-}
-
-/// Files whose bytes are cut together: a large one, or a run of small ones.
-struct Segment {
-    files: Range<usize>,
-    bytes: u64,
-}
-
-/// Divides a tree so that its parts can be cut side by side.
-///
-/// A run ends where the digest of its last file says so: a file that comes, goes or changes moves the
-/// ends near it alone, and the chunks of all other runs stay as they are.
-fn segments(listing: &Listing) -> Vec<Segment> {
-    let mut segments = Vec::new();
-    let mut run = Segment {
-        files: 0..0,
-        bytes: 0,
-    };
-    for (index, entry) in listing.entries().iter().enumerate() {
-        let is_large = entry.length >= LARGE_FILE_BYTES;
-        if is_large || run.bytes.saturating_add(entry.length) > MAX_RUN_BYTES {
-            let end = std::mem::replace(&mut run, empty_at(index));
-            segments.push(end);
-        }
-        run.files.end = index + 1;
-        run.bytes = run.bytes.saturating_add(entry.length);
-        let [first, ..] = entry.digest.as_bytes();
-        if is_large || first % RUN_FILES == 0 {
-            let end = std::mem::replace(&mut run, empty_at(index + 1));
-            segments.push(end);
-        }
-    }
-    segments.push(run);
-    segments.retain(|segment| segment.bytes > 0);
-    segments
-}
-
-fn empty_at(index: usize) -> Segment {
-    Segment {
-        files: index..index,
-        bytes: 0,
     }
 }
 
@@ -362,17 +316,9 @@ fn archive_failed(path: &Path, error: ArchiveError) -> PublishError {
     PublishError::io("write", path, source)
 }
 
-const MIN_CHUNK_BYTES: usize = 4 << 10;
-const MEAN_CHUNK_BYTES: usize = 16 << 10;
-const MAX_CHUNK_BYTES: usize = 64 << 10;
 /// The level of zstd for chunks. Of course trees, level 19 makes 1 % less in five times the time, and
 /// level 6 makes 2 % more in a fifth; deltas take longer than either.
 const CHUNK_LEVEL: i32 = 12;
-/// Files of this length are cut by themselves, mapped.
-const LARGE_FILE_BYTES: u64 = 1 << 20;
-/// One file in so many ends a run of small ones.
-const RUN_FILES: u8 = 64;
-const MAX_RUN_BYTES: u64 = 8 << 20;
 /// What is read at once.
 const LOT_BYTES: u64 = 32 << 20;
 /// Chunks that are encoded at once: some 16 MiB.

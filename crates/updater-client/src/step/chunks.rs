@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::io::Read;
 use std::ops::Range;
 
@@ -6,6 +6,7 @@ use diff_core::{Digest, Listing};
 use release_format::{ChunkMap, ChunkPlace, ContentReference, Document, FormatError};
 
 use crate::UpdateError;
+use crate::library::content::HeldChunks;
 use crate::step::document::Documents;
 use crate::transport::{Body, TransportError};
 
@@ -13,6 +14,8 @@ use crate::transport::{Body, TransportError};
 pub(crate) struct ChunkFetcher<'a> {
     documents: &'a Documents<'a>,
     map: &'a ChunkMap,
+    /// What need not be fetched.
+    held: &'a HeldChunks,
     /// Where each file begins in the byte stream, and where the last one ends.
     bounds: Vec<u64>,
     /// An archive that is being read, and which of its bytes comes next.
@@ -27,35 +30,41 @@ impl<'a> ChunkFetcher<'a> {
         documents: &'a Documents<'a>,
         listing: &Listing,
         map: &'a ChunkMap,
+        held: &'a HeldChunks,
     ) -> Result<ChunkFetcher<'a>, UpdateError> {
         map.check_covers(listing)?;
-        let mut bounds = vec![0];
-        let mut end = 0_u64;
-        for entry in listing.entries() {
-            end = end.saturating_add(entry.length);
-            bounds.push(end);
-        }
+        let bounds = bounds(listing);
         Ok(ChunkFetcher {
             documents,
             map,
+            held,
             bounds,
             open: None,
             last: None,
         })
     }
 
-    /// Returns how many bytes the files with these places in the listing cost to fetch.
-    pub(crate) fn fetch_bytes(&self, files: &[usize]) -> u64 {
-        let mut seen = BTreeSet::new();
-        let mut bytes = 0;
+    /// Returns what the files with these places in the listing cost to fetch.
+    pub(crate) fn cost(&self, files: &[usize]) -> ChunkCost {
+        let mut seen = HashSet::new();
+        let mut cost = ChunkCost::default();
+        let mut open = None;
         for file in files {
             for (_, place) in self.map.spanning(self.range(*file)) {
-                if seen.insert(place.chunk.digest()) {
-                    bytes += u64::from(place.chunk.encoded_length());
+                let digest = place.chunk.digest();
+                if self.held.has(&digest) || !seen.insert(digest) {
+                    continue;
                 }
+                let range = place.range();
+                let goes_on = open.is_some_and(|(archive, next)| {
+                    archive == place.archive && is_near(next, range.start)
+                });
+                cost.bytes = cost.bytes.saturating_add(range.end - range.start);
+                cost.requests += u64::from(!goes_on);
+                open = Some((place.archive, range.end));
             }
         }
-        bytes
+        cost
     }
 
     /// Hands the bytes of the file with this place in the listing to `sink`, piece by piece.
@@ -90,6 +99,10 @@ impl<'a> ChunkFetcher<'a> {
     fn chunk(&mut self, place: &ChunkPlace) -> Result<&[u8], UpdateError> {
         let digest = place.chunk.digest();
         if self.last.as_ref().is_none_or(|(last, _)| *last != digest) {
+            if let Some(held) = self.held.read(&digest) {
+                let last = self.last.insert((digest, held));
+                return Ok(&last.1);
+            }
             let location = self.archive_of(place)?.location();
             let mut fruitless = 0;
             let encoded = loop {
@@ -124,9 +137,10 @@ impl<'a> ChunkFetcher<'a> {
         self.documents.check()?;
         let archive = self.archive_of(place)?;
         let (location, range) = (archive.location(), place.range());
-        let is_near = self.open.as_ref().is_some_and(|(of, _, next)| {
-            *of == archive && *next <= range.start && range.start - *next <= NEAR_BYTES
-        });
+        let is_near = self
+            .open
+            .as_ref()
+            .is_some_and(|(of, _, next)| *of == archive && is_near(*next, range.start));
         if !is_near {
             let body = self.documents.open(&location, range.start)?;
             let next = body.starts_at;
@@ -173,6 +187,38 @@ impl<'a> ChunkFetcher<'a> {
         }
         Ok(encoded)
     }
+}
+
+/// What fetching chunks costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct ChunkCost {
+    /// Bytes of the chunks, as they travel.
+    pub(crate) bytes: u64,
+    /// Requests on a line that holds.
+    pub(crate) requests: u64,
+}
+
+/// Returns the chunks that hold the files with these places in the listing.
+pub(crate) fn chunks_of(listing: &Listing, map: &ChunkMap, files: &[usize]) -> HashSet<Digest> {
+    let bounds = bounds(listing);
+    let bound = |index: usize| bounds.get(index).copied().unwrap_or(u64::MAX);
+    let ranges = files.iter().map(|file| bound(*file)..bound(*file + 1));
+    let chunks = ranges.flat_map(|range| map.spanning(range));
+    chunks.map(|(_, place)| place.chunk.digest()).collect()
+}
+
+/// Returns where each file begins in the byte stream, and where the last one ends.
+fn bounds(listing: &Listing) -> Vec<u64> {
+    let mut end = 0_u64;
+    let ends = listing.entries().iter().map(|entry| {
+        end = end.saturating_add(entry.length);
+        end
+    });
+    std::iter::once(0).chain(ends).collect()
+}
+
+fn is_near(next: u64, start: u64) -> bool {
+    next <= start && start - next <= NEAR_BYTES
 }
 
 /// A gap that is cheaper to read past than to ask once more.

@@ -1,7 +1,8 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use diff_core::{CancelToken, Digest, Entry, Limits};
+use diff_core::{CancelToken, Digest, DigestWriter, Entry, Limits};
 use release_format::{Manifest, PackName};
 
 use crate::UpdateError;
@@ -11,15 +12,17 @@ use crate::library::layout::LibraryLayout;
 use crate::library::shelf::Shelf;
 use crate::step::chunks::ChunkFetcher;
 use crate::step::stage::place;
-use crate::step::verify::VerifyReport;
 
-/// Rebuilds the tree of a release beside the damaged one, from what is sound of it.
+/// Puts the tree of a release together of what the library holds and what its chunks bring: beside a
+/// damaged one from what is sound of it, or anew.
 pub(crate) struct Healer<'a> {
     pub(crate) disk: &'a dyn Disk,
     pub(crate) layout: &'a LibraryLayout,
     pub(crate) limits: &'a Limits,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) cancel: &'a CancelToken,
+    /// What to tell of bytes that were fetched or found, of how many.
+    pub(crate) told: fn(u64, u64) -> Event,
 }
 
 /// A tree that is being rebuilt: what is sound stands in it already.
@@ -33,19 +36,18 @@ pub(crate) struct Rebuilt {
 }
 
 impl Healer<'_> {
-    /// Begins a tree of `manifest`: links what `report` found to be sound in `damaged`, and copies the
-    /// rest from any release on the device that has it, comparing each byte.
+    /// Begins a tree of `manifest`: links all but the files that are `lacking` from the tree `base`,
+    /// and the rest from any release on the device that has it, comparing each byte.
     pub(crate) fn begin(
         &self,
         manifest: &Manifest,
-        damaged: &Path,
-        report: &VerifyReport,
+        base: &Path,
+        lacking: &HashSet<&str>,
     ) -> Result<Rebuilt, UpdateError> {
         let staging = self.layout.staged(&manifest.digest());
         self.disk.remove_tree(&staging)?;
         let tree = LibraryLayout::tree_within(&staging);
         self.create_folders(&staging, &tree, manifest)?;
-        let faulty: BTreeSet<&str> = report.damage.iter().map(|of| of.path.as_str()).collect();
         let mut rebuilt = Rebuilt {
             staging,
             written: Vec::new(),
@@ -55,12 +57,14 @@ impl Healer<'_> {
         let mut wanted: BTreeMap<Digest, Vec<usize>> = BTreeMap::new();
         for (index, entry) in manifest.listing().entries().iter().enumerate() {
             self.cancel.check()?;
-            if faulty.contains(entry.path.as_str()) {
+            let (from, to) = (entry.path.under(base), entry.path.under(&tree));
+            let is_lacking = lacking.contains(entry.path.as_str())
+                || self.disk.length(&from)? != Some(entry.length);
+            if is_lacking {
                 wanted.entry(entry.digest).or_default().push(index);
                 continue;
             }
-            let to = entry.path.under(&tree);
-            let link = self.disk.link_or_copy(&entry.path.under(damaged), &to)?;
+            let link = self.disk.link_or_copy(&from, &to)?;
             if link.needs_sync() {
                 rebuilt.written.push(to);
             }
@@ -88,20 +92,30 @@ impl Healer<'_> {
             .map(|of| of.length)
             .sum();
         let mut done = 0;
+        let mut fetched: HashMap<Digest, PathBuf> = HashMap::new();
         for index in missing {
             let Some(entry) = entries.get(index) else {
                 continue;
             };
             let path = entry.path.under(&tree);
+            if let Some(same) = fetched.get(&entry.digest) {
+                self.disk.link_or_copy(same, &path)?;
+                rebuilt.written.push(path);
+                continue;
+            }
             let mut file = self.disk.create(&path)?;
+            let mut digest = DigestWriter::new(io::sink());
             chunks.file(index, |piece| {
                 file.write_all(piece)?;
+                digest
+                    .write_all(piece)
+                    .map_err(|e| DiskError::new(Operation::Write, &path, e))?;
                 done += piece.len() as u64;
-                self.observer.event(&Event::Healing { done, total });
+                self.observer.event(&(self.told)(done, total));
                 Ok(())
             })?;
             drop(file);
-            let found = self.digest(&path)?;
+            let found = digest.digest();
             if found != entry.digest {
                 return Err(UpdateError::Damaged {
                     at: path,
@@ -109,6 +123,7 @@ impl Healer<'_> {
                     found: found.to_string(),
                 });
             }
+            fetched.insert(entry.digest, path.clone());
             rebuilt.written.push(path);
         }
         Ok(())

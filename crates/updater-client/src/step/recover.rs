@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use diff_core::Digest;
 use release_format::{Catalogue, CatalogueRelease, TrustLimits};
 
 use crate::UpdateError;
@@ -64,14 +65,10 @@ pub(crate) fn drop_downloads(
     if present.is_empty() {
         return Ok(());
     }
-    let wanted = next.into_iter().flat_map(|release| &release.deltas);
-    let wanted: BTreeSet<_> = wanted.map(|delta| delta.content.digest).collect();
+    let wanted: BTreeSet<_> = next.into_iter().flat_map(contents).collect();
     for release in &catalogue.releases {
-        let deltas = release.deltas.iter().map(|delta| &delta.content);
-        // Healing fetches these, for as long as it takes.
-        let all = deltas.chain([&release.manifest, &release.chunk_map]);
-        for content in all.filter(|content| !wanted.contains(&content.digest)) {
-            let path = layout.partial(&content.digest);
+        for content in contents(release).filter(|content| !wanted.contains(content)) {
+            let path = layout.partial(content);
             if present
                 .iter()
                 .any(|entry| Some(&*entry.name) == path.file_name())
@@ -81,4 +78,10 @@ pub(crate) fn drop_downloads(
         }
     }
     Ok(())
+}
+
+/// Returns the digests of what may be fetched for a release: deltas, and what tells of its chunks.
+fn contents(release: &CatalogueRelease) -> impl Iterator<Item = &Digest> {
+    let deltas = release.deltas.iter().map(|delta| &delta.content.digest);
+    deltas.chain([&release.manifest.digest, &release.chunk_map.digest])
 }

@@ -1,12 +1,12 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use diff_core::{
-    Applier, CancelToken, Delta, DeltaError, Digest, FolderContents, Limits, Listing, MappedFile,
-    Origin, PlannedFile, Progress, Sink, Tree,
+    Applier, CancelToken, Contents, Delta, DeltaError, Digest, FileBytes, Limits, Listing,
+    MappedFile, Origin, Plan, PlannedFile, Progress, Sink, Tree,
 };
 use release_format::{CatalogueRelease, Manifest, PackName, Verified};
 
@@ -25,78 +25,207 @@ pub(crate) struct Stager<'a> {
     pub(crate) cancel: &'a CancelToken,
 }
 
-/// An installed release that a delta starts from.
-pub(crate) struct OldRelease {
-    pub(crate) manifest: Manifest,
-    pub(crate) tree: PathBuf,
+/// A tree that a delta starts from, wherever its files lie.
+pub(crate) struct OldTree {
+    listing: Listing,
+    /// Where each file lies, by its place in the listing.
+    places: Vec<PathBuf>,
+}
+
+impl OldTree {
+    /// Returns the tree of an installed release.
+    pub(crate) fn installed(manifest: &Manifest, tree: &Path) -> OldTree {
+        let listing = manifest.listing().clone();
+        let places = listing.entries().iter();
+        OldTree {
+            places: places.map(|entry| entry.path.under(tree)).collect(),
+            listing,
+        }
+    }
+
+    /// Returns the tree that has nothing.
+    pub(crate) fn nothing() -> OldTree {
+        OldTree {
+            listing: Listing::empty(),
+            places: Vec::new(),
+        }
+    }
+}
+
+impl Contents for OldTree {
+    fn read(&self, index: usize) -> io::Result<FileBytes> {
+        let place = self.places.get(index).ok_or(io::ErrorKind::InvalidInput)?;
+        MappedFile::open(place).map(FileBytes::Mapped)
+    }
+}
+
+/// A delta that has arrived, and the release that it makes.
+pub(crate) struct ReadyHop<'a> {
+    pub(crate) release: &'a CatalogueRelease,
+    pub(crate) delta: Verified<MappedFile>,
+    /// Bytes of files that applying it writes.
+    pub(crate) built_bytes: u64,
+}
+
+/// Why a release was not staged.
+pub(crate) struct StageFailure {
+    /// How many deltas had been applied.
+    pub(crate) hop: usize,
+    pub(crate) error: UpdateError,
 }
 
 impl Stager<'_> {
-    /// Makes the folder of `release` from `old` and `delta`, whole and durable, and moves it to its
-    /// place among the pack's releases.
+    /// Makes the folder of a release from `old` and the deltas that lead to it, whole and durable, and
+    /// moves it to its place among the pack's releases.
     ///
     /// Each file is digested as it is written, and the manifest of all of them is compared with the
     /// trusted digest before the folder takes its place. Nothing refers to the folder yet: a crash
     /// before [`activate`](crate::step::activate) costs the work and nothing else. Returns the number
     /// of the tree: not the first where somebody has one that nothing refers to any more.
+    ///
+    /// Of the releases in between only the files are written that their deltas change, and none of
+    /// them is synced: they go with the folder's other half before it is durable.
     pub(crate) fn stage(
         &self,
         pack: &PackName,
-        release: &CatalogueRelease,
-        delta: &Verified<MappedFile>,
-        old: Option<&OldRelease>,
-    ) -> Result<u32, UpdateError> {
-        let staging = self.layout.staged(&release.manifest.digest);
-        self.disk.remove_tree(&staging)?;
-        let outcome = self.rebuild(pack, release, delta, old, &staging);
+        hops: &[ReadyHop<'_>],
+        old: OldTree,
+    ) -> Result<u32, StageFailure> {
+        let Some((last, between)) = hops.split_last() else {
+            let pack = pack.clone();
+            let error = UpdateError::UnknownPack { pack };
+            return Err(StageFailure { hop: 0, error });
+        };
+        let staging = self.layout.staged(&last.release.manifest.digest);
+        let total = hops.iter().map(|hop| hop.built_bytes).sum();
+        let progress = StagingProgress::new(self.observer, total);
+        let failing = |hop| move |error: UpdateError| StageFailure { hop, error };
+        let outcome = (|| {
+            self.disk
+                .remove_tree(&staging)
+                .map_err(|failed| failing(0)(failed.into()))?;
+            let mut old = old;
+            for (number, hop) in between.iter().enumerate() {
+                let folder = staging.join(BETWEEN).join(number.to_string());
+                old = self
+                    .pass(pack, hop, &old, (&folder, &progress))
+                    .map_err(failing(number))?;
+            }
+            self.rebuild(pack, last, &old, (&staging, &progress))
+                .map_err(failing(between.len()))
+        })();
         if outcome.is_err() {
             // Only tidiness: whatever stays is removed when the next update begins.
             let _ = self.disk.remove_tree(&staging);
         }
         outcome
     }
-}
 
-impl Stager<'_> {
+    /// Makes the tree of a release on the way: what its delta changes in `folder`, and the rest where
+    /// it lies.
+    fn pass(
+        &self,
+        pack: &PackName,
+        hop: &ReadyHop<'_>,
+        old: &OldTree,
+        (folder, progress): (&Path, &dyn Progress),
+    ) -> Result<OldTree, UpdateError> {
+        let delta = Delta::parse(hop.delta.get(), self.limits)?;
+        let plan = delta.plan(&old.listing)?;
+        agree(hop.release, plan.files())?;
+        let built = |file: &&PlannedFile| file.origin == Origin::Built;
+        self.create_folders(folder, folder, plan.files().iter().filter(built))?;
+        let (listing, _) = self.build((&delta, &plan), old, folder, progress)?;
+        let manifest = self.agreed(pack, hop.release, listing)?;
+        let files = plan.files();
+        let place = |file: &PlannedFile| match file.origin {
+            Origin::Old(index) => old.places.get(index).cloned(),
+            Origin::SameAs(index) => files.get(index).map(|same| same.path.under(folder)),
+            Origin::Built => Some(file.path.under(folder)),
+        };
+        let mut places = BTreeMap::new();
+        for file in files {
+            if let Some(place) = place(file) {
+                places.insert(file.path.as_str(), place);
+            }
+        }
+        let listing = manifest.listing().clone();
+        let entries = listing.entries().iter();
+        let places = entries.filter_map(|entry| places.remove(entry.path.as_str()));
+        Ok(OldTree {
+            places: places.collect(),
+            listing,
+        })
+    }
+
     fn rebuild(
         &self,
         pack: &PackName,
-        release: &CatalogueRelease,
-        delta: &Verified<MappedFile>,
-        old: Option<&OldRelease>,
-        staging: &Path,
+        hop: &ReadyHop<'_>,
+        old: &OldTree,
+        (staging, progress): (&Path, &dyn Progress),
     ) -> Result<u32, UpdateError> {
-        let nothing = Listing::empty();
-        let (old_listing, old_root) = match old {
-            Some(old) => (old.manifest.listing(), old.tree.as_path()),
-            None => (&nothing, Path::new("")),
-        };
-        let delta = Delta::parse(delta.get(), self.limits)?;
-        let plan = delta.plan(old_listing)?;
-        agree(release, plan.files())?;
+        let delta = Delta::parse(hop.delta.get(), self.limits)?;
+        let plan = delta.plan(&old.listing)?;
+        agree(hop.release, plan.files())?;
 
         let tree = LibraryLayout::tree_within(staging);
-        self.create_folders(staging, &tree, plan.files())?;
-        let mut written = self.link_unchanged(&tree, plan.files(), old_listing, old_root)?;
-        let contents = FolderContents::new(old_root, old_listing);
+        self.create_folders(staging, &tree, plan.files().iter())?;
+        let mut written = self.link_unchanged(&tree, plan.files(), old, staging)?;
+        let (listing, built) = self.build((&delta, &plan), old, &tree, progress)?;
+        written.extend(self.link_repeated(&tree, plan.files())?);
+        let manifest = self.agreed(pack, hop.release, listing)?;
+        let manifest_path = LibraryLayout::manifest_within(staging);
+        self.disk
+            .create(&manifest_path)?
+            .write_all(&manifest.encode())?;
+        written.push(manifest_path);
+        written.extend(built);
+        self.disk.remove_tree(&staging.join(BETWEEN))?;
+        // The one barrier of a stage: all that lies below the folder is durable before it has its
+        // name among the releases.
+        self.observer.event(&Event::Syncing);
+        self.disk.sync_tree(staging, &written)?;
+        for file in &written {
+            self.disk.set_read_only(file)?;
+        }
+        let manifest = &hop.release.manifest.digest;
+        place(self.disk, self.layout, pack, (manifest, staging))
+    }
+
+    /// Builds the files of a delta below `tree`; returns what it makes of all files, and the paths of
+    /// those that are built.
+    fn build(
+        &self,
+        (delta, plan): (&Delta<'_>, &Plan),
+        old: &OldTree,
+        tree: &Path,
+        progress: &dyn Progress,
+    ) -> Result<(Listing, Vec<PathBuf>), UpdateError> {
         let sink = StagingSink {
             disk: self.disk,
-            tree: &tree,
+            tree,
             written: Mutex::new(Vec::new()),
         };
-        let progress = StagingProgress::new(self.observer, plan.built_bytes());
         let old_tree = Tree {
-            listing: old_listing,
-            contents: &contents,
+            listing: &old.listing,
+            contents: old,
         };
-        let listing = Applier::new(&delta, &plan, old_tree)
+        let listing = Applier::new(delta, plan, old_tree)
             .limits(self.limits.clone())
-            .progress(&progress)
+            .progress(progress)
             .cancel(self.cancel)
             .apply(&sink)?;
-        let built = sink.into_written();
-        written.extend(self.link_repeated(&tree, plan.files())?);
+        Ok((listing, sink.into_written()))
+    }
 
+    /// Returns the manifest of what was built, if it is the one that is trusted.
+    fn agreed(
+        &self,
+        pack: &PackName,
+        release: &CatalogueRelease,
+        listing: Listing,
+    ) -> Result<Manifest, UpdateError> {
         let manifest = Manifest::new(
             pack.clone(),
             release.label.clone(),
@@ -107,33 +236,15 @@ impl Stager<'_> {
             let (expected, found) = (release.manifest.digest, manifest.digest());
             return Err(DeltaError::WrongTree { expected, found }.into());
         }
-        let manifest_path = LibraryLayout::manifest_within(staging);
-        self.disk
-            .create(&manifest_path)?
-            .write_all(&manifest.encode())?;
-        written.push(manifest_path);
-        written.extend(built.iter().cloned());
-        // The one barrier of a stage: all that lies below the folder is durable before it has its
-        // name among the releases.
-        self.observer.event(&Event::Syncing);
-        self.disk.sync_tree(staging, &written)?;
-        for file in &written {
-            self.disk.set_read_only(file)?;
-        }
-        place(
-            self.disk,
-            self.layout,
-            pack,
-            (&release.manifest.digest, staging),
-        )
+        Ok(manifest)
     }
 
     /// Creates every folder that the files need.
-    fn create_folders(
+    fn create_folders<'f>(
         &self,
         staging: &Path,
         tree: &Path,
-        files: &[PlannedFile],
+        files: impl Iterator<Item = &'f PlannedFile>,
     ) -> Result<(), UpdateError> {
         let mut folders = BTreeSet::new();
         for file in files {
@@ -152,7 +263,7 @@ impl Stager<'_> {
         Ok(())
     }
 
-    /// Links the files whose content is in the old release; returns those that have to be synced.
+    /// Links the files whose content is in the old tree; returns those that have to be synced.
     ///
     /// Their bytes are not read, which would cost as much as the release is long: a file of another
     /// length is found out here, any other damage by `verify`.
@@ -160,29 +271,31 @@ impl Stager<'_> {
         &self,
         tree: &Path,
         files: &[PlannedFile],
-        old_listing: &Listing,
-        old_root: &Path,
+        old: &OldTree,
+        staging: &Path,
     ) -> Result<Vec<PathBuf>, UpdateError> {
         let mut written = Vec::new();
         for file in files {
             let Origin::Old(index) = file.origin else {
                 continue;
             };
-            let Some(old) = old_listing.entries().get(index) else {
+            let entry = old.listing.entries().get(index);
+            let Some((entry, from)) = entry.zip(old.places.get(index)) else {
                 continue;
             };
             self.cancel.check()?;
-            let from = old.path.under(old_root);
-            let found = self.disk.length(&from)?;
-            if found != Some(old.length) {
+            let found = self.disk.length(from)?;
+            if found != Some(entry.length) {
                 return Err(UpdateError::Damaged {
-                    at: from,
-                    expected: format!("{} bytes", old.length),
+                    at: from.clone(),
+                    expected: format!("{} bytes", entry.length),
                     found: found.map_or("no file".to_owned(), |found| format!("{found} bytes")),
                 });
             }
             let to = file.path.under(tree);
-            if self.disk.link_or_copy(&from, &to)?.needs_sync() {
+            // What a delta on the way wrote is not durable under its first name either.
+            let is_new = from.starts_with(staging);
+            if self.disk.link_or_copy(from, &to)?.needs_sync() || is_new {
                 written.push(to);
             }
         }
@@ -231,6 +344,9 @@ pub(crate) fn place(
     layout.sync_move(disk, pack)?;
     Ok(copy)
 }
+
+/// Where, below a release that is being built, what lies of those on the way to it.
+const BETWEEN: &str = "between";
 
 /// Compares what a delta means to make with what the catalogue says of the release, before a byte of
 /// it is written.

@@ -7,11 +7,12 @@ use super::Updater;
 use crate::UpdateError;
 use crate::clock::EffectiveClock;
 use crate::event::Event;
+use crate::library::content::{HeldChunks, HeldReleases};
 use crate::library::layout::LibraryLayout;
 use crate::library::lock::LibraryLock;
 use crate::library::state::{InstalledRelease, StateRecord};
 use crate::library::trust_store::TrustStore;
-use crate::step::chunks::ChunkFetcher;
+use crate::step::chunks::{ChunkFetcher, chunks_of};
 use crate::step::document::Traffic;
 use crate::step::fetch::Fetcher;
 use crate::step::heal::Healer;
@@ -258,23 +259,26 @@ impl Updater {
             limits: &self.config.limits,
             observer: self.observer(),
             cancel: remote.cancel,
+            told: |done, total| Event::Healing { done, total },
         };
+        let lacking = report.damage.iter().map(|of| of.path.as_str()).collect();
         let tree = self.tree(record, release);
         let outcome = (|| {
-            let mut rebuilt = healer.begin(&manifest, &tree, &report)?;
+            let mut rebuilt = healer.begin(&manifest, &tree, &lacking)?;
             let fetched_files = rebuilt.missing.len() as u64;
             let found_files = rebuilt.found;
             if fetched_files > 0 {
                 remote.fetch(release, |published, fetcher| {
                     let map = fetcher.content(&published.chunk_map)?;
                     let map = ChunkMap::decode(&map, &self.config.limits)?;
-                    let listing = manifest.listing();
-                    let mut chunks = ChunkFetcher::new(fetcher.documents(), listing, &map)?;
-                    let fetch_bytes = chunks.fetch_bytes(&rebuilt.missing);
+                    let held =
+                        self.held_chunks(&manifest, &map, &rebuilt.missing, remote.cancel)?;
+                    let documents = fetcher.documents();
+                    let mut chunks = ChunkFetcher::new(documents, manifest.listing(), &map, &held)?;
+                    let needed = chunks.cost(&rebuilt.missing).bytes;
                     if let Some(budget) = options.budget_bytes
-                        && fetch_bytes > budget
+                        && needed > budget
                     {
-                        let needed = fetch_bytes;
                         return Err(UpdateError::OverBudget { needed, budget });
                     }
                     healer.fetch(&manifest, &mut rebuilt, &mut chunks)
@@ -296,6 +300,26 @@ impl Updater {
                 .remove_tree(&self.layout.staged(&release.manifest));
         }
         outcome.map(Some)
+    }
+
+    /// Returns the chunks of missing files that stand in the pack's releases on the device.
+    fn held_chunks(
+        &self,
+        manifest: &Manifest,
+        map: &ChunkMap,
+        missing: &[usize],
+        cancel: &CancelToken,
+    ) -> Result<HeldChunks, UpdateError> {
+        let listing = manifest.listing();
+        let is_missing = |index: &usize| missing.binary_search(index).is_ok();
+        let whole = listing.entries().iter().enumerate();
+        let whole = whole.filter(|(index, _)| !is_missing(index));
+        let whole = whole.map(|(_, entry)| entry.digest).collect();
+        let wanted = chunks_of(listing, map, missing);
+        let (layout, limits) = (&self.layout, &self.config.limits);
+        let held = HeldReleases::look(self.disk(), layout, limits, manifest.pack())?;
+        let is_cancelled = || cancel.is_cancelled();
+        Ok(held.chunks(manifest.pack(), &wanted, &whole, &is_cancelled))
     }
 
     fn manifest_of_another_copy(

@@ -1,4 +1,3 @@
-use std::iter;
 use std::sync::Arc;
 
 use diff_core::{CancelToken, Digest};
@@ -6,7 +5,7 @@ use release_format::{Catalogue, CatalogueRelease, PackName, TrustLimits};
 
 use super::Updater;
 use crate::clock::{Clock, EffectiveClock};
-use crate::error::{ErrorKind, UpdateError};
+use crate::error::UpdateError;
 use crate::event::Event;
 use crate::library::lock::LibraryLock;
 use crate::library::state::{Hold, InstalledRelease, StateRecord};
@@ -15,10 +14,9 @@ use crate::step::check::{self, Offer, Withheld};
 use crate::step::document::{Documents, Traffic};
 use crate::step::fetch::Fetcher;
 use crate::step::freshness::Freshness;
-use crate::step::plan::{self, Holdings, NoRoute, Plan, Route};
+use crate::step::plan::{Plan, Route, Unusable};
 use crate::step::prune::Pruner;
 use crate::step::repository::TrustedRepository;
-use crate::step::stage::{OldRelease, Stager};
 use crate::step::{activate, recover, refresh};
 use crate::time_floor::TimeFloor;
 use crate::transport::Transport;
@@ -104,13 +102,16 @@ impl Updater {
         let fetcher = self.fetcher(&*transport, cancel);
         let Answer {
             record,
+            catalogue,
             offer,
             freshness,
-            ..
         } = self.ask(pack, &fetcher, &clock)?;
         let plan = match &offer {
             Offer::Release(release) if self.staged_copy(pack, release)?.is_none() => {
-                Some(self.plan(release, &record)?)
+                let tools = (&fetcher, cancel);
+                let planned =
+                    self.planned((&catalogue, release), &record, &Unusable::default(), tools);
+                Some(planned?.0)
             }
             _ => None,
         };
@@ -182,9 +183,9 @@ impl Updater {
                 (copy, None)
             }
             None => {
-                let plan = self.plan(&release, &record)?;
+                let tools = (&fetcher, cancel);
                 let (copy, route) =
-                    self.install(pack, &release, plan, &record, options, (&fetcher, cancel))?;
+                    self.install((&catalogue, &release), &record, options, tools)?;
                 (copy, Some(route))
             }
         };
@@ -269,126 +270,6 @@ impl Updater {
             offer,
             freshness,
         })
-    }
-
-    fn plan(&self, release: &CatalogueRelease, record: &StateRecord) -> Result<Plan, UpdateError> {
-        let named = record.named();
-        let releases: Vec<_> = named.iter().map(|release| release.manifest).collect();
-        let methods = diff_core::abilities();
-        let partial_bytes = |digest: &_| {
-            let length = self.disk().length(&self.layout.partial(digest));
-            length.ok().flatten().unwrap_or(0)
-        };
-        let holdings = Holdings {
-            releases: &releases,
-            methods: &methods,
-            partial_bytes: &partial_bytes,
-            links: self.can_link()?,
-        };
-        plan::plan(release, &holdings).map_err(|none| UpdateError::NoMethod {
-            pack: record.pack().clone(),
-            label: release.label.clone(),
-            methods: match none {
-                NoRoute::Methods(methods) => methods,
-                NoRoute::NoDelta => vec!["a delta that starts from what is installed".to_owned()],
-            },
-        })
-    }
-
-    /// Whether the library's disk can give a file a second name without copying it.
-    fn can_link(&self) -> Result<bool, UpdateError> {
-        let probe = self.layout.staging().join("probe");
-        self.disk().remove_tree(&probe)?;
-        self.disk().create_dir(&probe)?;
-        let record = self.layout.library_record();
-        let link = self.disk().link(&record, &probe.join("link"))?;
-        self.disk().remove_tree(&probe)?;
-        Ok(link.is_some())
-    }
-
-    /// Fetches and stages `release`; returns the number of its tree, and the route that did it.
-    ///
-    /// Damage in an installed release that the cheapest route starts from sends the update along the
-    /// next one, within the budget; what the repository got wrong is an error.
-    fn install(
-        &self,
-        pack: &PackName,
-        release: &CatalogueRelease,
-        plan: Plan,
-        record: &StateRecord,
-        options: &UpdateOptions,
-        tools: (&Fetcher<'_>, &CancelToken),
-    ) -> Result<(u32, Route), UpdateError> {
-        let (fetcher, cancel) = tools;
-        let mut routes = iter::once(plan.route).chain(plan.alternatives).peekable();
-        let mut budget = options.budget_bytes;
-        while let Some(route) = routes.next() {
-            self.afford(&route, budget)?;
-            budget = budget.map(|bytes| bytes.saturating_sub(route.fetch_bytes));
-            let delta = fetcher.content(&route.delta)?;
-            let staged = self.old_release(route.from, record).and_then(|old| {
-                let stager = Stager {
-                    disk: self.disk(),
-                    layout: &self.layout,
-                    limits: &self.config.limits,
-                    observer: self.observer(),
-                    cancel,
-                };
-                stager.stage(pack, release, &delta, old.as_ref())
-            });
-            match staged {
-                Ok(copy) => return Ok((copy, route)),
-                Err(failed) if failed.kind() == ErrorKind::Damage && routes.peek().is_some() => {
-                    let (pack, reason) = (pack.clone(), failed.to_string());
-                    self.observer()
-                        .event(&Event::RouteAbandoned { pack, reason });
-                }
-                Err(failed) => return Err(failed),
-            }
-        }
-        Err(UpdateError::UnknownPack { pack: pack.clone() })
-    }
-
-    /// Refuses a route that does not fit the budget or the disk, before anything is fetched.
-    fn afford(&self, route: &Route, budget: Option<u64>) -> Result<(), UpdateError> {
-        if let Some(budget) = budget
-            && route.fetch_bytes > budget
-        {
-            return Err(UpdateError::OverBudget {
-                needed: route.fetch_bytes,
-                budget,
-            });
-        }
-        let available = self.disk().available_bytes(self.layout.root())?;
-        let needed = route.needed_bytes();
-        if needed > available {
-            let at = self.layout.root().to_path_buf();
-            return Err(UpdateError::FreeSpace {
-                needed,
-                available,
-                at,
-            });
-        }
-        Ok(())
-    }
-
-    /// Returns the installed release that a route starts from, its manifest verified.
-    fn old_release(
-        &self,
-        from: Option<Digest>,
-        record: &StateRecord,
-    ) -> Result<Option<OldRelease>, UpdateError> {
-        let named = record.named();
-        let Some(release) = named
-            .into_iter()
-            .find(|release| Some(release.manifest) == from)
-        else {
-            return Ok(None);
-        };
-        Ok(Some(OldRelease {
-            manifest: self.manifest(record, release)?,
-            tree: self.tree(record, release),
-        }))
     }
 
     /// Returns the number of the tree of a release that was built and made durable before, so that

@@ -5,7 +5,7 @@ use release_format::{CatalogueRelease, ContentVersion, PackName, UtcTime};
 use serde::Serialize;
 use updater_client::library::state::{Hold, InstalledRelease, Pin, RefusedRelease};
 use updater_client::{
-    Check, Damage, Fault, Freshness, Offer, Outcome, Plan, Route, Status, Traffic, Updated,
+    Check, Damage, Fault, Freshness, Hop, Offer, Outcome, Plan, Route, Status, Traffic, Updated,
     VerifyReport,
 };
 
@@ -60,22 +60,54 @@ impl From<&CatalogueRelease> for OfferedDocument {
 
 #[derive(Serialize)]
 struct RouteDocument {
-    /// The manifest of the installed release that the delta starts from; null for a full download.
+    /// The manifest of the installed release that the route starts from; null for a full download, and
+    /// for chunks.
     from: Option<Digest>,
+    /// Bytes of all its deltas.
     delta_bytes: u64,
     /// Bytes still to fetch.
     fetch_bytes: u64,
+    /// Requests that this takes on a line that holds.
+    requests: u64,
     /// Bytes that applying writes anew.
     built_bytes: u64,
+    /// The deltas, in the order in which they are applied; none where chunks are fetched.
+    hops: Vec<HopDocument>,
+    /// Whether the release is put together of what the device holds and of chunks that it fetches.
+    chunks: bool,
 }
 
 impl From<&Route> for RouteDocument {
     fn from(route: &Route) -> RouteDocument {
+        let lengths = route.hops.iter().map(|hop| hop.delta.length);
         RouteDocument {
-            from: route.from,
-            delta_bytes: route.delta.length,
-            fetch_bytes: route.fetch_bytes,
-            built_bytes: route.built_bytes,
+            from: route.hops.first().and_then(|hop| hop.from),
+            delta_bytes: lengths.sum(),
+            fetch_bytes: route.fetch_bytes(),
+            requests: route.requests(),
+            built_bytes: route.built_bytes(),
+            hops: route.hops.iter().map(HopDocument::from).collect(),
+            chunks: route.chunks.is_some(),
+        }
+    }
+}
+
+/// One delta of a route.
+#[derive(Serialize)]
+struct HopDocument {
+    /// The manifest of the release that it starts from; null for nothing.
+    from: Option<Digest>,
+    /// The manifest of the release that it makes.
+    to: Digest,
+    fetch_bytes: u64,
+}
+
+impl From<&Hop> for HopDocument {
+    fn from(hop: &Hop) -> HopDocument {
+        HopDocument {
+            from: hop.from,
+            to: hop.to,
+            fetch_bytes: hop.fetch_bytes,
         }
     }
 }
@@ -125,9 +157,10 @@ struct PlanDocument {
     route: RouteDocument,
     /// Bytes of files that the release adds for as long as it is kept.
     retained_bytes: u64,
-    requests: u64,
-    /// How many other routes there are, should this one turn out unusable.
-    alternatives: usize,
+    /// Bytes that have to be free for it.
+    needed_bytes: u64,
+    /// Other routes, cheapest first, should this one turn out unusable.
+    alternatives: Vec<RouteDocument>,
 }
 
 impl From<&Plan> for PlanDocument {
@@ -135,9 +168,8 @@ impl From<&Plan> for PlanDocument {
         PlanDocument {
             route: RouteDocument::from(&plan.route),
             retained_bytes: plan.route.retained_bytes(),
-            // A delta is one file.
-            requests: 1,
-            alternatives: plan.alternatives.len(),
+            needed_bytes: plan.route.needed_bytes(),
+            alternatives: plan.alternatives.iter().map(RouteDocument::from).collect(),
         }
     }
 }

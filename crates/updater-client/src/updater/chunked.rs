@@ -1,0 +1,141 @@
+use std::collections::HashSet;
+use std::path::Path;
+
+use diff_core::{CancelToken, Digest, Listing};
+use release_format::{CatalogueRelease, ChunkMap, Manifest, PackName};
+
+use super::Updater;
+use crate::UpdateError;
+use crate::event::Event;
+use crate::library::content::{HeldChunks, HeldReleases};
+use crate::library::state::StateRecord;
+use crate::step::chunks::{ChunkFetcher, chunks_of};
+use crate::step::fetch::Fetcher;
+use crate::step::heal::Healer;
+use crate::step::plan::ChunkWay;
+
+/// What it takes to put a release together of chunks.
+pub(super) struct ChunkMeans {
+    pub(super) manifest: Manifest,
+    map: ChunkMap,
+    held: HeldChunks,
+    pub(super) way: ChunkWay,
+}
+
+impl Updater {
+    /// Finds out what it would cost to put `release` together of what the library holds and of chunks;
+    /// nothing where the library is empty and chunks are no better than a full download.
+    pub(super) fn chunk_means(
+        &self,
+        pack: &PackName,
+        release: &CatalogueRelease,
+        fetcher: &Fetcher<'_>,
+        cancel: &CancelToken,
+    ) -> Result<Option<ChunkMeans>, UpdateError> {
+        let limits = &self.config.limits;
+        let held = HeldReleases::look(self.disk(), &self.layout, limits, pack)?;
+        if held.is_empty() {
+            return Ok(None);
+        }
+        let manifest = Manifest::decode(&fetcher.content(&release.manifest)?, limits)?;
+        let map = ChunkMap::decode(&fetcher.content(&release.chunk_map)?, limits)?;
+        let listing = manifest.listing();
+        let known = held.digests();
+        let missing = missing(listing, &known);
+        let wanted = chunks_of(listing, &map, &missing);
+        let whole = listing.entries().iter().map(|entry| entry.digest);
+        let is_cancelled = || cancel.is_cancelled();
+        let held = held.chunks(pack, &wanted, &whole.collect(), &is_cancelled);
+        cancel.check()?;
+        let cost = ChunkFetcher::new(fetcher.documents(), listing, &map, &held)?.cost(&missing);
+        let mut seen = HashSet::new();
+        let built = missing
+            .iter()
+            .filter_map(|index| listing.entries().get(*index));
+        let built = built.filter(|entry| seen.insert(entry.digest));
+        let way = ChunkWay {
+            fetch_bytes: cost.bytes,
+            requests: cost.requests,
+            built_bytes: built.map(|entry| entry.length).sum(),
+        };
+        Ok(Some(ChunkMeans {
+            manifest,
+            map,
+            held,
+            way,
+        }))
+    }
+
+    /// Puts a release together of what the library holds and of chunks; returns the number of its
+    /// tree.
+    pub(super) fn take_chunks(
+        &self,
+        record: &StateRecord,
+        means: &ChunkMeans,
+        budget: Option<u64>,
+        (fetcher, cancel): (&Fetcher<'_>, &CancelToken),
+    ) -> Result<u32, UpdateError> {
+        let assembler = Healer {
+            disk: self.disk(),
+            layout: &self.layout,
+            limits: &self.config.limits,
+            observer: self.observer(),
+            cancel,
+            told: |done, total| Event::Staging { done, total },
+        };
+        let manifest = &means.manifest;
+        let listing = manifest.listing();
+        let base = record.active().map(|active| {
+            let known = self.manifest(record, active);
+            (known, self.tree(record, active))
+        });
+        // A release whose manifest is damaged is looked for file by file like any other.
+        let (known, tree) = match &base {
+            Some((Ok(known), tree)) => (Some(known.listing()), tree.as_path()),
+            _ => (None, Path::new("")),
+        };
+        let lacking = lacking(listing, known);
+        let outcome = (|| {
+            let mut rebuilt = assembler.begin(manifest, tree, &lacking)?;
+            let mut chunks =
+                ChunkFetcher::new(fetcher.documents(), listing, &means.map, &means.held)?;
+            // What was held may have turned out damaged.
+            let needed = chunks.cost(&rebuilt.missing).bytes;
+            if let Some(budget) = budget
+                && needed > budget
+            {
+                return Err(UpdateError::OverBudget { needed, budget });
+            }
+            assembler.fetch(manifest, &mut rebuilt, &mut chunks)?;
+            assembler.finish(record.pack(), manifest, rebuilt)
+        })();
+        if outcome.is_err() {
+            // Only tidiness: whatever stays is removed by the next recovery.
+            let staging = self.layout.staged(&manifest.digest());
+            let _ = self.disk().remove_tree(&staging);
+        }
+        outcome
+    }
+}
+
+/// Returns the places of the files whose content is not `known`.
+fn missing(listing: &Listing, known: &HashSet<Digest>) -> Vec<usize> {
+    let entries = listing.entries().iter().enumerate();
+    let missing = entries.filter(|(_, entry)| !known.contains(&entry.digest));
+    missing.map(|(index, _)| index).collect()
+}
+
+/// Returns the paths of the files that do not stand in `known` as they are in `listing`.
+fn lacking<'l>(listing: &'l Listing, known: Option<&Listing>) -> HashSet<&'l str> {
+    let known: HashSet<(&str, Digest)> = known
+        .into_iter()
+        .flat_map(Listing::entries)
+        .map(|entry| (entry.path.as_str(), entry.digest))
+        .collect();
+    let entries = listing.entries().iter();
+    entries
+        .map(|entry| (entry.path.as_str(), entry.digest))
+        .filter(|entry| !known.contains(entry))
+        .map(|(path, _)| path)
+        .collect()
+}
