@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use satchel_tests::rig::course::Course;
-use satchel_tests::rig::world::{Device, World, files_below};
+use satchel_tests::rig::world::{Device, World, files_below, remove};
 use updater_client::transport::TransportError;
 use updater_client::{Body, ErrorKind, Transport};
 
@@ -94,7 +94,7 @@ impl Small {
     /// Installs from a mirror with one bit flipped, and tells whether that went.
     fn survives(&self, place: &Path, location: &str, bit: usize) -> bool {
         if place.exists() {
-            fs::remove_dir_all(place).unwrap();
+            remove(place);
         }
         let device = self.device.copied_to(place.to_owned());
         let mirror = self.mirror(Some((location.to_owned(), bit)));

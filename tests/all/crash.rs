@@ -6,7 +6,7 @@ use diff_core::CancelToken;
 use release_format::TrustError;
 use satchel_tests::rig::course::Course;
 use satchel_tests::rig::disk::{Fault, FaultyDisk};
-use satchel_tests::rig::world::{Device, Partial, World, first_course, second_course};
+use satchel_tests::rig::world::{Device, Partial, World, first_course, remove, second_course};
 use updater_client::{UpdateError, Updater};
 
 #[test]
@@ -73,7 +73,7 @@ fn what_was_seen_survives_a_power_cut_at_every_call_and_nothing_older_is_accepte
             Err(failed) => panic!("call {at}: {failed}"),
         }
         device.update().unwrap();
-        std::fs::remove_dir_all(device.library()).unwrap();
+        remove(device.library());
     }
     assert!(refused > 0 && refused < counting.calls());
 }
@@ -198,7 +198,7 @@ fn survives(
             }
             device.update().unwrap();
             device.assert_tidy(Partial::Gone);
-            std::fs::remove_dir_all(device.library()).unwrap();
+            remove(device.library());
         }
     }
 }

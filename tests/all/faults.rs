@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use satchel_tests::rig::disk::{Fault, FaultyDisk};
-use satchel_tests::rig::world::{Device, Partial, World, first_course, second_course};
+use satchel_tests::rig::world::{Device, Partial, World, first_course, remove, second_course};
 use updater_client::{ErrorKind, Outcome, UpdateError};
 
 #[test]
@@ -88,7 +88,7 @@ fn at_every_call(fault: impl Fn(u64) -> Fault, judge: impl Fn(&UpdateError)) {
             }
             assert!(disk.has_failed(), "call {at} was never made");
             goes_on(&device, before.active_label());
-            std::fs::remove_dir_all(device.library()).unwrap();
+            remove(device.library());
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use diff_core::CancelToken;
 use satchel_tests::rig::course::Course;
-use satchel_tests::rig::world::{Device, Partial, World, first_course, second_course};
+use satchel_tests::rig::world::{Device, Partial, World, first_course, remove, second_course};
 use updater_client::{FolderTransport, HealOptions, Healed, PruneOptions, UpdateError, Updater};
 
 /// A device with both releases: 1.1 confirmed, 1.0 as its fallback.
@@ -43,7 +43,7 @@ fn tree_of(device: &Device, is_fallback: bool) -> std::path::PathBuf {
 
 /// Puts other bytes in the place of a file, whose content other releases may share.
 fn replace(path: &Path, bytes: &[u8]) {
-    fs::remove_file(path).unwrap();
+    remove(path);
     fs::write(path, bytes).unwrap();
 }
 
@@ -72,7 +72,7 @@ fn damaged_missing_and_extra_files_are_healed_by_what_is_needed_and_no_more() {
     let (_world, device) = updated();
     let tree = tree_of(&device, false);
     rot(&tree.join("media/photo.jpg"));
-    fs::remove_file(tree.join("index.html")).unwrap();
+    remove(tree.join("index.html"));
     fs::write(tree.join("notes.txt"), b"mine").unwrap();
     let healed = heal(&device).unwrap();
     let active = healed.releases.first().unwrap();
@@ -158,9 +158,9 @@ fn a_damaged_tree_is_not_touched_while_somebody_has_it_open() {
 fn a_damaged_fallback_and_a_lost_manifest_are_healed() {
     let (world, device) = updated();
     let fallback = tree_of(&device, true);
-    fs::remove_file(fallback.join("index.html")).unwrap();
+    remove(fallback.join("index.html"));
     let manifest = fallback.with_file_name("manifest");
-    fs::remove_file(&manifest).unwrap();
+    remove(&manifest);
     heal(&device).unwrap();
     assert_all_sound(&device);
     device.assert_tidy(Partial::Gone);
@@ -184,7 +184,7 @@ fn a_damaged_record_is_healed_and_two_lost_ones_are_made_anew_of_what_lies_there
         ] {
             match damage {
                 Some(text) => fs::write(path, text).unwrap(),
-                None => fs::remove_file(path).unwrap(),
+                None => remove(path),
             }
         }
         let healed = heal_alone(&device).unwrap();
@@ -212,15 +212,15 @@ fn a_half_deleted_library_is_whole_again() {
         layout.leases(),
         layout.outbox(),
     ] {
-        fs::remove_dir_all(folder).unwrap();
+        remove(folder);
     }
     for file in ["timestamp.json", "snapshot.json"] {
-        fs::remove_file(layout.trust().top_role(file)).unwrap();
+        remove(layout.trust().top_role(file));
     }
-    fs::remove_dir_all(layout.trust().delegated_roles()).unwrap();
-    fs::remove_file(layout.state(world.pack())).unwrap();
-    fs::remove_file(layout.previous_state(world.pack())).unwrap();
-    fs::remove_dir_all(tree_of_newest(&device).join("chapters")).unwrap();
+    remove(layout.trust().delegated_roles());
+    remove(layout.state(world.pack()));
+    remove(layout.previous_state(world.pack()));
+    remove(tree_of_newest(&device).join("chapters"));
     heal(&device).unwrap();
     device.assert_has(&second_course());
     assert_all_sound(&device);

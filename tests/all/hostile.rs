@@ -300,12 +300,12 @@ fn change(mirror: &Path, place: &str, harm: Harm) {
 
 fn remove(place: &str, mirror: &Path) {
     for file in matching(mirror, place) {
-        fs::remove_file(file).unwrap();
+        satchel_tests::rig::world::remove(file);
     }
 }
 
 fn replace(mirror: &Path, by: &Path) {
-    fs::remove_dir_all(mirror).unwrap();
+    satchel_tests::rig::world::remove(mirror);
     copy_tree(by, mirror);
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use diff_core::CancelToken;
 use satchel_tests::rig::course::{Course, Random};
-use satchel_tests::rig::world::{Device, Partial, World, first_course, second_course};
+use satchel_tests::rig::world::{Device, Partial, World, first_course, remove, second_course};
 use updater_client::library::lock::LibraryLock;
 use updater_client::{
     ErrorKind, Event, FolderTransport, Outcome, UpdateError, UpdateOptions, Withheld,
@@ -171,7 +171,7 @@ fn a_release_whose_files_are_gone_goes_back_when_it_is_opened_or_confirmed() {
         device.update().unwrap();
         let updater = device.updater();
         let tree = updater.status(world.pack()).unwrap().tree.unwrap();
-        fs::remove_dir_all(&tree).unwrap();
+        remove(&tree);
         if confirm {
             let failed = updater.confirm(world.pack()).unwrap_err();
             assert!(
@@ -191,7 +191,7 @@ fn a_confirmed_release_goes_back_when_asked_without_any_repository() {
     let (world, device) = World::with_an_update();
     device.update().unwrap();
     device.confirm();
-    fs::remove_dir_all(world.repository()).unwrap();
+    remove(world.repository());
     device
         .updater()
         .revert(world.pack(), "the teacher asks for it")
@@ -232,7 +232,7 @@ fn verify_names_every_file_that_is_damaged_missing_or_extra() {
     let (world, device) = World::with_an_update();
     let tree = device.updater().status(world.pack()).unwrap().tree.unwrap();
     damage(&tree.join("media/photo.jpg"));
-    fs::remove_file(tree.join("index.html")).unwrap();
+    remove(tree.join("index.html"));
     fs::write(tree.join("notes.txt"), b"mine").unwrap();
     let report = device.updater().verify(world.pack(), &never()).unwrap();
     let found: Vec<&str> = report
@@ -363,7 +363,7 @@ async fn the_client_may_be_called_from_inside_a_runtime() {
 fn a_stick_with_the_repository_updates_as_the_repository_does() {
     let (world, device) = World::with_an_update();
     let stick = world.copy_of_repository();
-    fs::remove_dir_all(world.repository()).unwrap();
+    remove(world.repository());
     let failed = device.update().unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::Unreachable, "{failed}");
     device
@@ -388,6 +388,6 @@ fn damage(file: &std::path::Path) {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     // The file is read-only, and linked elsewhere: this one name gets other bytes.
-    fs::remove_file(file).unwrap();
+    remove(file);
     fs::write(file, bytes).unwrap();
 }

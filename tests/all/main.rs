@@ -21,6 +21,8 @@ mod mirrors;
 mod power_loss;
 mod rotation;
 mod routes;
+// What a file takes on the disk is told in blocks by Unix alone.
+#[cfg(unix)]
 mod space;
 mod time;
 mod transport;

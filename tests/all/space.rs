@@ -11,7 +11,6 @@ use satchel_tests::rig::world::{Device, World, files_below};
 use updater_client::{Event, UpdateOptions};
 
 /// Bytes of all files below a folder, each counted once however many names it has.
-#[cfg(unix)]
 fn bytes_below(folder: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let mut files = BTreeMap::new();
@@ -26,7 +25,6 @@ fn bytes_below(folder: &Path) -> u64 {
 
 /// Updates, and returns the most bytes that the library had on the way, and those it has behind it,
 /// beyond what it had before; a file that was begun and is gone makes it fewer.
-#[cfg(unix)]
 fn measured(device: &Device) -> (u64, u64) {
     let before = bytes_below(device.library());
     let most = Arc::new(Mutex::new(before));
@@ -52,7 +50,6 @@ fn measured(device: &Device) -> (u64, u64) {
     (most - before, after.saturating_sub(before))
 }
 
-#[cfg(unix)]
 #[test]
 fn the_peak_and_what_is_retained_are_told_within_a_block_a_file_partial_downloads_counted() {
     let mut course = Course::bulky(1);
@@ -77,7 +74,6 @@ fn the_peak_and_what_is_retained_are_told_within_a_block_a_file_partial_download
 
 /// Compares what a check says with what the update takes, half of the delta being there where
 /// something was begun.
-#[cfg(unix)]
 fn agrees(world: &World, device: &Device, is_begun: bool, course: &Course) {
     let check = || {
         let cancel = CancelToken::new();

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use satchel_tests::rig::world::remove;
 use serde_json::Value;
 
 /// A repository with release 1.0, and a library that has it confirmed.
@@ -215,7 +216,7 @@ fn damage_is_found_in_every_release_and_healed() {
     let old = rig.active();
     rig.go_on();
     for file in [rig.active().join("lesson.html"), old.join("label.txt")] {
-        fs::remove_file(&file).unwrap();
+        remove(&file);
     }
     let found = rig.json("verify library", 8);
     assert_eq!(found["packs"][0]["damage"][0]["path"], "lesson.html");

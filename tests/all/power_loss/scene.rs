@@ -5,7 +5,7 @@ use std::sync::Arc;
 use diff_core::CancelToken;
 use release_format::{PackName, UtcTime};
 use satchel_tests::rig::sim::{Image, Script};
-use satchel_tests::rig::world::{Device, World};
+use satchel_tests::rig::world::{Device, World, remove};
 use updater_client::library::disk::Disk;
 use updater_client::library::state::StateRecord;
 use updater_client::transport::FolderTransport;
@@ -172,10 +172,10 @@ impl<'a> Scene<'a> {
             missing
                 .1
                 .iter()
-                .for_each(|lesson| fs::remove_file(tree.join(lesson)).unwrap());
+                .for_each(|lesson| remove(&tree.join(lesson)));
         }
         let before = Image::read(&base);
-        fs::remove_dir_all(&base).unwrap();
+        remove(&base);
         Scene {
             world,
             verb,
@@ -216,7 +216,7 @@ impl<'a> Scene<'a> {
     pub(crate) fn place_image(&self, name: &str, image: &Image) -> (PathBuf, Device) {
         let base = self.base(name);
         if base.exists() {
-            fs::remove_dir_all(&base).unwrap();
+            remove(&base);
         }
         fs::create_dir_all(&base).unwrap();
         image.build(&base);

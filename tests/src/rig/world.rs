@@ -443,6 +443,21 @@ pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// Removes a file, or a folder with all that is in it, read-only or not.
+///
+/// The standard library does so on Windows, but not on FAT, and not under Wine.
+///
+/// # Panics
+/// When there is no such thing, or it is still there.
+#[track_caller]
+pub fn remove(path: impl AsRef<Path>) {
+    let (disk, path) = (RealDisk::new(), path.as_ref());
+    match fs::symlink_metadata(path).unwrap().is_dir() {
+        true => disk.remove_tree(path).unwrap(),
+        false => disk.remove_file(path).unwrap(),
+    }
+}
+
 /// Copies a folder with all that is in it.
 pub fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();

@@ -157,7 +157,9 @@ fn notes_lie_beside_the_release() {
     assert!(rig.audit().is_sound());
 }
 
+// Windows makes no file called `aux`, and takes `Index.html` for `index.html`.
 #[test]
+#[cfg(not(windows))]
 fn folder_that_cannot_be_installed_everywhere_is_refused() {
     let rig = Rig::with_release();
     let before = snapshot(&rig.repository_path());
@@ -170,6 +172,7 @@ fn folder_that_cannot_be_installed_everywhere_is_refused() {
 }
 
 /// Fails unless the course is refused for this one path and rule, and the repository stays as it is.
+#[cfg(not(windows))]
 #[track_caller]
 fn refused_for(rig: &Rig, path: &str, code: &str) {
     let before = snapshot(&rig.repository_path());
@@ -194,7 +197,9 @@ fn course_with_a_symlink_is_refused() {
     refused_for(&rig, "host.txt", "symlink");
 }
 
+// Windows makes no file of such a name, but for its newest versions.
 #[test]
+#[cfg(not(windows))]
 fn course_with_a_name_that_windows_reserves_is_refused() {
     let rig = Rig::with_release();
     rig.write(&[("unit/com1.html", b"lesson".to_vec())]);
