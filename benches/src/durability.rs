@@ -116,6 +116,10 @@ impl Disk for Unsynced {
         self.0.available_bytes(path)
     }
 
+    fn file_limit(&self, folder: &Path, bytes: u64) -> Result<Option<u64>, DiskError> {
+        self.0.file_limit(folder, bytes)
+    }
+
     fn open_lock(&self, path: &Path) -> Result<File, DiskError> {
         self.0.open_lock(path)
     }

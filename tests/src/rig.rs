@@ -6,6 +6,8 @@ pub mod course;
 pub mod disk;
 pub mod forged_delta;
 pub mod forger;
+pub mod held;
 pub mod server;
 pub mod sim;
+pub mod volume;
 pub mod world;

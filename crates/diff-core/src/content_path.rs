@@ -272,6 +272,55 @@ mod tests {
     }
 
     #[test]
+    fn every_device_of_windows_is_refused_whatever_its_case_and_extension() {
+        let mut devices: Vec<String> = ["con", "prn", "aux", "nul", "conin$", "conout$", "clock$"]
+            .map(String::from)
+            .into();
+        for port in ["com", "lpt"] {
+            let numbers = "0123456789¹²³".chars();
+            devices.extend(numbers.map(|number| format!("{port}{number}")));
+        }
+        for device in devices {
+            for name in [device.clone(), device.to_uppercase()] {
+                for text in [
+                    name.clone(),
+                    format!("{name}.html"),
+                    format!("{name}.tar.gz"),
+                    format!("{name} .html"),
+                    format!("unit/{name}/lesson.html"),
+                ] {
+                    assert_eq!(rule(&text), Some(PathRule::ReservedName), "{text}");
+                }
+                assert_eq!(rule(&format!("x{name}")), None);
+                assert_eq!(rule(&format!("{name}x.html")), None);
+            }
+        }
+    }
+
+    #[test]
+    fn what_windows_would_drop_or_take_for_something_else_is_refused() {
+        for end in [".", " ", "..", " .", ". "] {
+            for text in [
+                format!("lesson.html{end}"),
+                format!("unit{end}/lesson.html"),
+            ] {
+                assert_eq!(rule(&text), Some(PathRule::TrailingDotOrSpace), "{text:?}");
+            }
+        }
+        for text in [
+            "C:",
+            "lesson.html:stream",
+            r"\\?\C:\a",
+            r"\\server\a",
+            "a|b",
+            "\u{7f}",
+            "a\tb",
+        ] {
+            assert_eq!(rule(text), Some(PathRule::ForbiddenCharacter), "{text:?}");
+        }
+    }
+
+    #[test]
     fn collision_key_forgets_case_and_normalisation() {
         let composed = ContentPath::parse("Caf\u{e9}.html").unwrap();
         let decomposed = ContentPath::parse("CAFE\u{301}.HTML").unwrap();

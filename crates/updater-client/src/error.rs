@@ -36,6 +36,18 @@ pub enum UpdateError {
     /// The disk ran full on the way.
     #[error("the disk is full: {0}")]
     DiskFull(#[source] DiskError),
+    /// A file is longer than the library's file system can hold; nothing of the release was written.
+    #[error("{path} has {length} bytes, a file at {} can have {limit}", at.display())]
+    FileTooLong {
+        /// The file, within the release or the repository.
+        path: String,
+        /// Its bytes.
+        length: u64,
+        /// Bytes that the file system allows.
+        limit: u64,
+        /// Where.
+        at: PathBuf,
+    },
     /// A delta makes another release than the one that was asked for.
     #[error("release {label}: expected {expected}, the delta makes {found}")]
     WrongRelease {
@@ -231,7 +243,10 @@ impl UpdateError {
             UpdateError::Transport(_) => ErrorKind::Unreachable,
             UpdateError::FreeSpace { .. }
             | UpdateError::OverBudget { .. }
+            | UpdateError::FileTooLong { .. }
             | UpdateError::DiskFull(_) => ErrorKind::Space,
+            UpdateError::Disk(failed) if failed.is_too_long() => ErrorKind::Space,
+            UpdateError::Disk(failed) if failed.is_held() => ErrorKind::Busy,
             UpdateError::Busy { .. } => ErrorKind::Busy,
             UpdateError::Trust(TrustError::SpecVersion { .. })
             | UpdateError::Format(FormatError::UnsupportedVersion { .. }) => ErrorKind::Unsupported,
@@ -269,6 +284,7 @@ impl UpdateError {
             UpdateError::FreeSpace { .. } => "not-enough-space",
             UpdateError::OverBudget { .. } => "over-budget",
             UpdateError::DiskFull(_) => "disk-full",
+            UpdateError::FileTooLong { .. } => "file-too-long",
             UpdateError::WrongRelease { .. } => "wrong-release",
             UpdateError::Busy { .. } => "busy",
             UpdateError::Trust(TrustError::SpecVersion { .. }) => "newer-metadata",
@@ -298,6 +314,8 @@ impl UpdateError {
             UpdateError::WrongHold { .. } => "wrong-hold",
             UpdateError::TooMany { .. } => "too-many",
             UpdateError::Cancelled => "cancelled",
+            UpdateError::Disk(failed) if failed.is_too_long() => "file-too-long",
+            UpdateError::Disk(failed) if failed.is_held() => "file-held",
             UpdateError::Disk(failed) if failed.is_forbidden() => "not-permitted",
             UpdateError::Disk(_) => "disk-failed",
         }
@@ -309,6 +327,11 @@ impl UpdateError {
             UpdateError::Transport(failed) => failed.remedy(),
             UpdateError::FreeSpace { .. } | UpdateError::DiskFull(_) => {
                 "Free space on the disk, then try again."
+            }
+            UpdateError::FileTooLong { .. } => FILE_TOO_LONG,
+            UpdateError::Disk(failed) if failed.is_too_long() => FILE_TOO_LONG,
+            UpdateError::Disk(failed) if failed.is_held() => {
+                "Close the program that has the file open, or let the virus scanner finish, then try again."
             }
             UpdateError::OverBudget { .. } => {
                 "Try again with a larger budget, or where bytes cost nothing."
@@ -359,6 +382,9 @@ impl UpdateError {
         }
     }
 }
+
+const FILE_TOO_LONG: &str =
+    "Move the library to a disk that holds longer files; FAT32 holds none of 4 GiB.";
 
 impl From<DiskError> for UpdateError {
     fn from(failed: DiskError) -> UpdateError {
@@ -446,6 +472,7 @@ mod tests {
             (io::ErrorKind::StorageFull, "disk-full"),
             (io::ErrorKind::QuotaExceeded, "disk-full"),
             (io::ErrorKind::ReadOnlyFilesystem, "not-permitted"),
+            (io::ErrorKind::FileTooLarge, "file-too-long"),
             (io::ErrorKind::Other, "disk-failed"),
         ] {
             let failed = DiskError::new(Operation::Write, "lesson", kind.into());

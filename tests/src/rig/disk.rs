@@ -121,6 +121,12 @@ impl Disk for FaultyDisk {
         self.looking(Operation::AskSpace, path, |disk| disk.available_bytes(path))
     }
 
+    fn file_limit(&self, folder: &Path, bytes: u64) -> Result<Option<u64>, DiskError> {
+        self.looking(Operation::Look, folder, |disk| {
+            disk.file_limit(folder, bytes)
+        })
+    }
+
     fn open_lock(&self, path: &Path) -> Result<File, DiskError> {
         self.changing(Operation::Lock, path, |disk| disk.open_lock(path))
     }

@@ -7,6 +7,8 @@
 
 mod error;
 mod file;
+mod naming;
+mod patience;
 mod real;
 
 use std::ffi::{OsStr, OsString};
@@ -16,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::{DiskError, Operation};
 pub use file::{DiskFile, RawFile};
+pub(crate) use patience::patiently;
 pub use real::RealDisk;
 
 /// The file system as the library uses it.
@@ -55,6 +58,13 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// [`DiskError`] when the system does not tell.
     fn available_bytes(&self, path: &Path) -> Result<u64, DiskError>;
+
+    /// Returns how many bytes a file below `folder` can have at most, where one of `bytes` is too long
+    /// for the file system, however much is free; `None` where it is not.
+    ///
+    /// # Errors
+    /// [`DiskError`] when that cannot be found out.
+    fn file_limit(&self, folder: &Path, bytes: u64) -> Result<Option<u64>, DiskError>;
 
     /// Opens a file to be locked, creating it empty where it is not there.
     ///
@@ -98,7 +108,8 @@ pub trait Disk: Send + Sync {
     /// Renames a file or folder within the library; a file at `to` is replaced.
     ///
     /// # Errors
-    /// [`DiskError`], after a bounded wait for whoever holds the file open on Windows.
+    /// [`DiskError`], after a bounded wait on Windows for whoever has a file open; it then names that
+    /// file.
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError>;
 
     /// Removes a file; one that is not there is no failure.
@@ -198,11 +209,15 @@ pub trait Disk: Send + Sync {
     /// Removes the files that interrupted calls of [`Disk::write_aside`] left in a folder.
     ///
     /// # Errors
-    /// [`DiskError`] when one is still there.
+    /// [`DiskError`] when one is still there, unless another program holds it.
     fn remove_asides(&self, folder: &Path) -> Result<(), DiskError> {
         for entry in self.list(folder)? {
             if entry.kind == EntryKind::File && is_aside(&entry.name) {
-                self.remove_file(&folder.join(entry.name))?;
+                match self.remove_file(&folder.join(entry.name)) {
+                    // In nobody's way: the next one takes another name.
+                    Err(held) if held.is_held() => {}
+                    outcome => outcome?,
+                }
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use super::layout::LibraryLayout;
 /// Sees to it that the reserve is there, for as long as the disk has room for it.
 ///
 /// # Errors
-/// [`DiskError`], but none for a full disk.
+/// [`DiskError`], but none for a full disk, or where another program has the file open.
 pub(crate) fn keep(disk: &dyn Disk, layout: &LibraryLayout) -> Result<(), DiskError> {
     let path = layout.reserve();
     if disk.length(&path)? == Some(RESERVE_BYTES as u64) {
@@ -15,6 +15,7 @@ pub(crate) fn keep(disk: &dyn Disk, layout: &LibraryLayout) -> Result<(), DiskEr
     // Not of zeros, which some file systems keep without giving them room.
     match disk.write_durably(&path, &[b'r'; RESERVE_BYTES]) {
         Err(full) if full.is_full() => Ok(()),
+        Err(held) if held.is_held() => Ok(()),
         outcome => outcome,
     }
 }

@@ -6,7 +6,7 @@ use release_format::{ContentReference, FormatError, Verified};
 
 use crate::UpdateError;
 use crate::event::{Event, Observer};
-use crate::library::disk::{Disk, Operation};
+use crate::library::disk::{Disk, Operation, patiently};
 use crate::library::layout::LibraryLayout;
 use crate::step::document::{Documents, Traffic};
 use crate::transport::TransportError;
@@ -79,8 +79,8 @@ impl<'a> Fetcher<'a> {
         content: &ContentReference,
         path: &Path,
     ) -> Result<Result<Verified<MappedFile>, FormatError>, UpdateError> {
-        let mapped =
-            MappedFile::open(path).map_err(|e| UpdateError::io(Operation::Read, path, e))?;
+        let mapped = patiently(|| MappedFile::open(path))
+            .map_err(|e| UpdateError::io(Operation::Read, path, e))?;
         match Verified::new(mapped, content) {
             Ok(verified) => Ok(Ok(verified)),
             Err(wrong) => {

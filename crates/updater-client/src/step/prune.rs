@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use diff_core::{Digest, Limits};
-use release_format::{Label, PackName};
+use release_format::{Label, Manifest, PackName};
 
 use crate::UpdateError;
 use crate::library::disk::{Disk, DiskError};
@@ -81,8 +81,8 @@ impl<'a> Pruner<'a> {
                 false => Vec::new(),
             };
             for folder in self.shelf().folders(&pack)? {
-                let manifest = self.shelf().manifest(&pack, &folder, limits)?;
                 let is_surplus = surplus.contains(&folder);
+                let manifest = self.manifest(&pack, &folder, limits, is_surplus)?;
                 let is_leased = is_surplus && self.is_leased(&folder)?;
                 if !is_surplus || is_leased {
                     let entries = manifest.iter().flat_map(|of| of.listing().entries());
@@ -100,9 +100,11 @@ impl<'a> Pruner<'a> {
                 }
             }
         }
+        let mut freed = Vec::new();
         for release in &pruned.releases {
-            pruned.freed_bytes += self.freed_by(release, limits, &mut kept)?;
+            freed.push(self.freed_by(release, limits, &mut kept)?);
         }
+        pruned.freed_bytes = freed.iter().sum();
         if downloads {
             for entry in self.disk.list(&self.layout.downloads())? {
                 let path = self.layout.downloads().join(entry.name);
@@ -111,23 +113,35 @@ impl<'a> Pruner<'a> {
             }
         }
         if !dry_run {
-            self.carry_out(&mut pruned)?;
+            self.carry_out(&mut pruned, &freed)?;
         }
         Ok(pruned)
     }
 
-    fn carry_out(&self, pruned: &mut Pruned) -> Result<(), UpdateError> {
+    /// Removes what `pruned` names, and takes out of it what is still in use.
+    fn carry_out(&self, pruned: &mut Pruned, freed: &[u64]) -> Result<(), UpdateError> {
         let mut gone = Vec::new();
-        for release in pruned.releases.drain(..) {
-            match self.remove(&release.pack, &release.folder)? {
-                true => gone.push(release),
-                // Opened since it was looked at.
-                false => pruned.in_use.push(release),
+        for (release, freed) in pruned.releases.drain(..).zip(freed) {
+            if self.remove(&release.pack, &release.folder)? {
+                gone.push(release);
+            } else {
+                // Opened since it was looked at, or by a program that takes no lease.
+                pruned.freed_bytes = pruned.freed_bytes.saturating_sub(*freed);
+                pruned.in_use.push(release);
             }
         }
         pruned.releases = gone;
-        for path in &pruned.downloads {
-            self.disk.remove_file(path)?;
+        for path in std::mem::take(&mut pruned.downloads) {
+            let length = self.disk.length(&path)?.unwrap_or(0);
+            match self.disk.remove_file(&path) {
+                Err(held) if held.is_held() => {
+                    pruned.freed_bytes = pruned.freed_bytes.saturating_sub(length);
+                }
+                outcome => {
+                    outcome?;
+                    pruned.downloads.push(path);
+                }
+            }
         }
         Ok(())
     }
@@ -139,9 +153,7 @@ impl<'a> Pruner<'a> {
         limits: &Limits,
         kept: &mut BTreeSet<Digest>,
     ) -> Result<u64, UpdateError> {
-        let manifest = self
-            .shelf()
-            .manifest(&release.pack, &release.folder, limits)?;
+        let manifest = self.manifest(&release.pack, &release.folder, limits, true)?;
         let mut freed = 0;
         for entry in manifest.iter().flat_map(|of| of.listing().entries()) {
             if kept.insert(entry.digest) {
@@ -151,6 +163,21 @@ impl<'a> Pruner<'a> {
         Ok(freed)
     }
 
+    /// Returns the manifest of a release; of one that nothing needs none where another program has it
+    /// open, which keeps nobody from going on with the others.
+    fn manifest(
+        &self,
+        pack: &PackName,
+        folder_name: &str,
+        limits: &Limits,
+        is_surplus: bool,
+    ) -> Result<Option<Manifest>, DiskError> {
+        match self.shelf().manifest(pack, folder_name, limits) {
+            Err(held) if is_surplus && held.is_held() => Ok(None),
+            outcome => outcome,
+        }
+    }
+
     fn is_leased(&self, folder_name: &str) -> Result<bool, DiskError> {
         Gate::to_remove(self.disk, self.layout)?.is_leased(folder_name)
     }
@@ -158,20 +185,24 @@ impl<'a> Pruner<'a> {
     /// Removes a release unless somebody has it open; tells whether it went.
     ///
     /// It loses its name first, in one call, so that nobody ever opens half of it, and nothing of it
-    /// is removed before that is durable.
+    /// is removed before that is durable. Windows moves no folder in which a file is open, and removes
+    /// no file that is: what is left of it then goes with the next recovery.
     pub(crate) fn remove(&self, pack: &PackName, folder_name: &str) -> Result<bool, UpdateError> {
+        match self.try_remove(pack, folder_name) {
+            Err(UpdateError::Disk(held)) if held.is_held() => Ok(false),
+            outcome => outcome,
+        }
+    }
+
+    fn try_remove(&self, pack: &PackName, folder_name: &str) -> Result<bool, UpdateError> {
         let gone = self.layout.staging().join(format!("{folder_name}.gone"));
         self.disk.remove_tree(&gone)?;
         let gate = Gate::to_remove(self.disk, self.layout)?;
         if gate.is_leased(folder_name)? {
             return Ok(false);
         }
-        let folder = self.shelf().folder(pack, folder_name);
-        match self.disk.rename(&folder, &gone) {
-            // Windows moves no folder in which a file is open, whoever opened it.
-            Err(held) if cfg!(windows) && held.is_forbidden() => return Ok(false),
-            outcome => outcome?,
-        }
+        self.disk
+            .rename(&self.shelf().folder(pack, folder_name), &gone)?;
         gate.forget(folder_name)?;
         drop(gate);
         self.layout.sync_move(self.disk, pack)?;

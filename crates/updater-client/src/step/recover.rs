@@ -27,8 +27,17 @@ pub(crate) fn recover(
     }
     for entry in disk.list(&layout.staging())? {
         let path = layout.staging().join(&entry.name);
-        LibraryLayout::remove_release(disk, &path)?;
-        let what = format!("{} was half done and is removed", path.display());
+        let what = match LibraryLayout::remove_release(disk, &path) {
+            // Of use to nobody but who has it open, and in nobody's way.
+            Err(held) if held.is_held() => {
+                let file = held.path.display();
+                format!("{file} was half done and is removed once no other program has it open")
+            }
+            outcome => {
+                outcome?;
+                format!("{} was half done and is removed", path.display())
+            }
+        };
         observer.event(&Event::Recovered { what });
     }
     disk.remove_asides(layout.root())?;
@@ -73,7 +82,11 @@ pub(crate) fn drop_downloads(
                 .iter()
                 .any(|entry| Some(&*entry.name) == path.file_name())
             {
-                disk.remove_file(&path)?;
+                match disk.remove_file(&path) {
+                    // Removed by a later update.
+                    Err(held) if held.is_held() => {}
+                    outcome => outcome?,
+                }
             }
         }
     }

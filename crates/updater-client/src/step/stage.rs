@@ -12,7 +12,7 @@ use release_format::{CatalogueRelease, Manifest, PackName, Verified};
 
 use crate::UpdateError;
 use crate::event::{Event, Observer};
-use crate::library::disk::Disk;
+use crate::library::disk::{Disk, DiskError, Operation, patiently};
 use crate::library::layout::LibraryLayout;
 use crate::library::shelf::Shelf;
 
@@ -55,7 +55,10 @@ impl OldTree {
 impl Contents for OldTree {
     fn read(&self, index: usize) -> io::Result<FileBytes> {
         let place = self.places.get(index).ok_or(io::ErrorKind::InvalidInput)?;
-        MappedFile::open(place).map(FileBytes::Mapped)
+        // Others may have it open.
+        let mapped = patiently(|| MappedFile::open(place));
+        let mapped = mapped.map_err(|failed| DiskError::new(Operation::Read, place, failed));
+        Ok(FileBytes::Mapped(mapped?))
     }
 }
 
@@ -329,6 +332,10 @@ impl Stager<'_> {
     }
 }
 
+/// A virus scanner looks at each file of a new tree, and Windows moves no folder meanwhile: the work of
+/// a whole stage is worth ten seconds of waiting.
+const ATTEMPTS_TO_PLACE: u32 = 8;
+
 /// Moves a finished folder to a place among the pack's releases that nothing has; returns its number.
 pub(crate) fn place(
     disk: &dyn Disk,
@@ -340,7 +347,18 @@ pub(crate) fn place(
     disk.create_dirs(layout.root(), &releases)?;
     let newest = Shelf::new(disk, layout).copies(pack, manifest)?;
     let copy = newest.first().map_or(0, |newest| newest.saturating_add(1));
-    disk.rename(staging, &layout.copy(pack, manifest, copy))?;
+    let place = layout.copy(pack, manifest, copy);
+    for _ in 1..ATTEMPTS_TO_PLACE {
+        match disk.rename(staging, &place) {
+            Err(held) if held.is_held() => {}
+            outcome => {
+                outcome?;
+                layout.sync_move(disk, pack)?;
+                return Ok(copy);
+            }
+        }
+    }
+    disk.rename(staging, &place)?;
     layout.sync_move(disk, pack)?;
     Ok(copy)
 }

@@ -1,5 +1,5 @@
 use diff_core::{CancelToken, Digest};
-use release_format::{Catalogue, CatalogueRelease};
+use release_format::{Catalogue, CatalogueRelease, Manifest};
 
 use super::Updater;
 use super::chunked::ChunkMeans;
@@ -89,8 +89,10 @@ impl Updater {
         let probe = self.layout.staging().join("probe");
         self.disk().remove_tree(&probe)?;
         self.disk().create_dir(&probe)?;
-        let record = self.layout.library_record();
-        let link = self.disk().link(&record, &probe.join("link"))?;
+        // A file of its own: others may have those of the library open.
+        let file = probe.join("file");
+        self.disk().create(&file)?;
+        let link = self.disk().link(&file, &probe.join("link"))?;
         self.disk().remove_tree(&probe)?;
         Ok(link.is_some())
     }
@@ -107,6 +109,7 @@ impl Updater {
         tools: (&Fetcher<'_>, &CancelToken),
     ) -> Result<(u32, Route), UpdateError> {
         let (fetcher, _) = tools;
+        self.refuse_long_files(release, fetcher)?;
         let before = fetcher.traffic().bytes;
         let mut unusable = Unusable::default();
         let mut first_failure = None;
@@ -218,6 +221,17 @@ impl Updater {
                 budget,
             });
         }
+        for hop in &route.hops {
+            let length = hop.delta.length;
+            if let Some(limit) = self.disk().file_limit(self.layout.root(), length)? {
+                return Err(UpdateError::FileTooLong {
+                    path: hop.delta.location(),
+                    length,
+                    limit,
+                    at: self.layout.root().to_owned(),
+                });
+            }
+        }
         let available = self.disk().available_bytes(self.layout.root())?;
         let needed = route.needed_bytes();
         if needed > available {
@@ -229,6 +243,34 @@ impl Updater {
             });
         }
         Ok(())
+    }
+
+    /// Refuses a release with a file that the library's file system cannot hold, before anything of it
+    /// is fetched but the manifest, which says so.
+    fn refuse_long_files(
+        &self,
+        release: &CatalogueRelease,
+        fetcher: &Fetcher<'_>,
+    ) -> Result<(), UpdateError> {
+        let at = self.layout.root();
+        let Some(limit) = self.disk().file_limit(at, release.tree_bytes)? else {
+            return Ok(());
+        };
+        let bytes = fetcher.content(&release.manifest)?;
+        let manifest = Manifest::decode(&bytes, &self.config.limits)?;
+        drop(bytes);
+        let partial = self.layout.partial(&release.manifest.digest);
+        self.disk().remove_file(&partial)?;
+        let mut entries = manifest.listing().entries().iter();
+        match entries.find(|entry| entry.length > limit) {
+            Some(entry) => Err(UpdateError::FileTooLong {
+                path: entry.path.to_string(),
+                length: entry.length,
+                limit,
+                at: at.to_owned(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Returns the tree that a route starts from, its manifest verified.

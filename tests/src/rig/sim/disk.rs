@@ -25,6 +25,10 @@ pub struct Script {
     pub for_good: bool,
     /// Whether files can have two names here: FAT has no such thing.
     pub no_links: bool,
+    /// How many bytes a file can have at most: FAT holds none of 4 GiB.
+    pub file_limit: Option<u64>,
+    /// Whether that shows only when a file becomes too long.
+    pub hides_limit: bool,
 }
 
 /// How a call goes wrong.
@@ -125,6 +129,12 @@ impl Disk for SimDisk {
     fn available_bytes(&self, path: &Path) -> Result<u64, DiskError> {
         let ask = |d: &RealDisk| d.available_bytes(path);
         self.call(Operation::AskSpace, path, ask, |_, _| {})
+    }
+
+    fn file_limit(&self, _folder: &Path, bytes: u64) -> Result<Option<u64>, DiskError> {
+        let script = self.shared.script;
+        let told = script.file_limit.filter(|_| !script.hides_limit);
+        Ok(told.filter(|limit| bytes > *limit))
     }
 
     fn open_lock(&self, path: &Path) -> Result<File, DiskError> {
@@ -267,6 +277,15 @@ impl RawFile for SimFile {
             true => bytes.split_at(bytes.len() / 2).0,
             false => bytes,
         };
+        let end = (self.offset + bytes.len()) as u64;
+        if self
+            .shared
+            .script
+            .file_limit
+            .is_some_and(|limit| end > limit)
+        {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         self.file.write_all(bytes)?;
         trace.write(self.number, self.offset, bytes);
         self.offset += bytes.len();

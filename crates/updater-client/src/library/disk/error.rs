@@ -1,9 +1,11 @@
 use std::path::PathBuf;
 use std::{fmt, io};
 
+use super::patience;
+
 /// Something that the file system would not do.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {operation} {}: {source}", path.display())]
+#[error("cannot {operation} {}: {}{source}", path.display(), note(source))]
 pub struct DiskError {
     /// What was tried.
     pub operation: Operation,
@@ -39,6 +41,17 @@ impl DiskError {
         )
     }
 
+    /// Whether a file is longer than the file system can hold, however much is free.
+    pub fn is_too_long(&self) -> bool {
+        self.source.kind() == io::ErrorKind::FileTooLarge
+    }
+
+    /// Whether another program has the file open and does not share it, after a bounded wait: on
+    /// Windows alone.
+    pub fn is_held(&self) -> bool {
+        patience::is_held(&self.source)
+    }
+
     /// Whether there was nothing under the name.
     pub fn is_absent(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
@@ -55,6 +68,14 @@ impl DiskError {
             self.source.kind(),
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
         )
+    }
+}
+
+/// Says in our words what the system's hide.
+fn note(source: &io::Error) -> &'static str {
+    match patience::is_held(source) {
+        true => "another program has it open: ",
+        false => "",
     }
 }
 

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, mem};
 
 use super::error::{DiskError, Operation};
+use super::patience::uninterrupted;
 
 /// A file of the library that is being written.
 ///
@@ -105,20 +106,6 @@ impl DiskFile {
         }
     }
 }
-
-/// Repeats what a signal has interrupted before anything was done.
-pub(super) fn uninterrupted<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    for _ in 1..MAX_INTERRUPTIONS {
-        match work() {
-            Err(again) if again.kind() == io::ErrorKind::Interrupted => {}
-            outcome => return outcome,
-        }
-    }
-    work()
-}
-
-/// Whoever is interrupted as often is told so rather than kept.
-const MAX_INTERRUPTIONS: u32 = 1_000;
 
 /// Errors carry a [`DiskError`] within, which [`DiskError::from_io`] finds again.
 impl Write for DiskFile {

@@ -3,8 +3,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::file::uninterrupted;
-use super::{Disk, DiskError, DiskFile, EntryKind, FolderEntry, Link, Operation, RawFile};
+#[cfg(target_os = "linux")]
+use super::patience::uninterrupted;
+use super::patience::{patiently, patiently_unnaming};
+use super::{Disk, DiskError, DiskFile, EntryKind, FolderEntry, Link, Operation, RawFile, naming};
 
 /// The file system of the operating system.
 #[derive(Debug, Default)]
@@ -67,7 +69,15 @@ impl Disk for RealDisk {
     }
 
     fn available_bytes(&self, path: &Path) -> Result<u64, DiskError> {
-        fs4::available_space(path).map_err(failing(Operation::AskSpace, path))
+        fs4::available_space(short_enough(path)).map_err(failing(Operation::AskSpace, path))
+    }
+
+    fn file_limit(&self, folder: &Path, bytes: u64) -> Result<Option<u64>, DiskError> {
+        if bytes <= FAT_FILE_BYTES {
+            return Ok(None);
+        }
+        let limited = is_limited(self, folder).map_err(failing(Operation::Look, folder))?;
+        Ok(limited.then_some(FAT_FILE_BYTES))
     }
 
     fn open_lock(&self, path: &Path) -> Result<File, DiskError> {
@@ -129,16 +139,16 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
-        patiently(|| fs::rename(from, to)).map_err(failing(Operation::Rename, from))
+        naming::rename(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> Result<(), DiskError> {
-        present(patiently(|| remove_file(path))).map_err(failing(Operation::Remove, path))?;
-        Ok(())
+        naming::remove_file(path)
     }
 
     fn remove_dir(&self, path: &Path) -> Result<(), DiskError> {
-        present(patiently(|| fs::remove_dir(path))).map_err(failing(Operation::Remove, path))?;
+        present(patiently_unnaming(|| fs::remove_dir(path)))
+            .map_err(failing(Operation::Remove, path))?;
         Ok(())
     }
 
@@ -148,7 +158,11 @@ impl Disk for RealDisk {
             permissions.set_readonly(true);
             fs::set_permissions(path, permissions)
         };
-        patiently(set).map_err(failing(Operation::SetReadOnly, path))
+        match patiently(set) {
+            // Modes that the disk does not keep protect nobody, and are nobody's loss.
+            Err(unknown) if unknown.kind() == io::ErrorKind::Unsupported => Ok(()),
+            outcome => outcome.map_err(failing(Operation::SetReadOnly, path)),
+        }
     }
 
     fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
@@ -184,11 +198,11 @@ impl RealDisk {
 
 impl RawFile for File {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Write::write(self, bytes)
+        patiently(|| Write::write(self, bytes))
     }
 
     fn set_length(&mut self, length: u64) -> io::Result<()> {
-        self.set_len(length)?;
+        patiently(|| self.set_len(length))?;
         self.seek(SeekFrom::End(0))?;
         Ok(())
     }
@@ -332,56 +346,49 @@ const NOT_OFFERED: &[i32] = &[25, 26];
 #[cfg(not(unix))]
 const NOT_OFFERED: &[i32] = &[1, 50, 1142];
 
-#[cfg(not(windows))]
-fn remove_file(path: &Path) -> io::Result<()> {
-    fs::remove_file(path)
-}
-
-/// Where the standard library cannot remove a file that is read-only, as all files of a release are:
-/// on FAT, and before Windows 10 1809.
-#[cfg(windows)]
-fn remove_file(path: &Path) -> io::Result<()> {
-    let refused = match fs::remove_file(path) {
-        Err(refused) if refused.kind() == io::ErrorKind::PermissionDenied => refused,
-        outcome => return outcome,
-    };
-    let mut permissions = fs::symlink_metadata(path)?.permissions();
-    if !permissions.readonly() {
-        return Err(refused);
+/// Returns the folder nearest to `path` whose disk can be asked about: Windows takes no long path here.
+fn short_enough(path: &Path) -> &Path {
+    const MAX_CHARACTERS: usize = 240;
+    if !cfg!(windows) {
+        return path;
     }
-    #[allow(clippy::permissions_set_readonly_false)]
-    permissions.set_readonly(false);
-    fs::set_permissions(path, permissions)?;
-    fs::remove_file(path)
+    let mut folders = path.ancestors();
+    let short = folders.find(|folder| folder.as_os_str().len() <= MAX_CHARACTERS);
+    short.unwrap_or(path)
 }
 
-#[cfg(not(windows))]
-fn patiently<T>(work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    uninterrupted(work)
+/// The longest file of FAT32; other file systems in use have no limit that a disk would not meet first.
+const FAT_FILE_BYTES: u64 = u32::MAX as u64;
+
+/// Whether the file system of `folder` is FAT.
+#[cfg(target_os = "linux")]
+fn is_limited(_disk: &RealDisk, folder: &Path) -> io::Result<bool> {
+    const MSDOS: i128 = 0x4D44;
+    let kind = rustix::fs::fstatfs(&File::open(folder)?)?.f_type;
+    Ok(i128::from(kind) == MSDOS)
 }
 
-/// Repeats what fails because somebody, often a virus scanner, has the file open for a moment.
-#[cfg(windows)]
-fn patiently<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    const ACCESS_DENIED: i32 = 5;
-    const SHARING_VIOLATION: i32 = 32;
-    const LOCK_VIOLATION: i32 = 33;
-    /// Doubled each time: two and a half seconds in all.
-    const WAITS: u32 = 8;
-    let mut wait = std::time::Duration::from_millis(10);
-    for _ in 0..WAITS {
-        match work() {
-            Err(held)
-                if matches!(
-                    held.raw_os_error(),
-                    Some(ACCESS_DENIED | SHARING_VIOLATION | LOCK_VIOLATION)
-                ) => {}
-            outcome => return outcome,
+/// Whether the file system of `folder` holds no file of 4 GiB, by asking for one.
+#[cfg(not(target_os = "linux"))]
+fn is_limited(disk: &RealDisk, folder: &Path) -> io::Result<bool> {
+    refuses_length(disk, folder, FAT_FILE_BYTES + 1)
+}
+
+/// Whether a file in `folder` cannot be made so long, though there is room for it.
+#[cfg(any(not(target_os = "linux"), test))]
+fn refuses_length(disk: &RealDisk, folder: &Path, bytes: u64) -> io::Result<bool> {
+    let path = folder.join("length.0.aside");
+    let outcome = File::create(&path)?.set_len(bytes);
+    disk.remove_file(&path)?;
+    match outcome {
+        Ok(()) => Ok(false),
+        Err(refused) if refused.kind() == io::ErrorKind::FileTooLarge => Ok(true),
+        // Windows says of FAT that the disk is full.
+        Err(full) if full.kind() == io::ErrorKind::StorageFull => {
+            Ok(disk.available_bytes(folder)? > bytes)
         }
-        std::thread::sleep(wait);
-        wait *= 2;
+        Err(failed) => Err(failed),
     }
-    work()
 }
 
 #[cfg(test)]
@@ -419,6 +426,18 @@ mod tests {
         ] {
             assert_eq!(reports_failures(release), expected, "{release}");
         }
+    }
+
+    #[test]
+    fn a_disk_that_holds_long_files_is_asked_for_one_and_keeps_nothing() {
+        let temporary = tempfile::tempdir().unwrap();
+        let (disk, folder) = (RealDisk::new(), temporary.path());
+        assert_eq!(disk.file_limit(folder, 1 << 20).unwrap(), None);
+        if disk.available_bytes(folder).unwrap() > 5 << 30 {
+            assert!(!refuses_length(&disk, folder, FAT_FILE_BYTES + 1).unwrap());
+            assert_eq!(disk.file_limit(folder, 5 << 30).unwrap(), None);
+        }
+        assert_eq!(disk.list(folder).unwrap(), []);
     }
 
     #[test]
