@@ -42,6 +42,8 @@ fn with_each_file_held(
             let place = world.folder().join(format!("held-{number}"));
             let device = device.copied_to(place);
             let held = Held::open(&device.library().join(below), sharing).unwrap();
+            // Seen where what follows fails.
+            println!("{} is held, sharing {sharing:?}", below.display());
             let outcome = work(&device);
             if let Err(failed) = &outcome {
                 names(failed, &held);
@@ -123,12 +125,14 @@ fn pruning_beside_a_file_that_is_held_leaves_what_is_in_use_and_goes_on() {
             assert!(cfg!(windows) || pruned.in_use.is_empty());
             Ok(())
         },
-        |device, _| {
+        |device, has_succeeded| {
             device.assert_has(&third_course());
-            // Whatever had to be left goes once nobody has it open.
-            let updater = device.updater();
-            updater.prune(PruneOptions::default()).unwrap();
-            device.assert_tidy(Partial::Gone);
+            if has_succeeded {
+                // Whatever had to be left goes once nobody has it open.
+                let updater = device.updater();
+                updater.prune(PruneOptions::default()).unwrap();
+                device.assert_tidy(Partial::Gone);
+            }
         },
     );
 }

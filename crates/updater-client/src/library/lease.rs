@@ -84,7 +84,12 @@ impl<'a> Gate<'a> {
         if self.disk.length(&path)?.is_none() {
             return Ok(false);
         }
-        match self.disk.open_lock(&path)?.try_lock() {
+        let file = match self.disk.open_lock(&path) {
+            // Whoever looks at the lease itself has it open too: asked again the next time.
+            Err(held) if held.is_held() => return Ok(true),
+            outcome => outcome?,
+        };
+        match file.try_lock() {
             Ok(()) => Ok(false),
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(failed)) => Err(DiskError::new(Operation::Lock, path, failed)),
