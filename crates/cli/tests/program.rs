@@ -407,7 +407,7 @@ fn second_updater_is_exit_6() {
     lock.lock().unwrap();
     let ran = rig.run("update library --json");
     assert_eq!((ran.exit, ran.error_code().as_str()), (6, "busy"));
-    lock.unlock().unwrap();
+    drop(lock);
     rig.done("update library");
 }
 

@@ -172,7 +172,7 @@ impl<'a> Scene<'a> {
             missing
                 .1
                 .iter()
-                .for_each(|lesson| remove(&tree.join(lesson)));
+                .for_each(|lesson| remove(tree.join(lesson)));
         }
         let before = Image::read(&base);
         remove(&base);

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use diff_core::{CancelToken, Digest};
-use release_format::{Catalogue, CatalogueRelease, Manifest, PackName, TrustLimits};
+use release_format::{Catalogue, CatalogueRelease, PackName, TrustLimits};
 
 use super::Updater;
 use crate::clock::{Clock, EffectiveClock};
