@@ -9,6 +9,7 @@
 mod bit_flips;
 mod crash;
 mod embedding;
+mod export;
 mod fat;
 mod faults;
 mod flaky;

@@ -9,5 +9,7 @@ pub mod forger;
 pub mod held;
 pub mod server;
 pub mod sim;
+/// A repository's storage that fails at a chosen change.
+pub mod storage;
 pub mod volume;
 pub mod world;

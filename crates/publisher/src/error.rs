@@ -241,6 +241,36 @@ pub enum PublishError {
         /// Its key file.
         path: PathBuf,
     },
+    /// What would be written does not fit.
+    #[error("{place} has room for {available} bytes, {needed} are needed")]
+    NoSpace {
+        /// Where it would be written.
+        place: String,
+        /// Bytes needed, what the file system rounds up included.
+        needed: u64,
+        /// Bytes that are free.
+        available: u64,
+    },
+    /// A folder holds a newer export than this repository can write.
+    #[error(
+        "the export in {place} is newer: its {role} is version {found}, that of the repository is {expected}"
+    )]
+    NewerExport {
+        /// The folder.
+        place: String,
+        /// The role that tells.
+        role: &'static str,
+        /// Its version there.
+        found: u64,
+        /// Its version in the repository.
+        expected: u64,
+    },
+    /// A folder holds an export of a repository that begins with another root.
+    #[error("{place} holds another repository: its first root is not that of this one")]
+    OtherRepository {
+        /// The folder.
+        place: String,
+    },
     /// The work was asked to stop and did.
     #[error("cancelled")]
     Cancelled,

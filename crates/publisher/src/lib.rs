@@ -16,6 +16,7 @@ mod progress;
 mod release;
 mod repository;
 mod storage;
+mod supply;
 
 pub use error::PublishError;
 pub use govern::audit::{AuditOptions, AuditProblem, AuditReport, audit, audit_in};
@@ -35,3 +36,9 @@ pub use release::problem::{Problem, ProblemRule, Severity};
 pub use repository::{Initialised, Outcome, PublishOptions, Published, Repository};
 pub use storage::folder::FolderStorage;
 pub use storage::{Source, Storage, StorageLock};
+pub use supply::export::{ExportOptions, Exported};
+pub use supply::fleet::{Fleet, FleetError};
+pub use supply::later_deltas::{AddDeltasOptions, AddedDelta, DeltaOutcome};
+pub use supply::prune::{DroppedRelease, PruneOptions, PruneReport, PrunedPack};
+pub use supply::selection::{ExportReach, ExportedDelta, ExportedPack};
+pub use supply::simulation::{SimulatedPolicy, SimulatedRelease, Simulation, SimulationOptions};

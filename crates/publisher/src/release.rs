@@ -7,3 +7,4 @@ pub(crate) mod draft;
 pub(crate) mod earlier;
 pub(crate) mod folder;
 pub(crate) mod problem;
+pub(crate) mod routes;

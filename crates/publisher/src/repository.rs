@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use diff_core::{CancelToken, Digest, Level, Limits};
 use release_format::{
-    Catalogue, ChannelName, ContentVersion, FormatError, Label, Manifest, PackName, Rollout, Share,
-    UtcTime, Verified,
+    Catalogue, CatalogueRelease, ChannelName, ContentVersion, FormatError, Label, Manifest,
+    PackName, Rollout, Share, UtcTime,
 };
 
 use crate::PublishError;
@@ -15,11 +15,13 @@ use crate::release::delta_policy::DeltaFrom;
 use crate::release::draft::{DeltaReport, Draft, Drafting};
 use crate::release::folder::ContentFolder;
 use crate::release::problem::Problem;
+use crate::release::routes::{self, Routes};
 use crate::repository::roles::Roles;
 use crate::repository::signing::TargetChange;
 use crate::storage::folder::FolderStorage;
 use crate::storage::{Source, Storage};
 
+pub(crate) mod location;
 pub(crate) mod revision;
 pub(crate) mod roles;
 pub(crate) mod signing;
@@ -77,6 +79,8 @@ pub struct PublishOptions {
     pub share: Share,
     /// Which earlier releases it brings deltas from.
     pub delta_from: DeltaFrom,
+    /// How many bytes a delta has to save over the one from nothing to be published.
+    pub pays_bytes: u64,
     /// A file that learners and teachers should read.
     pub notes: Option<PathBuf>,
     /// For how many days devices may go on with the tenant's packs once the timestamp has expired;
@@ -97,6 +101,7 @@ impl PublishOptions {
             channel: ChannelName::default(),
             share: Share::FULL,
             delta_from: DeltaFrom::default(),
+            pays_bytes: 0,
             notes: None,
             offline_grace_days: None,
             now,
@@ -123,7 +128,12 @@ pub struct Published {
     pub files: u64,
     /// What each older release will download, the one from nothing first.
     pub deltas: Vec<DeltaReport>,
-    /// Bytes of the archives that it adds.
+    /// What each older release of the pack will download, the newest first: by a delta, by several, or
+    /// from nothing, whichever is the fewest bytes.
+    pub downloads: Vec<(Label, u64)>,
+    /// Bytes of all content that it adds to the repository.
+    pub stored_bytes: u64,
+    /// Bytes of the archives among them.
     pub archive_bytes: u64,
     /// Whether the tenant is new, and was delegated to.
     pub delegated: bool,
@@ -221,6 +231,11 @@ impl Repository {
         })
     }
 
+    /// Returns the folder that the repository lies in, when it is one of this machine.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// Returns where the repository lies.
     pub fn storage(&self) -> &dyn Storage {
         &*self.storage
@@ -239,7 +254,8 @@ impl Repository {
     /// # Errors
     /// [`PublishError::UnknownPack`] when it has none.
     pub fn catalogue(&self, pack: &PackName) -> Result<Catalogue, PublishError> {
-        self.catalogue_of(&Roles::load(&*self.storage)?, pack)?
+        Roles::load(&*self.storage)?
+            .catalogue(&*self.storage, pack)?
             .ok_or_else(|| PublishError::UnknownPack { pack: pack.clone() })
     }
 
@@ -248,17 +264,7 @@ impl Repository {
     /// # Errors
     /// [`PublishError`] when the repository cannot be read.
     pub fn rollouts(&self, pack: &PackName) -> Result<Vec<Rollout>, PublishError> {
-        let roles = Roles::load(&*self.storage)?;
-        roles
-            .channels(pack)
-            .iter()
-            .map(|channel| {
-                self.rollout_of(&roles, pack, channel)?
-                    .ok_or_else(|| PublishError::Absent {
-                        location: pack.rollout_target(channel),
-                    })
-            })
-            .collect()
+        Roles::load(&*self.storage)?.rollouts(&*self.storage, pack)
     }
 
     /// Returns the manifest of a release.
@@ -300,7 +306,7 @@ impl Repository {
         }
         let _lock = self.storage.lock()?;
         let roles = Roles::load(&*self.storage)?;
-        let catalogue = self.catalogue_of(&roles, &options.pack)?;
+        let catalogue = roles.catalogue(&*self.storage, &options.pack)?;
         refuse_known_label(catalogue.as_ref(), options)?;
 
         let scanned = ContentFolder::scan(folder)?;
@@ -326,6 +332,7 @@ impl Repository {
             folder,
             listing: &listing,
             delta_from: &options.delta_from,
+            pays_bytes: options.pays_bytes,
             level: options.level,
             notes: options.notes.as_deref(),
             now: options.now,
@@ -334,7 +341,8 @@ impl Repository {
             cancel,
         };
         let draft = drafting.make()?;
-        let before = self.rollout_of(&roles, &options.pack, &options.channel)?;
+        let downloads = downloads(catalogue.as_ref(), &draft.release);
+        let before = roles.rollout(&*self.storage, &options.pack, &options.channel)?;
         let targets = targets(catalogue, before, &draft, options).map_err(PublishError::Format)?;
         let files = roles.changed(
             &*self.storage,
@@ -362,7 +370,9 @@ impl Repository {
             manifest: draft.manifest.digest(),
             tree_bytes: draft.release.tree_bytes,
             files: draft.release.files,
+            stored_bytes: draft.stored_bytes(),
             archive_bytes: draft.archive_bytes(),
+            downloads,
             deltas: draft.deltas,
             delegated: signing.delegates(),
             generated_keys: signing.generated_keys(),
@@ -380,7 +390,7 @@ impl Repository {
         latest: &Manifest,
     ) -> Result<Vec<String>, PublishError> {
         let (pack, channel) = (&options.pack, &options.channel);
-        let offered = self.rollout_of(roles, pack, channel)?;
+        let offered = roles.rollout(&*self.storage, pack, channel)?;
         if offered.is_some_and(|rollout| rollout.release == latest.digest()) {
             return Ok(Vec::new());
         }
@@ -388,27 +398,6 @@ impl Repository {
         Ok(vec![format!(
             "{label} holds the same content, and the channel {channel} does not offer it"
         )])
-    }
-
-    fn rollout_of(
-        &self,
-        roles: &Roles,
-        pack: &PackName,
-        channel: &ChannelName,
-    ) -> Result<Option<Rollout>, PublishError> {
-        let decode =
-            |bytes: &Verified<&[u8]>| Rollout::decode(bytes)?.expect_channel(pack, channel);
-        roles.read(&*self.storage, &pack.rollout_target(channel), decode)
-    }
-
-    fn catalogue_of(
-        &self,
-        roles: &Roles,
-        pack: &PackName,
-    ) -> Result<Option<Catalogue>, PublishError> {
-        roles.read(&*self.storage, &pack.catalogue_target(), |bytes| {
-            Catalogue::decode(bytes)?.expect_pack(pack)
-        })
     }
 }
 
@@ -427,7 +416,7 @@ fn refuse_known_label(
 }
 
 /// Refuses a folder that is published and holds what must not be.
-fn refuse_inside(folder: &Path, inside: &Path) -> Result<(), PublishError> {
+pub(crate) fn refuse_inside(folder: &Path, inside: &Path) -> Result<(), PublishError> {
     // What is not there yet has no other name than the one given.
     let resolved = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
     let resolve = |path| resolved(path).map_err(|error| PublishError::io("find", path, error));
@@ -449,12 +438,31 @@ fn unchanged(manifest: &Manifest, problems: Vec<Problem>, warnings: Vec<String>)
         tree_bytes: manifest.listing().total_bytes(),
         files: manifest.listing().entries().len() as u64,
         deltas: Vec::new(),
+        downloads: Vec::new(),
+        stored_bytes: 0,
         archive_bytes: 0,
         delegated: false,
         generated_keys: Vec::new(),
         problems,
         warnings,
     }
+}
+
+/// Returns what each older release costs to bring to the new one, the newest first.
+fn downloads(catalogue: Option<&Catalogue>, new: &CatalogueRelease) -> Vec<(Label, u64)> {
+    let Some(catalogue) = catalogue else {
+        return Vec::new();
+    };
+    let mut hops = routes::hops(&catalogue.releases);
+    hops.extend(routes::hops(std::slice::from_ref(new)));
+    let routes = Routes::to(new.manifest.digest, &hops);
+    let older = catalogue.releases.iter().rev();
+    older
+        .filter_map(|release| {
+            let bytes = routes.bytes(Some(release.manifest.digest))?;
+            Some((release.label.clone(), bytes))
+        })
+        .collect()
 }
 
 /// Returns the catalogue with the new release, and the rollout that offers it.

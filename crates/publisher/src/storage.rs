@@ -45,6 +45,39 @@ pub trait Storage: Send + Sync {
     /// [`PublishError::Storage`].
     fn list(&self, prefix: &str) -> Result<Vec<String>, PublishError>;
 
+    /// Removes the file at `location`, and returns whether there was one.
+    ///
+    /// # Errors
+    /// [`PublishError::Storage`].
+    fn remove(&self, location: &str) -> Result<bool, PublishError>;
+
+    /// Returns length and digest of the file at `location`, read from its first byte to its last, or
+    /// nothing where there is none.
+    ///
+    /// # Errors
+    /// [`PublishError::Storage`].
+    fn measure(&self, location: &str) -> Result<Option<ContentReference>, PublishError> {
+        Ok(self
+            .get(location)?
+            .map(|bytes| ContentReference::of(&bytes)))
+    }
+
+    /// Returns how many bytes the file at `location` has, or nothing where there is none.
+    ///
+    /// # Errors
+    /// [`PublishError::Storage`].
+    fn length(&self, location: &str) -> Result<Option<u64>, PublishError> {
+        Ok(self.get(location)?.map(|bytes| bytes.len() as u64))
+    }
+
+    /// Returns how many bytes there is room for, or nothing where nobody can tell.
+    ///
+    /// # Errors
+    /// [`PublishError::Storage`].
+    fn available_bytes(&self) -> Result<Option<u64>, PublishError> {
+        Ok(None)
+    }
+
     /// Takes the right to publish, which one publisher has at a time.
     ///
     /// # Errors

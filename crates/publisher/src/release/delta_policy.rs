@@ -12,6 +12,8 @@ pub enum DeltaFrom {
     All,
     /// Those with these labels.
     Labels(Vec<Label>),
+    /// Whatever one of these means, such as the newest few and baselines that many devices stay on.
+    Several(Vec<DeltaFrom>),
 }
 
 impl Default for DeltaFrom {
@@ -47,14 +49,25 @@ impl DeltaFrom {
                     .filter(|release| labels.contains(&release.label))
                     .collect())
             }
+            DeltaFrom::Several(all) => {
+                let mut chosen = Vec::new();
+                for one in all {
+                    chosen.extend(one.choose(pack, catalogue)?);
+                }
+                let is_chosen = |release: &&CatalogueRelease| {
+                    let mut sequences = chosen.iter().map(|chosen| chosen.sequence);
+                    sequences.any(|sequence| sequence == release.sequence)
+                };
+                Ok(newest_first.filter(is_chosen).collect())
+            }
         }
     }
 }
 
 /// Whether a delta from an older release deserves its place: a device that could fetch the one from
-/// nothing in as few bytes has no use for it.
-pub(crate) fn pays(bytes: u64, from_nothing_bytes: Option<u64>) -> bool {
-    from_nothing_bytes.is_none_or(|limit| bytes < limit)
+/// nothing in as few bytes, or in at most `margin_bytes` more, has no use for it.
+pub(crate) fn pays(bytes: u64, from_nothing_bytes: Option<u64>, margin_bytes: u64) -> bool {
+    from_nothing_bytes.is_none_or(|limit| limit.saturating_sub(bytes) > margin_bytes)
 }
 
 #[cfg(test)]
@@ -104,6 +117,10 @@ mod tests {
         assert_eq!(chosen(DeltaFrom::All), ["2.0", "1.1", "1.0"]);
         let named = DeltaFrom::Labels(vec![label("1.0"), label("2.0")]);
         assert_eq!(chosen(named), ["2.0", "1.0"]);
+        let baseline = DeltaFrom::Labels(vec![label("1.0"), label("2.0")]);
+        let several = DeltaFrom::Several(vec![baseline, DeltaFrom::Last(1)]);
+        assert_eq!(chosen(several), ["2.0", "1.0"]);
+        assert_eq!(chosen(DeltaFrom::Several(Vec::new())), [""; 0]);
     }
 
     #[test]
@@ -124,7 +141,8 @@ mod tests {
 
     #[test]
     fn delta_no_shorter_than_the_one_from_nothing_does_not_pay() {
-        assert!(pays(9, Some(10)) && pays(9, None));
-        assert!(!pays(10, Some(10)));
+        assert!(pays(9, Some(10), 0) && pays(9, None, 0));
+        assert!(!pays(10, Some(10), 0));
+        assert!(pays(9, Some(20), 10) && !pays(10, Some(20), 10));
     }
 }

@@ -40,7 +40,7 @@ pub struct DeltaReport {
     pub bytes: u64,
     /// Bytes that applying it writes anew.
     pub built_bytes: u64,
-    /// Whether it is published: a delta that is not shorter than the one from nothing is not.
+    /// Whether it is published: a delta that saves too little over the one from nothing is not.
     pub is_published: bool,
 }
 
@@ -68,6 +68,11 @@ impl Draft {
         Ok(())
     }
 
+    /// Returns the bytes of all files that the release adds.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.reference.length).sum()
+    }
+
     /// Returns the bytes of the archives that the release adds.
     pub(crate) fn archive_bytes(&self) -> u64 {
         let added = |archive: &&ContentReference| {
@@ -93,6 +98,8 @@ pub(crate) struct Drafting<'a> {
     pub(crate) listing: &'a Listing,
     /// Which earlier releases it brings deltas from.
     pub(crate) delta_from: &'a DeltaFrom,
+    /// How many bytes such a delta has to save.
+    pub(crate) pays_bytes: u64,
     /// How much time goes into deltas.
     pub(crate) level: Level,
     /// What learners and teachers should know of it.
@@ -203,12 +210,8 @@ impl Drafting<'_> {
             .map(|entry| (entry.digest, entry.path.under(self.folder)))
             .collect();
         for release in earlier {
-            let manifest = self.storage.content(&release.manifest, |bytes| {
-                Manifest::decode(bytes, &Limits::standard())
-            })?;
-            let tree = EarlierTree::rebuild(
-                &manifest,
-                &chunk_map_of(release, self.storage)?,
+            let tree = EarlierTree::of_release(
+                release,
                 self.storage,
                 &new_files,
                 &scratch.join("earlier"),
@@ -220,7 +223,7 @@ impl Drafting<'_> {
             };
             match builder.build(old, release.label.as_str())? {
                 Some(delta) => {
-                    let is_kept = pays(delta.content.length, limit);
+                    let is_kept = pays(delta.content.length, limit, self.pays_bytes);
                     draft.add(Some(release), delta, is_kept);
                 }
                 None => draft.warnings.push(format!(
@@ -333,6 +336,7 @@ mod tests {
             folder,
             listing: &listing.unwrap(),
             delta_from: &DeltaFrom::default(),
+            pays_bytes: 0,
             level: Level::Fast,
             notes: None,
             now: UtcTime::from_seconds(0),

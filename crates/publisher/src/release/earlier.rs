@@ -4,10 +4,10 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use diff_core::{
-    CancelToken, Contents, Digest, DigestWriter, Entry, FileBytes, Listing, MappedFile,
+    CancelToken, Contents, Digest, DigestWriter, Entry, FileBytes, Limits, Listing, MappedFile,
 };
 use rayon::prelude::*;
-use release_format::{ChunkMap, ChunkPlace, ContentReference, Manifest};
+use release_format::{CatalogueRelease, ChunkMap, ChunkPlace, ContentReference, Manifest};
 
 use crate::PublishError;
 use crate::storage::Storage;
@@ -23,6 +23,24 @@ pub(crate) struct EarlierTree<'a> {
 }
 
 impl<'a> EarlierTree<'a> {
+    /// Rebuilds a release that a catalogue lists; see [`EarlierTree::rebuild`].
+    ///
+    /// # Errors
+    /// As [`EarlierTree::rebuild`].
+    pub(crate) fn of_release(
+        release: &CatalogueRelease,
+        storage: &dyn Storage,
+        new_files: &'a HashMap<Digest, PathBuf>,
+        rebuilt: &Path,
+        cancel: &CancelToken,
+    ) -> Result<EarlierTree<'a>, PublishError> {
+        let limits = Limits::standard();
+        let manifest =
+            storage.content(&release.manifest, |bytes| Manifest::decode(bytes, &limits))?;
+        let map = storage.content(&release.chunk_map, |bytes| ChunkMap::decode(bytes, &limits))?;
+        EarlierTree::rebuild(&manifest, &map, storage, new_files, rebuilt, cancel)
+    }
+
     /// Rebuilds in the folder `rebuilt` those files of a release that are not among `new_files`.
     ///
     /// # Errors

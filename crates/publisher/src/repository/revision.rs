@@ -4,6 +4,7 @@ use release_format::{MetaFile, Snapshot, Targets, Timestamp, UtcTime};
 
 use crate::PublishError;
 use crate::key_store::ring::RoleSigners;
+use crate::repository::location::versioned_role;
 use crate::repository::roles::{TIMESTAMP_LOCATION, root_location};
 use crate::storage::{Source, Storage};
 
@@ -114,12 +115,7 @@ impl Versions {
         let mut newest = BTreeMap::new();
         for location in storage.list("metadata/")? {
             let name = location.strip_prefix("metadata/").unwrap_or(&location);
-            let parts = name
-                .strip_suffix(".json")
-                .and_then(|name| name.split_once('.'));
-            if let Some((version, role)) = parts
-                && let Ok(version) = version.parse::<u64>()
-            {
+            if let Some((version, role)) = versioned_role(name) {
                 let newest = newest.entry(role.to_owned()).or_insert(version);
                 *newest = version.max(*newest);
             }

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use diff_core::FileBytes;
 use release_format::{
-    ChannelName, DelegatedRole, Delegations, FormatError, Lookup, MetadataRequest, PackName,
-    TargetFile, TrustError, TrustLimits, TrustedSet, UtcTime, Verified,
+    Catalogue, ChannelName, DelegatedRole, Delegations, FormatError, Lookup, MetadataRequest,
+    PackName, Rollout, TargetFile, TrustError, TrustLimits, TrustedSet, UtcTime, Verified,
 };
 
 use crate::PublishError;
@@ -233,6 +233,53 @@ impl Roles {
         self.targets().into_iter().filter_map(channel).collect()
     }
 
+    /// Returns the releases of a pack, or nothing where it has none.
+    pub(crate) fn catalogue(
+        &self,
+        storage: &dyn Storage,
+        pack: &PackName,
+    ) -> Result<Option<Catalogue>, PublishError> {
+        self.read(storage, &pack.catalogue_target(), |bytes| {
+            Catalogue::decode(bytes)?.expect_pack(pack)
+        })
+    }
+
+    /// Returns what a channel of a pack offers, or nothing where there is no such channel.
+    pub(crate) fn rollout(
+        &self,
+        storage: &dyn Storage,
+        pack: &PackName,
+        channel: &ChannelName,
+    ) -> Result<Option<Rollout>, PublishError> {
+        self.read(storage, &pack.rollout_target(channel), |bytes| {
+            Rollout::decode(bytes)?.expect_channel(pack, channel)
+        })
+    }
+
+    /// Returns what all channels of a pack offer, in the order of their names.
+    pub(crate) fn rollouts(
+        &self,
+        storage: &dyn Storage,
+        pack: &PackName,
+    ) -> Result<Vec<Rollout>, PublishError> {
+        let channels = self.channels(pack);
+        let rollouts = channels.iter().map(|channel| {
+            self.rollout(storage, pack, channel)?
+                .ok_or_else(|| absent(&pack.rollout_target(channel)))
+        });
+        rollouts.collect()
+    }
+
+    /// Returns what is known of a target, or nothing where there is no such target.
+    pub(crate) fn file_of_target(&self, path: &str) -> Result<Option<TargetFile>, PublishError> {
+        match self.trusted.lookup(path) {
+            Ok(Lookup::Found(file)) => Ok(Some(file)),
+            // A tenant that has not published yet is not listed.
+            Ok(Lookup::Needs(_) | Lookup::Absent) | Err(TrustError::Unlisted { .. }) => Ok(None),
+            Err(error) => Err(refused(path)(error)),
+        }
+    }
+
     /// Returns what `decode` makes of a target, or nothing where there is no such target.
     pub(crate) fn read<T>(
         &self,
@@ -240,13 +287,8 @@ impl Roles {
         path: &str,
         decode: impl FnOnce(&Verified<&[u8]>) -> Result<T, FormatError>,
     ) -> Result<Option<T>, PublishError> {
-        let file: TargetFile = match self.trusted.lookup(path) {
-            Ok(Lookup::Found(file)) => file,
-            // A tenant that has not published yet is not listed.
-            Ok(Lookup::Needs(_) | Lookup::Absent) | Err(TrustError::Unlisted { .. }) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(refused(path)(error)),
+        let Some(file) = self.file_of_target(path)? else {
+            return Ok(None);
         };
         let location = file.location.as_str();
         let bytes = storage.get(location)?.ok_or_else(|| absent(location))?;

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use release_format::{DelegatedRole, Lookup, PackName, Root, TargetEntry, Targets, UtcTime};
+use release_format::{
+    Catalogue, DelegatedRole, Lookup, PackName, Root, TargetEntry, Targets, UtcTime,
+};
 
 use crate::PublishError;
 use crate::key_store::KeyStore;
@@ -9,12 +11,13 @@ use crate::repository::revision::{
     OPERATIONS_DAYS, ROOT_DAYS, Revision, SignedFiles, TARGETS_DAYS, Versions, no_targets,
 };
 use crate::repository::roles::{Roles, TIMESTAMP_LOCATION, absent, refused};
-use crate::storage::Storage;
+use crate::storage::{Source, Storage};
 
 /// The keys that sign one release.
 pub(crate) struct Signing {
     content: RoleSigners,
-    operations: RoleSigners,
+    /// There when rollouts change.
+    operations: Option<RoleSigners>,
     snapshot: RoleSigners,
     timestamp: RoleSigners,
     /// There when the tenant is new.
@@ -52,7 +55,7 @@ impl Roles {
         if !is_new {
             return Ok(Signing {
                 content: self.delegated_key(&content, keys)?,
-                operations: self.delegated_key(&operations, keys)?,
+                operations: Some(self.delegated_key(&operations, keys)?),
                 snapshot,
                 timestamp,
                 targets: None,
@@ -69,12 +72,54 @@ impl Roles {
         };
         Ok(Signing {
             content: tenant_key(content)?,
-            operations: tenant_key(operations)?,
+            operations: Some(tenant_key(operations)?),
             snapshot,
             timestamp,
             targets: Some(targets),
             generated,
         })
+    }
+
+    /// Loads the keys that a change of the catalogue of `pack` alone needs.
+    ///
+    /// # Errors
+    /// As [`Roles::signing`].
+    pub(crate) fn signing_content(
+        &self,
+        pack: &PackName,
+        keys: &KeyStore,
+    ) -> Result<Signing, PublishError> {
+        Ok(Signing {
+            snapshot: self.top_level_key("snapshot", keys)?,
+            timestamp: self.top_level_key("timestamp", keys)?,
+            content: self.delegated_key(&pack.content_role(), keys)?,
+            operations: None,
+            targets: None,
+            generated: Vec::new(),
+        })
+    }
+
+    /// Signs and publishes another catalogue of a pack whose rollouts stay.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing is published then.
+    pub(crate) fn store_catalogue(
+        &self,
+        storage: &dyn Storage,
+        signing: &Signing,
+        catalogue: &Catalogue,
+        now: UtcTime,
+    ) -> Result<(), PublishError> {
+        let target = TargetChange {
+            role: catalogue.pack.content_role(),
+            path: catalogue.pack.catalogue_target(),
+            bytes: catalogue.encode().map_err(PublishError::Format)?,
+        };
+        let targets = std::slice::from_ref(&target);
+        let files = self.changed(storage, signing, &catalogue.pack, targets, None, now)?;
+        storage.put_if_absent(&target.location(), Source::Bytes(&target.bytes))?;
+        storage.sync()?;
+        files.store(storage)
     }
 
     /// Returns signers that reach the threshold of one of the four roles.
@@ -177,10 +222,12 @@ impl Roles {
             let body = self.delegating(pack, signing, versions.next("targets"), now);
             revision.sign_targets(&body, key)?;
         }
-        for (key, days) in [
-            (&signing.content, TARGETS_DAYS),
-            (&signing.operations, OPERATIONS_DAYS),
-        ] {
+        let operations = signing.operations.as_ref();
+        let operations = operations.map(|key| (key, OPERATIONS_DAYS));
+        for (key, days) in [(&signing.content, TARGETS_DAYS)]
+            .into_iter()
+            .chain(operations)
+        {
             let role = key.role();
             let (version, expires) = (versions.next(role), now.plus_days(days));
             let mut body = no_targets(version, expires);
@@ -223,8 +270,8 @@ impl Roles {
             body.delegations = current.delegations.clone();
         }
         let delegations = body.delegations.get_or_insert_default();
-        let signers = [&signing.content, &signing.operations];
-        for (signers, (role, paths)) in signers.into_iter().zip(pack.tenant_name().roles()) {
+        let signers = [&signing.content].into_iter().chain(&signing.operations);
+        for (signers, (role, paths)) in signers.zip(pack.tenant_name().roles()) {
             delegations.delegate(&role, &signers.public_keys(), 1, &[paths]);
         }
         body

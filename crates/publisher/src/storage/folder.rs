@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use diff_core::{ContentPath, FileBytes, MappedFile};
+use diff_core::{ContentPath, DigestReader, FileBytes, MappedFile};
+use release_format::ContentReference;
 
 use crate::PublishError;
 use crate::storage::{Source, Storage, StorageLock};
@@ -13,6 +14,8 @@ use crate::storage::{Source, Storage, StorageLock};
 /// A repository in a folder of this machine.
 pub struct FolderStorage {
     root: PathBuf,
+    /// Whether the folder may vanish: then its files are read and never mapped.
+    is_removable: bool,
     /// Folders whose entries changed since the last sync.
     unsynced: Mutex<BTreeSet<PathBuf>>,
     /// Numbers the files written aside.
@@ -24,8 +27,17 @@ impl FolderStorage {
     pub fn new(root: impl Into<PathBuf>) -> FolderStorage {
         FolderStorage {
             root: root.into(),
+            is_removable: false,
             unsynced: Mutex::default(),
             puts: AtomicU64::new(0),
+        }
+    }
+
+    /// As [`FolderStorage::new`], for a folder on a stick or a share.
+    pub fn removable(root: impl Into<PathBuf>) -> FolderStorage {
+        FolderStorage {
+            is_removable: true,
+            ..FolderStorage::new(root)
         }
     }
 
@@ -102,15 +114,26 @@ impl Storage for FolderStorage {
         let folders =
             std::mem::take(&mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner));
         for folder in folders {
-            sync_folder(&folder)
-                .map_err(|source| failed("sync", &folder.display().to_string(), source))?;
+            match sync_folder(&folder) {
+                // Removed since with its last file.
+                Err(source) if !is_absent(&source) => {
+                    return Err(failed("sync", &folder.display().to_string(), source));
+                }
+                _ => {}
+            }
         }
         Ok(())
     }
 
     fn get(&self, location: &str) -> Result<Option<FileBytes>, PublishError> {
-        match MappedFile::open(&self.place(location)?) {
-            Ok(mapped) => Ok(Some(FileBytes::Mapped(mapped))),
+        let place = self.place(location)?;
+        let read = if self.is_removable {
+            fs::read(&place).map(FileBytes::Owned)
+        } else {
+            MappedFile::open(&place).map(FileBytes::Mapped)
+        };
+        match read {
+            Ok(bytes) => Ok(Some(bytes)),
             Err(source) if is_absent(&source) => Ok(None),
             Err(source) => Err(failed("read", location, source)),
         }
@@ -133,6 +156,59 @@ impl Storage for FolderStorage {
         found.retain(|location| location.starts_with(prefix));
         found.sort();
         Ok(found)
+    }
+
+    fn remove(&self, location: &str) -> Result<bool, PublishError> {
+        let place = self.place(location)?;
+        match fs::remove_file(&place) {
+            Ok(()) => {}
+            Err(source) if is_absent(&source) => return Ok(false),
+            Err(source) => return Err(failed("remove", location, source)),
+        }
+        // A folder is removed with its last file; the system refuses it before that.
+        for folder in place.ancestors().skip(1) {
+            let is_inside = folder != self.root && folder.starts_with(&self.root);
+            if !is_inside || fs::remove_dir(folder).is_err() {
+                let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+                unsynced.insert(folder.to_owned());
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    fn measure(&self, location: &str) -> Result<Option<ContentReference>, PublishError> {
+        let place = self.place(location)?;
+        let measured = File::open(&place).and_then(|file| {
+            let mut reader = DigestReader::new(file);
+            io::copy(&mut reader, &mut io::sink())?;
+            Ok(ContentReference {
+                digest: reader.digest(),
+                length: reader.length(),
+            })
+        });
+        match measured {
+            Ok(reference) => Ok(Some(reference)),
+            Err(source) if is_absent(&source) => Ok(None),
+            Err(source) => Err(failed("read", location, source)),
+        }
+    }
+
+    fn length(&self, location: &str) -> Result<Option<u64>, PublishError> {
+        match fs::metadata(self.place(location)?) {
+            Ok(found) => Ok(Some(found.len())),
+            Err(source) if is_absent(&source) => Ok(None),
+            Err(source) => Err(failed("look at", location, source)),
+        }
+    }
+
+    fn available_bytes(&self) -> Result<Option<u64>, PublishError> {
+        let there = self.root.ancestors().find(|folder| folder.is_dir());
+        let folder = there.unwrap_or(Path::new("."));
+        let asked = fs4::available_space(folder);
+        asked
+            .map(Some)
+            .map_err(|source| failed("ask the room of", "", source))
     }
 
     fn lock(&self) -> Result<StorageLock, PublishError> {
@@ -278,6 +354,35 @@ mod tests {
         let again = storage.put_if_absent("content/a", Source::Bytes(b"second"));
         assert!(!again.unwrap());
         assert_eq!(bytes(&storage, "content/a").unwrap(), b"first");
+    }
+
+    #[test]
+    fn what_is_removed_is_gone_with_the_folders_that_it_leaves_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = FolderStorage::removable(folder.path());
+        for location in ["content/ab/abcd", "content/ab/abce", "content/cd/cdef"] {
+            storage.put(location, Source::Bytes(b"some")).unwrap();
+        }
+        assert!(storage.remove("content/cd/cdef").unwrap());
+        assert!(!storage.remove("content/cd/cdef").unwrap());
+        assert!(storage.remove("content/ab/abcd").unwrap());
+        storage.sync().unwrap();
+        assert!(!folder.path().join("content/cd").exists());
+        assert_eq!(storage.list("").unwrap(), ["content/ab/abce"]);
+    }
+
+    #[test]
+    fn file_is_measured_without_being_mapped() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = FolderStorage::removable(folder.path());
+        storage.put("content/a", Source::Bytes(b"some")).unwrap();
+        assert!(matches!(
+            storage.get("content/a").unwrap(),
+            Some(FileBytes::Owned(_))
+        ));
+        let measured = storage.measure("content/a").unwrap();
+        assert_eq!(measured, Some(ContentReference::of(b"some")));
+        assert_eq!(storage.measure("content/b").unwrap(), None);
     }
 
     #[test]

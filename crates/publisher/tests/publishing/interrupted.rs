@@ -63,6 +63,11 @@ impl Storage for Dying {
         self.storage.list(prefix)
     }
 
+    fn remove(&self, location: &str) -> Result<bool, PublishError> {
+        self.step()?;
+        self.storage.remove(location)
+    }
+
     fn lock(&self) -> Result<StorageLock, PublishError> {
         self.storage.lock()
     }

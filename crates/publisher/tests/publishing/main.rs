@@ -5,7 +5,10 @@
 
 mod audit;
 mod ceremony;
+mod deltas;
+mod export;
 mod interrupted;
+mod prune;
 mod refusals;
 mod release;
 mod rig;

@@ -19,7 +19,7 @@ impl Rig {
     /// A repository without packs.
     pub(crate) fn new() -> Rig {
         let rig = Rig {
-            folder: tempfile::tempdir().unwrap(),
+            folder: temporary_folder(),
         };
         Repository::init(rig.repository_path(), &rig.keys(), now()).unwrap();
         rig
@@ -84,6 +84,15 @@ impl Rig {
         let catalogue = self.repository().catalogue(&pack()).unwrap();
         let labels = catalogue.releases.iter();
         labels.map(|release| release.label.to_string()).collect()
+    }
+}
+
+/// Returns a folder in memory where the system has one, since every test syncs a lot.
+fn temporary_folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    match memory.is_dir() {
+        true => tempfile::tempdir_in(memory).unwrap(),
+        false => tempfile::tempdir().unwrap(),
     }
 }
 
