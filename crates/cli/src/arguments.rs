@@ -3,6 +3,7 @@
 mod governing;
 mod keeping;
 mod source;
+mod supplying;
 mod values;
 
 use std::net::SocketAddr;
@@ -10,7 +11,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use publisher::DeltaFrom;
 use release_format::{ChannelName, Label, PackName, Share};
 
 pub(crate) use governing::{
@@ -23,7 +23,10 @@ pub(crate) use keeping::{
     UnholdArguments, UnpinArguments,
 };
 pub(crate) use source::SourceArguments;
-pub(crate) use values::{Ability, ByteBudget, PackAt, Strength};
+pub(crate) use supplying::{
+    AddDeltasArguments, DeltasVerb, ExportArguments, PlanDeltasArguments, PruneRepositoryArguments,
+};
+pub(crate) use values::{Ability, ByteBudget, DeltaChoice, PackAt, Strength};
 
 /// Delta updates for offline learning: publish course packs, carry them, update them, go back.
 #[derive(Debug, Parser)]
@@ -75,6 +78,21 @@ pub(crate) enum Verb {
     Show(ShowArguments),
     /// Check a repository as a device would, and more; fails on any fault
     Audit(AuditArguments),
+    /// Write what devices need to a stick, or bring an older export on it up to date
+    ///
+    /// `update --from TO` then works without a network. Without --from and --full, carries every delta
+    /// to the releases that are offered, the one for first installs included. What is there already is
+    /// not written again; what nothing needs any more is removed at the end. An interrupted export
+    /// leaves what was there before usable: run it again.
+    Export(ExportArguments),
+    /// Remove what nothing in a repository refers to, and drop old releases
+    ///
+    /// Without --keep needs no keys and drops no release. What devices may be fetching that asked before
+    /// the last change is kept until the repository has changed again.
+    PruneRepository(PruneRepositoryArguments),
+    /// Add deltas to published releases, and plan which ones to have
+    #[command(subcommand)]
+    Deltas(DeltasVerb),
     /// Make keys, and say which key may sign what
     #[command(subcommand)]
     Keys(KeysVerb),
@@ -177,9 +195,10 @@ pub(crate) struct PublishArguments {
     /// The share of the channel's devices that is offered the release
     #[arg(long, default_value = "100%")]
     pub(crate) share: Share,
-    /// The older releases that get a delta: last:N, all, or labels with commas between them
-    #[arg(long, default_value = "last:4", value_name = "RELEASES", value_parser = values::delta_from)]
-    pub(crate) delta_from: DeltaFrom,
+    /// The older releases that get a delta, with commas between: last:N, all, labels,
+    /// baseline:LABEL; and pays:SIZE, what a delta has to save over the one from nothing
+    #[arg(long, default_value = "last:4", value_name = "RELEASES")]
+    pub(crate) delta_from: DeltaChoice,
     /// Notes for learners and teachers
     #[arg(long, value_name = "FILE")]
     pub(crate) notes: Option<PathBuf>,

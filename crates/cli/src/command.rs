@@ -1,9 +1,11 @@
 //! The verbs, each a call into a library and a way to tell what it did.
 
 mod custody;
+pub(crate) mod deltas;
 pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod engine;
+pub(crate) mod export;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod manual;
@@ -11,3 +13,4 @@ mod proposed;
 pub(crate) mod publish;
 pub(crate) mod root;
 pub(crate) mod serve;
+pub(crate) mod thinning;

@@ -195,6 +195,17 @@ impl From<PublishError> for Failure {
                 let (exit, code, remedy) = ceremony(refused);
                 told(exit, code, remedy)
             }
+            PublishError::NoSpace { .. } => told(Exit::Space, "no-space", FREE_SPACE),
+            PublishError::NewerExport { .. } => told(
+                Exit::Refused,
+                "newer-export",
+                "Export from the repository that it came from, or to an empty folder.",
+            ),
+            PublishError::OtherRepository { .. } => told(
+                Exit::Refused,
+                "other-repository",
+                "Export to another folder: each repository has one of its own.",
+            ),
             PublishError::Cancelled => Failure::cancelled(),
             _ => told(Exit::Other, "publish", ""),
         }

@@ -14,7 +14,9 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use arguments::{Arguments, OutputArguments, Verb};
-use command::{demo, device, engine, inspect, keys, manual, publish, root, serve};
+use command::{
+    deltas, demo, device, engine, export, inspect, keys, manual, publish, root, serve, thinning,
+};
 use failure::{Exit, Failure};
 use output::Output;
 
@@ -37,6 +39,9 @@ fn run(verb: &Verb, output: Output) -> Result<Exit, Failure> {
         Verb::Show(arguments) => inspect::show(arguments, output),
         Verb::Audit(arguments) => inspect::audit(arguments, output),
         Verb::Lint(arguments) => publish::lint(arguments, output),
+        Verb::Export(arguments) => export::export(arguments, output),
+        Verb::PruneRepository(arguments) => thinning::prune(arguments, output),
+        Verb::Deltas(verb) => deltas::deltas(verb, output),
         Verb::Keys(verb) => keys::keys(verb, output),
         Verb::Root(verb) => root::root(verb, output),
         Verb::Serve(arguments) => serve::serve(arguments, output),

@@ -1,6 +1,8 @@
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
+use publisher::DeltaFrom;
+
 use super::*;
 
 fn parsed(line: &str) -> Arguments {
@@ -31,8 +33,9 @@ fn every_verb_of_the_contract_is_there_and_no_other_is_shown() {
         .filter(|verb| !verb.is_hide_set())
         .map(|verb| verb.get_name())
         .collect();
-    let contract = "init publish lint list show audit keys root serve enroll check update status path \
-                    open confirm fail revert verify heal hold unhold pin unpin prune diff apply demo";
+    let contract = "init publish lint list show audit export prune-repository deltas keys root serve enroll \
+                    check update status path open confirm fail revert verify heal hold unhold pin \
+                    unpin prune diff apply demo";
     assert_eq!(shown, contract.split_whitespace().collect::<Vec<_>>());
 }
 
@@ -41,6 +44,12 @@ fn every_line_of_the_contract_parses() {
     for line in [
         "satchel init repo",
         "satchel init repo --keys dir",
+        "satchel export repo to",
+        "satchel export repo to --pack a/b --pack a/c --from 1.0,1.1",
+        "satchel export repo to --full",
+        "satchel prune-repository repo --keep 3 --dry-run",
+        "satchel deltas add repo a/b --from 1.0 --to 1.2",
+        "satchel deltas plan repo a/b --fleet fleet.csv --worth 20",
         "satchel publish repo folder --pack acme/biology-101 --release 1.0",
         "satchel publish repo folder --pack acme/biology-101 --release 1.0 --channel beta \
          --share 5% --delta-from last:4 --notes notes.md --keys dir",
@@ -118,7 +127,8 @@ fn defaults_are_those_of_the_contract() {
     };
     assert_eq!(publish.channel.as_str(), "stable");
     assert_eq!(publish.share.to_string(), "100%");
-    assert_eq!(publish.delta_from, DeltaFrom::Last(4));
+    assert_eq!(publish.delta_from.from, DeltaFrom::Last(4));
+    assert_eq!(publish.delta_from.pays_bytes, 0);
     assert_eq!(publish.signing.keys, None);
 }
 
@@ -186,5 +196,37 @@ fn budgets_are_counted_in_bytes() {
             text.parse::<ByteBudget>().is_err(),
             "{text} was taken for a number of bytes"
         );
+    }
+}
+
+#[test]
+fn delta_policies_combine() {
+    let parsed = |text: &str| text.parse::<DeltaChoice>();
+    let label = |text: &str| Label::parse(text).unwrap();
+    let labels = |all: &[&str]| DeltaFrom::Labels(all.iter().map(|text| label(text)).collect());
+    for (text, from, pays_bytes) in [
+        ("all", DeltaFrom::All, 0),
+        ("last:2", DeltaFrom::Last(2), 0),
+        ("1.0,1.1", labels(&["1.0", "1.1"]), 0),
+        ("baseline:1.0,1.1", labels(&["1.0", "1.1"]), 0),
+        ("pays:20kB", DeltaFrom::Last(4), 20_000),
+        ("all,pays:1MiB", DeltaFrom::All, 1 << 20),
+        (
+            "last:2,baseline:1.0,pays:500",
+            DeltaFrom::Several(vec![DeltaFrom::Last(2), labels(&["1.0"])]),
+            500,
+        ),
+    ] {
+        assert_eq!(parsed(text), Ok(DeltaChoice { from, pays_bytes }), "{text}");
+    }
+    for refused in [
+        "last:",
+        "last:some",
+        "pays:much",
+        "",
+        "1.0,,1.1",
+        "baseline:",
+    ] {
+        assert!(parsed(refused).is_err(), "{refused}");
     }
 }

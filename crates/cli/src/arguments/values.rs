@@ -17,19 +17,45 @@ pub(crate) enum Strength {
     Best,
 }
 
-/// Returns the older releases that `text` names: `last:N`, `all`, or labels with commas between.
-pub(super) fn delta_from(text: &str) -> Result<DeltaFrom, String> {
-    if text == "all" {
-        return Ok(DeltaFrom::All);
+/// The older releases that get a delta, and what it has to save: `last:2,baseline:1.0,pays:20kB`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeltaChoice {
+    pub(crate) from: DeltaFrom,
+    pub(crate) pays_bytes: u64,
+}
+
+impl FromStr for DeltaChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<DeltaChoice, String> {
+        let (mut from, mut labels, mut pays_bytes) = (Vec::new(), Vec::new(), 0);
+        for part in text.split(',') {
+            if part == "all" {
+                from.push(DeltaFrom::All);
+            } else if let Some(count) = part.strip_prefix("last:") {
+                let count = count.parse().map_err(|error| format!("last:N: {error}"))?;
+                from.push(DeltaFrom::Last(count));
+            } else if let Some(size) = part.strip_prefix("pays:") {
+                pays_bytes = size.parse::<ByteBudget>()?.0;
+            } else {
+                let label = part.strip_prefix("baseline:").unwrap_or(part);
+                labels.push(Label::parse(label).map_err(|error| error.to_string())?);
+            }
+        }
+        if !labels.is_empty() {
+            from.push(DeltaFrom::Labels(labels));
+        }
+        let one = from.pop();
+        let from = match (from.is_empty(), one) {
+            (_, None) => DeltaFrom::default(),
+            (true, Some(one)) => one,
+            (false, Some(last)) => {
+                from.push(last);
+                DeltaFrom::Several(from)
+            }
+        };
+        Ok(DeltaChoice { from, pays_bytes })
     }
-    if let Some(count) = text.strip_prefix("last:") {
-        let count = count.parse().map_err(|error| format!("last:N: {error}"))?;
-        return Ok(DeltaFrom::Last(count));
-    }
-    let labels: Result<_, _> = text.split(',').map(Label::parse).collect();
-    labels
-        .map(DeltaFrom::Labels)
-        .map_err(|error| error.to_string())
 }
 
 /// A pack, or one release of it: `PACK[@LABEL]`.

@@ -6,7 +6,7 @@ use diff_core::Level;
 use publisher::{
     DeltaReport, LintReport, Outcome, Problem, PublishOptions, Published, Repository, Severity,
 };
-use release_format::UtcTime;
+use release_format::{Label, UtcTime};
 use serde::Serialize;
 use updater_client::{Clock, SystemClock};
 
@@ -61,7 +61,9 @@ struct PublishDocument<'a> {
     files: u64,
     tree_bytes: u64,
     archive_bytes: u64,
+    stored_bytes: u64,
     deltas: Vec<DeltaDocument<'a>>,
+    downloads: Vec<DownloadDocument<'a>>,
     delegated: bool,
     generated_keys: &'a [String],
     problems: Vec<ProblemDocument<'a>>,
@@ -75,6 +77,12 @@ struct DeltaDocument<'a> {
     bytes: u64,
     built_bytes: u64,
     published: bool,
+}
+
+#[derive(Serialize)]
+struct DownloadDocument<'a> {
+    from: &'a str,
+    bytes: u64,
 }
 
 impl<'a> From<&'a DeltaReport> for DeltaDocument<'a> {
@@ -99,7 +107,8 @@ pub(crate) fn publish(arguments: &PublishArguments, output: Output) -> Result<Ex
     );
     options.channel = arguments.channel.clone();
     options.share = arguments.share;
-    options.delta_from = arguments.delta_from.clone();
+    options.delta_from = arguments.delta_from.from.clone();
+    options.pays_bytes = arguments.delta_from.pays_bytes;
     options.notes = arguments.notes.clone();
     options.offline_grace_days = arguments.offline_grace;
     options.level = Level::from(arguments.level);
@@ -138,7 +147,15 @@ pub(crate) fn publish(arguments: &PublishArguments, output: Output) -> Result<Ex
                     bytes(published.tree_bytes),
                     published.sequence
                 )?;
-                delta_table(&published).write(out)
+                delta_table(&published).write(out)?;
+                let deltas = published.deltas.iter().filter(|delta| delta.is_published);
+                writeln!(
+                    out,
+                    "\nadded to the repository: {}, of which archives {}, deltas {}",
+                    bytes(published.stored_bytes),
+                    bytes(published.archive_bytes),
+                    bytes(deltas.map(|delta| delta.bytes).sum())
+                )
             }
             Outcome::Unchanged => {
                 writeln!(
@@ -172,7 +189,16 @@ fn publish_document<'a>(
         files: published.files,
         tree_bytes: published.tree_bytes,
         archive_bytes: published.archive_bytes,
+        stored_bytes: published.stored_bytes,
         deltas: published.deltas.iter().map(DeltaDocument::from).collect(),
+        downloads: published
+            .downloads
+            .iter()
+            .map(|(from, bytes)| DownloadDocument {
+                from: from.as_str(),
+                bytes: *bytes,
+            })
+            .collect(),
         delegated: published.delegated,
         generated_keys: &published.generated_keys,
         problems: published
@@ -207,6 +233,23 @@ fn delta_table(published: &Published) -> Table {
             bytes(delta.bytes),
             percent(delta.bytes, published.tree_bytes),
             bytes(delta.built_bytes),
+        ]);
+    }
+    // Releases that no delta was built from: others lead there, or the one from nothing.
+    let has_delta = |label: &Label| {
+        let mut deltas = published.deltas.iter();
+        deltas.any(|delta| delta.from.as_ref() == Some(label))
+    };
+    for (label, count) in published
+        .downloads
+        .iter()
+        .filter(|(label, _)| !has_delta(label))
+    {
+        table.row([
+            label.to_string(),
+            bytes(*count),
+            percent(*count, published.tree_bytes),
+            "-".to_owned(),
         ]);
     }
     table

@@ -34,7 +34,7 @@ impl SimulationOptions {
             pack,
             to: None,
             worth: 10,
-            level: Level::Fast,
+            level: Level::Default,
         }
     }
 }

@@ -251,9 +251,8 @@ fn policies_are_reckoned_from_the_lengths_of_real_deltas() {
     }
 
     // The deltas that were built have the lengths that publishing gives them.
-    let mut options = adding(&["1.0"]);
-    options.level = diff_core::Level::Fast;
-    assert_eq!(add(&rig, &options).unwrap()[0].bytes, of("1.0").delta_bytes);
+    let added = add(&rig, &adding(&["1.0"])).unwrap();
+    assert_eq!(added[0].bytes, of("1.0").delta_bytes);
 }
 
 #[test]
