@@ -22,6 +22,7 @@ mod layering;
 mod lifecycle;
 mod mirrors;
 mod names;
+mod nginx;
 mod power_loss;
 mod rotation;
 mod routes;
