@@ -22,6 +22,7 @@ mod layering;
 mod lifecycle;
 mod mirrors;
 mod names;
+mod neighbours;
 mod nginx;
 mod power_loss;
 mod rotation;

@@ -10,7 +10,7 @@ use crate::event::{Observer, Unobserved};
 use crate::library::disk::{Disk, RealDisk};
 use crate::library::identity::LibraryRecord;
 use crate::step::pace::FetchPolicy;
-use crate::transport::{FolderTransport, Mirrors, Transport, TransportError};
+use crate::transport::{FolderTransport, Mirrors, Nearby, Transport, TransportError};
 
 /// Builds an [`Updater`](crate::Updater): the library is required, everything else has a default.
 ///
@@ -23,6 +23,7 @@ pub struct UpdaterBuilder {
     pub(crate) library: PathBuf,
     pub(crate) repository: Option<Arc<dyn Transport>>,
     pub(crate) preferred: Option<Arc<dyn Transport>>,
+    pub(crate) nearby: Vec<Arc<dyn Transport>>,
     pub(crate) channel: ChannelName,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -37,6 +38,7 @@ impl UpdaterBuilder {
             library,
             repository: None,
             preferred: None,
+            nearby: Vec::new(),
             channel: ChannelName::default(),
             observer: Arc::new(Unobserved),
             clock: Arc::new(SystemClock),
@@ -58,6 +60,16 @@ impl UpdaterBuilder {
     /// is in reach.
     pub fn prefer(mut self, transport: Arc<dyn Transport>) -> UpdaterBuilder {
         self.preferred = Some(transport);
+        self
+    }
+
+    /// Fetches from `neighbours` what they have, devices of the same network that were found a moment
+    /// ago, and the rest from where it is fetched without them.
+    ///
+    /// What is newest is asked of the others while they are in reach, so that a neighbour can keep
+    /// nothing from a device that has a network of its own; one that is of no use is passed over.
+    pub fn nearby(mut self, neighbours: Vec<Arc<dyn Transport>>) -> UpdaterBuilder {
+        self.nearby = neighbours;
         self
     }
 
@@ -122,6 +134,9 @@ impl UpdaterBuilder {
                 Err(_) if !mirrors.is_empty() || addresses.len() > 1 => {}
                 Err(failed) => return Err(failed),
             }
+        }
+        if !self.nearby.is_empty() {
+            return Ok(Arc::new(Nearby::new(self.nearby.clone(), mirrors)));
         }
         if mirrors.is_empty() {
             return Err(TransportError::Unreachable {

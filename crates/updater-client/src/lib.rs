@@ -46,6 +46,7 @@
 //! | [`Updater::confirm`], [`Updater::fail`] | end a trial | no |
 //! | [`Updater::revert`] | goes back to the fallback | no |
 //! | [`Updater::verify`], [`Updater::verify_all`] | compare every byte with the manifest | no |
+//! | [`MirrorBuilder`], [`Mirror`] | serve the library to its neighbours | what it lacks |
 //! | [`Updater::heal`] | restores what is damaged | only for what is nowhere on the device |
 //!
 //! # Limits
@@ -60,6 +61,7 @@ mod config;
 mod error;
 mod event;
 pub mod library;
+mod mirror;
 mod step;
 mod time_floor;
 pub mod transport;
@@ -72,6 +74,7 @@ pub use error::{ErrorKind, UpdateError};
 pub use event::{Event, Observer, Unobserved};
 pub use library::lease::Lease;
 pub use library::state::{Hold, Pin};
+pub use mirror::{Mirror, MirrorBuilder, Missing, Served};
 pub use release_format::{ChannelName, ContentVersion, Label, PackName, UtcTime, VersionName};
 pub use step::check::{Offer, Withheld};
 pub use step::document::{Documents, Traffic};

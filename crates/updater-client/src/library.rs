@@ -15,6 +15,7 @@
 
 pub(crate) mod content;
 pub mod disk;
+pub mod first_root;
 pub mod identity;
 pub mod layout;
 pub mod lease;

@@ -9,6 +9,7 @@ mod folder;
 #[cfg(feature = "http")]
 mod http;
 mod mirrors;
+mod nearby;
 
 use std::fmt;
 use std::io::{self, Read};
@@ -22,6 +23,7 @@ pub use folder::FolderTransport;
 pub use http::{HttpTransport, HttpTransportBuilder};
 pub use mirrors::Mirrors;
 pub(crate) use mirrors::{doubled, jittered};
+pub(crate) use nearby::Nearby;
 
 /// Brings published files from one mirror of a repository.
 ///

@@ -40,6 +40,19 @@ pub trait Disk: Send + Sync {
     /// [`DiskError`], for a file that is not there as well.
     fn open(&self, path: &Path) -> Result<Box<dyn Read + Send>, DiskError>;
 
+    /// Opens a file to be read from byte `from` on; one that has no such byte is at its end.
+    ///
+    /// A disk that can go to a byte at once replaces this.
+    ///
+    /// # Errors
+    /// [`DiskError`], for a file that is not there as well.
+    fn open_at(&self, path: &Path, from: u64) -> Result<Box<dyn Read + Send>, DiskError> {
+        let mut reader = self.open(path)?;
+        io::copy(&mut reader.by_ref().take(from), &mut io::sink())
+            .map_err(|failed| DiskError::new(Operation::Read, path, failed))?;
+        Ok(reader)
+    }
+
     /// Returns how many bytes a file has; `None` where there is no such file.
     ///
     /// # Errors

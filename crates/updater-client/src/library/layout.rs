@@ -23,6 +23,7 @@ use super::trust_layout::TrustLayout;
 ///   downloads/<digest>.partial             content that is arriving
 ///   leases/<id>.lease                      locked by whoever has the release open; leases/gate
 ///   outbox/  lock
+///   mirror/                                what the device keeps for its neighbours, once it serves them
 ///   reserve                                room that a change of a state record takes on a full disk
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,6 +178,31 @@ impl LibraryLayout {
     /// Returns the lock under which leases are taken, and under which what nobody has is removed.
     pub fn lease_gate(&self) -> PathBuf {
         self.leases().join("gate")
+    }
+
+    /// Returns the folder of what the device keeps for its neighbours: there once it was their mirror.
+    pub fn mirror(&self) -> PathBuf {
+        self.root.join("mirror")
+    }
+
+    /// Returns the folder of content that a mirror keeps, by its digests.
+    pub fn mirror_content(&self) -> PathBuf {
+        self.mirror().join("content")
+    }
+
+    /// Returns the folder of catalogues and rollouts that a mirror keeps, by their SHA-256 digests.
+    pub fn mirror_targets(&self) -> PathBuf {
+        self.trust().mirrored_targets()
+    }
+
+    /// Returns the folder of content that arrives for neighbours.
+    pub fn mirror_arriving(&self) -> PathBuf {
+        self.mirror().join("arriving")
+    }
+
+    /// Returns where content of this digest arrives for neighbours.
+    pub fn mirror_partial(&self, content: &Digest) -> PathBuf {
+        self.mirror_arriving().join(format!("{content}.partial"))
     }
 
     /// Returns the folder of health receipts that wait to leave.

@@ -81,4 +81,10 @@ impl TrustLayout {
             Shape::Flat => self.folder.clone(),
         }
     }
+
+    /// Returns the folder of the catalogues and rollouts that a mirror keeps, beside the trusted
+    /// metadata.
+    pub(crate) fn mirrored_targets(&self) -> PathBuf {
+        self.folder.with_file_name("mirror").join("targets")
+    }
 }

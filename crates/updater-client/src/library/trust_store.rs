@@ -203,6 +203,21 @@ impl<'a> TrustStore<'a> {
         Ok(())
     }
 
+    /// Keeps a verified catalogue or rollout for the neighbours of a device that is their mirror; of
+    /// any other device it keeps none.
+    ///
+    /// That it cannot be kept is no failure: they fetch it from elsewhere.
+    pub fn keep_for_neighbours(&self, sha256: Option<&str>, target: &[u8]) {
+        let folder = self.layout.mirrored_targets();
+        let (Some(name), Ok(Some(_))) = (sha256, self.disk.length(&folder)) else {
+            return;
+        };
+        let path = folder.join(name);
+        if let Ok(None) = self.disk.length(&path) {
+            let _ = self.disk.write_durably(&path, target);
+        }
+    }
+
     fn place(&self, name: &str) -> PathBuf {
         match name {
             "timestamp.json" | "snapshot.json" | "targets.json" => self.layout.top_role(name),

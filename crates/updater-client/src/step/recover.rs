@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use diff_core::Digest;
-use release_format::{Catalogue, CatalogueRelease, TrustLimits};
+use release_format::{Catalogue, CatalogueRelease, ContentReference, TrustLimits};
 
 use crate::UpdateError;
 use crate::event::{Event, Observer};
@@ -74,27 +75,48 @@ pub(crate) fn drop_downloads(
     if present.is_empty() {
         return Ok(());
     }
-    let wanted: BTreeSet<_> = next.into_iter().flat_map(contents).collect();
+    let wanted = next.into_iter().flat_map(contents);
+    let wanted: BTreeSet<Digest> = wanted.map(|content| content.digest).collect();
     for release in &catalogue.releases {
-        for content in contents(release).filter(|content| !wanted.contains(content)) {
-            let path = layout.partial(content);
+        for content in contents(release).filter(|content| !wanted.contains(&content.digest)) {
+            let path = layout.partial(&content.digest);
             if present
                 .iter()
                 .any(|entry| Some(&*entry.name) == path.file_name())
             {
-                match disk.remove_file(&path) {
-                    // Removed by a later update.
-                    Err(held) if held.is_held() => {}
-                    outcome => outcome?,
-                }
+                leave(disk, layout, content, &path)?;
             }
         }
     }
     Ok(())
 }
 
-/// Returns the digests of what may be fetched for a release: deltas, and what tells of its chunks.
-fn contents(release: &CatalogueRelease) -> impl Iterator<Item = &Digest> {
-    let deltas = release.deltas.iter().map(|delta| &delta.content.digest);
-    deltas.chain([&release.manifest.digest, &release.chunk_map.digest])
+/// Returns what may be fetched for a release: deltas, and what tells of its chunks.
+fn contents(release: &CatalogueRelease) -> impl Iterator<Item = &ContentReference> {
+    let deltas = release.deltas.iter().map(|delta| &delta.content);
+    deltas.chain([&release.manifest, &release.chunk_map])
+}
+
+/// Leaves a download that this device needs no more to its neighbours, where it is their mirror and
+/// has all of it; else removes it.
+fn leave(
+    disk: &dyn Disk,
+    layout: &LibraryLayout,
+    content: &ContentReference,
+    path: &Path,
+) -> Result<(), UpdateError> {
+    let is_mirror = disk.length(&layout.mirror_arriving())?.is_some();
+    if is_mirror && disk.length(path)? == Some(content.length) {
+        // The mirror compares it with its name before anybody gets it.
+        match disk.rename(path, &layout.mirror_partial(&content.digest)) {
+            // Windows moves nothing onto a file that the mirror has open: it is fetching the same.
+            Err(_taken) => {}
+            Ok(()) => return Ok(disk.sync_dir(&layout.mirror_arriving())?),
+        }
+    }
+    match disk.remove_file(path) {
+        // Removed by a later update.
+        Err(held) if held.is_held() => Ok(()),
+        outcome => Ok(outcome?),
+    }
 }

@@ -146,7 +146,12 @@ impl<'a> TrustedRepository<'a> {
         let is_page = is_page(&bytes);
         match self.trusted.verify_target(target, bytes) {
             Err(_) if is_page => Err(self.documents.captive_portal(&target.location).into()),
-            verified => Ok(verified?),
+            verified => {
+                let verified = verified?;
+                self.store
+                    .keep_for_neighbours(target.entry.sha256(), &verified);
+                Ok(verified)
+            }
         }
     }
 

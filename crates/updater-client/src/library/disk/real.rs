@@ -41,6 +41,15 @@ impl Disk for RealDisk {
         Ok(Box::new(file))
     }
 
+    fn open_at(&self, path: &Path, from: u64) -> Result<Box<dyn Read + Send>, DiskError> {
+        let file = patiently(|| {
+            let mut file = File::open(path)?;
+            file.seek(SeekFrom::Start(from))?;
+            Ok(file)
+        });
+        Ok(Box::new(file.map_err(failing(Operation::Read, path))?))
+    }
+
     fn length(&self, path: &Path) -> Result<Option<u64>, DiskError> {
         let metadata = present(patiently(|| fs::symlink_metadata(path)))
             .map_err(failing(Operation::Look, path))?;
