@@ -254,25 +254,21 @@ impl Mirror {
     }
 
     fn take_off(&self, flight: &Arc<Flight>, content: Digest, upstream: Arc<Upstream>) {
-        let (flying, flights) = (Arc::clone(flight), Arc::clone(&self.flights));
-        let (disk, kept, now) = (Arc::clone(&self.disk), Arc::clone(&self.content), self.now);
-        let started = thread::Builder::new()
+        let (disk, kept) = (Arc::clone(&self.disk), Arc::clone(&self.content));
+        let mut landing = Landing {
+            flight: Arc::clone(flight),
+            content,
+            flights: Arc::clone(&self.flights),
+            now: self.now,
+            end: Err(Missing::Busy),
+        };
+        // Where no thread starts, the landing is dropped, and told.
+        let _ = thread::Builder::new()
             .name("satchel-mirror".to_owned())
             .spawn(move || {
-                let end = flying.run(&*disk, &upstream, &kept);
-                let mut flights = flights.lock().unwrap_or_else(PoisonError::into_inner);
-                flights.under_way.remove(&content);
-                if end == Err(Missing::Absent) && flights.absent.len() < MAX_ABSENT {
-                    flights.absent.insert(content, now());
-                }
-                drop(flights);
-                // Whoever hears that it failed may ask again at once, and is not to get this one.
-                flying.land(end);
+                landing.end = landing.flight.run(&*disk, &upstream, &kept);
+                drop(landing);
             });
-        if started.is_err() {
-            self.flights().under_way.remove(&content);
-            flight.land(Err(Missing::Busy));
-        }
     }
 
     fn upstream(&self) -> Result<&Upstream, Missing> {
@@ -292,6 +288,28 @@ impl Drop for Mirror {
         if let Some(upstream) = &self.upstream {
             upstream.stop();
         }
+    }
+}
+
+/// Tells everybody who waits how a flight ended, however its thread did.
+struct Landing {
+    flight: Arc<Flight>,
+    content: Digest,
+    flights: Arc<Mutex<Flights>>,
+    now: fn() -> Instant,
+    end: Result<u64, Missing>,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        flights.under_way.remove(&self.content);
+        if self.end == Err(Missing::Absent) && flights.absent.len() < MAX_ABSENT {
+            flights.absent.insert(self.content, (self.now)());
+        }
+        drop(flights);
+        // Whoever hears that it failed may ask again at once, and is not to get this one.
+        self.flight.land(self.end.clone());
     }
 }
 
