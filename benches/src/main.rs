@@ -15,7 +15,11 @@
 //! `refresh` measures instead what it costs a device to verify the metadata of a large repository, and
 //! `device [FILES BYTES]` what it costs to check, update, verify and open a pack of 20,000 files and
 //! 1 GiB: at most 64 MiB of private memory, and 5 ms to open.
+//!
+//! `class [DEVICES]` measures instead what forty devices cost a repository: each for itself, and behind
+//! a `satchel mirror`, which is the program beside this one or the one that `SATCHEL` names.
 
+mod class;
 mod device;
 mod durability;
 mod measure;
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
         }
         [durability::DURABILITY] => durability::measure(),
         [refresh::REFRESH] => refresh::measure(),
+        [class::CLASS, devices @ ..] => class::measure(devices.first().copied()),
         [device::DEVICE, pack @ ..] => device::measure(pack.first().copied(), pack.get(1).copied()),
         [device::STEP, name, library, repository] => {
             device::step(name, library.as_ref(), repository.as_ref())

@@ -2,6 +2,7 @@
 
 mod governing;
 mod keeping;
+mod mirroring;
 mod source;
 mod supplying;
 mod values;
@@ -22,6 +23,7 @@ pub(crate) use keeping::{
     HealArguments, HoldArguments, OpenArguments, PackOrVersion, PinArguments, PruneArguments,
     UnholdArguments, UnpinArguments,
 };
+pub(crate) use mirroring::MirrorArguments;
 pub(crate) use source::SourceArguments;
 pub(crate) use supplying::{
     AddDeltasArguments, DeltasVerb, ExportArguments, PlanDeltasArguments, PruneRepositoryArguments,
@@ -103,6 +105,12 @@ pub(crate) enum Verb {
     ///
     /// Prints `listening on http://ADDRESS` once it does. Stops on Ctrl-C.
     Serve(ServeArguments),
+    /// Serve what a device holds to the local network, as a mirror of its repository
+    ///
+    /// What it does not hold it fetches from the repository, once for everybody who asks, and keeps for
+    /// the next. Other devices find it with --nearby, and believe it no more than any other mirror.
+    /// Prints `listening on http://ADDRESS` once it does. Stops on Ctrl-C.
+    Mirror(MirrorArguments),
     /// Make a device library that trusts one repository's root
     Enroll(EnrollArguments),
     /// Say what is offered and what it would cost; fetches no content

@@ -9,6 +9,7 @@ pub(crate) mod export;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod manual;
+pub(crate) mod mirror;
 mod proposed;
 pub(crate) mod publish;
 pub(crate) mod root;

@@ -5,6 +5,7 @@ mod aside;
 mod command;
 mod failure;
 mod interrupt;
+mod nearby;
 mod output;
 mod server;
 
@@ -15,7 +16,8 @@ use clap::error::ErrorKind;
 
 use arguments::{Arguments, OutputArguments, Verb};
 use command::{
-    deltas, demo, device, engine, export, inspect, keys, manual, publish, root, serve, thinning,
+    deltas, demo, device, engine, export, inspect, keys, manual, mirror, publish, root, serve,
+    thinning,
 };
 use failure::{Exit, Failure};
 use output::Output;
@@ -45,6 +47,7 @@ fn run(verb: &Verb, output: Output) -> Result<Exit, Failure> {
         Verb::Keys(verb) => keys::keys(verb, output),
         Verb::Root(verb) => root::root(verb, output),
         Verb::Serve(arguments) => serve::serve(arguments, output),
+        Verb::Mirror(arguments) => mirror::mirror(arguments, output),
         Verb::Enroll(arguments) => device::enroll(arguments, output),
         Verb::Check(arguments) => device::check(arguments, output),
         Verb::Update(arguments) => device::update(arguments, output),

@@ -1,7 +1,10 @@
-//! A static HTTP server over one folder: ranges, caching as the layout of a repository allows, and a
-//! meter that a caller can read and shut.
+//! An HTTP server over a folder, or over what a mirror has: ranges, caching as the layout of a
+//! repository allows, bounds on who is connected, and a meter that a caller can read and shut.
 
+mod door;
 mod meter;
+pub(crate) mod neighbours;
+mod range;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -19,6 +22,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::oneshot;
 use tower_http::services::ServeDir;
 
+use door::Door;
 pub(crate) use meter::Meter;
 use meter::Metered;
 
@@ -39,6 +43,16 @@ impl Server {
         listen: SocketAddr,
         observe: impl Fn(&str, u16) + Send + Sync + 'static,
     ) -> io::Result<Server> {
+        let files = ServeDir::new(root).append_index_html_on_directories(false);
+        Server::over(Router::new().fallback_service(files), listen, observe)
+    }
+
+    /// Serves what `files` answers with at `listen`, as [`Server::start`] serves a folder.
+    pub(crate) fn over(
+        files: Router,
+        listen: SocketAddr,
+        observe: impl Fn(&str, u16) + Send + Sync + 'static,
+    ) -> io::Result<Server> {
         let listener = TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -47,9 +61,7 @@ impl Server {
             meter: Arc::clone(&meter),
             observe: Arc::new(observe),
         };
-        let app = Router::new()
-            .fallback_service(ServeDir::new(root).append_index_html_on_directories(false))
-            .layer(middleware::from_fn_with_state(watch, answer));
+        let app = files.layer(middleware::from_fn_with_state(watch, answer));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -67,6 +79,11 @@ impl Server {
     /// Returns the address as a client writes it.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Returns the address that it listens on.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Returns the meter of what is sent.
@@ -110,7 +127,7 @@ async fn serve(
     app: Router,
     mut stopped: oneshot::Receiver<()>,
 ) -> io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let listener = Door::new(tokio::net::TcpListener::from_std(listener)?);
     let (drain, drained) = oneshot::channel::<()>();
     let drained = async {
         let _ = drained.await;
@@ -136,6 +153,8 @@ async fn answer(State(watch): State<Watch>, request: Request, next: Next) -> Res
     let path = request.uri().path().to_owned();
     let mut response = if is_hidden(&path) {
         StatusCode::NOT_FOUND.into_response()
+    } else if head_bytes(&request) > MAX_HEAD_BYTES {
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response()
     } else {
         next.run(request).await
     };
@@ -168,6 +187,16 @@ fn is_hidden(path: &str) -> bool {
     })
 }
 
+fn head_bytes(request: &Request) -> usize {
+    let headers = request.headers().iter();
+    let headers: usize = headers
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    headers + request.uri().path().len()
+}
+
+/// No client of ours sends a tenth of it.
+const MAX_HEAD_BYTES: usize = 16 << 10;
 const DRAIN_TIME: Duration = Duration::from_secs(3);
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ pub(crate) struct SourceArguments {
     /// Take nothing from anywhere but --from
     #[arg(long, requires = "from")]
     pub(crate) only: bool,
+    /// Take what devices of the local network serve (`satchel mirror`), and the rest from the repository
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) nearby: bool,
     /// The most bytes to receive in a second, such as 200kB
     #[arg(long, value_name = "BYTES")]
     pub(crate) throttle: Option<ByteBudget>,

@@ -33,7 +33,7 @@ fn every_verb_of_the_contract_is_there_and_no_other_is_shown() {
         .filter(|verb| !verb.is_hide_set())
         .map(|verb| verb.get_name())
         .collect();
-    let contract = "init publish lint list show audit export prune-repository deltas keys root serve enroll \
+    let contract = "init publish lint list show audit export prune-repository deltas keys root serve mirror enroll \
                     check update status path open confirm fail revert verify heal hold unhold pin \
                     unpin prune diff apply demo";
     assert_eq!(shown, contract.split_whitespace().collect::<Vec<_>>());
@@ -50,6 +50,10 @@ fn every_line_of_the_contract_parses() {
         "satchel prune-repository repo --keep 3 --dry-run",
         "satchel deltas add repo a/b --from 1.0 --to 1.2",
         "satchel deltas plan repo a/b --fleet fleet.csv --worth 20",
+        "satchel mirror library",
+        "satchel mirror library --listen 127.0.0.1:0 --keep 500MB --no-upstream --no-announce",
+        "satchel update library acme/biology-101 --nearby",
+        "satchel check library --nearby",
         "satchel publish repo folder --pack acme/biology-101 --release 1.0",
         "satchel publish repo folder --pack acme/biology-101 --release 1.0 --channel beta \
          --share 5% --delta-from last:4 --notes notes.md --keys dir",
@@ -143,6 +147,7 @@ fn names_and_numbers_that_are_none_are_wrong_usage() {
         "satchel show repo acme/b@",
         "satchel update library --budget -1",
         "satchel update library --budget 10parsecs",
+        "satchel mirror library --keep everything",
         "satchel serve repo --listen somewhere",
         "satchel diff old new delta --level worst",
         "satchel diff old new delta --methods zstd,lzma",
@@ -156,18 +161,15 @@ fn names_and_numbers_that_are_none_are_wrong_usage() {
         ];
         assert!(expected.contains(&kind), "{line}: {kind:?}");
     }
-    assert_eq!(
-        refused("satchel update library --only"),
-        ErrorKind::MissingRequiredArgument
-    );
-    assert_eq!(
-        refused("satchel fail library a/b"),
-        ErrorKind::MissingRequiredArgument
-    );
-    assert_eq!(
-        refused("satchel lint folder -q -v"),
-        ErrorKind::ArgumentConflict
-    );
+    for line in ["satchel fail library a/b", "satchel update library --only"] {
+        assert_eq!(refused(line), ErrorKind::MissingRequiredArgument, "{line}");
+    }
+    for line in [
+        "satchel lint folder -q -v",
+        "satchel update library --nearby --from stick",
+    ] {
+        assert_eq!(refused(line), ErrorKind::ArgumentConflict, "{line}");
+    }
 }
 
 #[test]

@@ -10,8 +10,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use diff_core::Digest;
 use release_format::{ChannelName, PackName};
 use serde::Serialize;
+use updater_client::library::disk::RealDisk;
+use updater_client::library::first_root;
+use updater_client::library::layout::LibraryLayout;
 use updater_client::{
     CancelToken, Check, FetchPolicy, Freshness, Offer, Outcome, Route, UpdateError, UpdateOptions,
     Updated, Updater, transport_to,
@@ -23,6 +27,7 @@ use crate::arguments::{
 };
 use crate::failure::{Exit, Failure};
 use crate::interrupt::cancel_on_interrupt;
+use crate::nearby::neighbours;
 use crate::output::{Output, bytes, counted, percent};
 
 use document::{CheckDocument, EndedDocument, UpdateDocument};
@@ -201,12 +206,24 @@ fn opened(
                 false => builder.prefer(mirror),
             };
         }
+        if source.nearby {
+            // Opening the library tells what is wrong with one that has no root.
+            let first_root = first_root(library).ok();
+            let found = first_root.map(|first_root| neighbours(&first_root, output));
+            builder = builder.nearby(found.unwrap_or_default());
+        }
         builder = builder.fetching(FetchPolicy {
             bytes_per_second: source.throttle.map(|throttle| throttle.0),
             ..FetchPolicy::default()
         });
     }
     Ok(builder.build()?)
+}
+
+/// Returns the digest by which mirrors of this library's repository are recognised.
+fn first_root(library: &Path) -> Result<Digest, UpdateError> {
+    let trust = LibraryLayout::new(library).trust();
+    first_root::first_root(&RealDisk::new(), &trust)
 }
 
 /// Returns the packs that were named, or all that are installed.
