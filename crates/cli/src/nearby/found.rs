@@ -23,11 +23,16 @@ pub(crate) fn matching(found: &[Found], root: &str) -> Vec<SocketAddr> {
 /// Returns the address to try: one of version 4 rather than of version 6, and none that means another
 /// thing on each device.
 fn address(found: &Found) -> Option<SocketAddr> {
-    let usable = found.addresses.iter().filter(|address| match address {
-        IpAddr::V4(address) => !address.is_unspecified() && !address.is_multicast(),
-        IpAddr::V6(address) => {
-            !address.is_unspecified() && !address.is_multicast() && !is_link_local(address)
-        }
+    let usable = found.addresses.iter().filter(|address| {
+        let means_another = match address {
+            IpAddr::V4(_) => false,
+            IpAddr::V6(address) => is_link_local(address),
+        };
+        // Who announces the loopback sends each device to itself.
+        !means_another
+            && !address.is_loopback()
+            && !address.is_unspecified()
+            && !address.is_multicast()
     });
     let best = usable.min()?;
     (found.port > 0).then(|| SocketAddr::new(*best, found.port))
@@ -56,14 +61,18 @@ mod tests {
     #[test]
     fn mirrors_of_this_repository_are_taken_in_one_order_by_everybody() {
         let mut all = vec![
-            found("ours", 8485, &["fd00::7", "192.168.1.9"]),
+            found("ours", 8485, &["fd00::7", "127.0.0.1", "192.168.1.9"]),
             found("theirs", 8485, &["192.168.1.2"]),
             found("ours", 8486, &["192.168.1.5"]),
             found("ours", 8485, &["192.168.1.9"]),
             found("ours", 8485, &["fe80::1"]),
             found("ours", 8485, &["fe80::1", "fd00::1"]),
             found("ours", 0, &["192.168.1.1"]),
-            found("ours", 8485, &["0.0.0.0", "224.0.0.251"]),
+            found(
+                "ours",
+                8485,
+                &["0.0.0.0", "224.0.0.251", "127.0.0.1", "::1"],
+            ),
             Found {
                 root: None,
                 ..found("ours", 8485, &["192.168.1.3"])
