@@ -1,6 +1,6 @@
 //! Mirrors of the same network: announced and found by multicast DNS, and believed in nothing.
 //!
-//! What is found is a hint. Nobody waits for it longer than a second, and whatever goes wrong is told
+//! What is found is a hint. Nobody waits for it longer than a second and a half, and whatever goes wrong is told
 //! to people who asked for more alone.
 
 mod found;
@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use diff_core::Digest;
-use mdns_sd::{DaemonEvent, ServiceDaemon, ServiceEvent, ServiceInfo};
+use mdns_sd::{DaemonEvent, IfKind, ServiceDaemon, ServiceEvent, ServiceInfo};
 use updater_client::{HttpTransport, Transport};
 
 use crate::output::Output;
@@ -32,7 +32,7 @@ impl Announcement {
         first_root: &Digest,
         output: Output,
     ) -> Result<Announcement, String> {
-        let daemon = ServiceDaemon::new().map_err(|failed| failed.to_string())?;
+        let daemon = daemon()?;
         let port = address.port();
         // Two mirrors of one repository have to differ, and nothing else needs to be known of them.
         let instance = format!("{}-{port}-{}", first_root.short(), unique());
@@ -46,12 +46,14 @@ impl Announcement {
             address.to_string()
         };
         let service = ServiceInfo::new(SERVICE, &instance, &host, ip.as_str(), port, &txt[..]);
-        let service = service.map_err(|failed| failed.to_string())?;
-        let service = if is_any {
-            service.enable_addr_auto()
-        } else {
-            service
-        };
+        let mut service = service.map_err(|failed| failed.to_string())?;
+        if is_any {
+            service = service.enable_addr_auto();
+        }
+        if address.is_ipv4() {
+            // Nobody listens on the others.
+            service.set_interfaces(vec![IfKind::IPv4]);
+        }
         let name = service.get_fullname().to_owned();
         if let Ok(events) = daemon.monitor() {
             thread::spawn(move || {
@@ -79,10 +81,10 @@ impl Drop for Announcement {
     }
 }
 
-/// Returns the mirrors of the repository with this first root that answer a call within a second, the
+/// Returns the mirrors of the repository with this first root that answer a call for them, the
 /// ones to take first first.
 pub(crate) fn neighbours(first_root: &Digest, output: Output) -> Vec<Arc<dyn Transport>> {
-    let found = match browse() {
+    let found = match browse(&first_root.short()) {
         Ok(found) => found,
         Err(why) => {
             output.detail(format!("nobody can be looked for nearby: {why}"));
@@ -115,6 +117,16 @@ pub(crate) fn transport(address: SocketAddr) -> Result<HttpTransport, String> {
         .map_err(|failed| failed.to_string())
 }
 
+/// Returns what speaks multicast DNS, on every network but the one of this device with itself: there
+/// a mirror would be found under an address that is another's everywhere else.
+fn daemon() -> Result<ServiceDaemon, String> {
+    let daemon = ServiceDaemon::new().map_err(|failed| failed.to_string())?;
+    daemon
+        .disable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])
+        .map_err(|failed| failed.to_string())?;
+    Ok(daemon)
+}
+
 /// Returns the address by which this device sends to its network; nothing is sent.
 pub(crate) fn address_of_this_device() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
@@ -123,12 +135,12 @@ pub(crate) fn address_of_this_device() -> Option<IpAddr> {
     (!address.is_unspecified() && !address.is_loopback()).then_some(address)
 }
 
-fn browse() -> Result<Vec<Found>, String> {
-    let daemon = ServiceDaemon::new().map_err(|failed| failed.to_string())?;
+fn browse(root: &str) -> Result<Vec<Found>, String> {
+    let daemon = daemon()?;
     let events = daemon
         .browse(SERVICE)
         .map_err(|failed| failed.to_string())?;
-    let end = Instant::now() + BROWSE_TIME;
+    let mut end = Instant::now() + BROWSE_TIME;
     let mut found = Vec::new();
     while let Some(left) = end.checked_duration_since(Instant::now()) {
         match events.recv_timeout(left) {
@@ -146,6 +158,10 @@ fn browse() -> Result<Vec<Found>, String> {
                     port: service.port,
                     addresses,
                 });
+                if !found::matching(&found, root).is_empty() {
+                    // Whoever else answers does so at once, too.
+                    end = end.min(Instant::now() + SETTLE_TIME);
+                }
             }
             Ok(_) => {}
             Err(_over) => break,
@@ -165,7 +181,10 @@ const SERVICE: &str = "_satchel._tcp.local.";
 const ROOT: &str = "root";
 const MULTICAST: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 const MULTICAST_PORT: u16 = 5353;
-const BROWSE_TIME: Duration = Duration::from_secs(1);
+/// Nobody answers the same question twice within a second: what another device has just asked is asked
+/// again once that is over.
+const BROWSE_TIME: Duration = Duration::from_millis(1_500);
+const SETTLE_TIME: Duration = Duration::from_millis(200);
 const FAREWELL: Duration = Duration::from_millis(500);
 /// In one room; a device that sleeps does not answer at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
