@@ -10,6 +10,7 @@ pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod manual;
 pub(crate) mod mirror;
+mod place;
 mod proposed;
 pub(crate) mod publish;
 pub(crate) mod root;

@@ -34,6 +34,8 @@ pub use release::draft::DeltaReport;
 pub use release::folder::{ContentFolder, LintReport, lint};
 pub use release::problem::{Problem, ProblemRule, Severity};
 pub use repository::{Initialised, Outcome, PublishOptions, Published, Repository};
+#[cfg(feature = "bucket")]
+pub use storage::bucket::BucketStorage;
 pub use storage::folder::FolderStorage;
 pub use storage::{Source, Storage, StorageLock};
 pub use supply::export::{ExportOptions, Exported};

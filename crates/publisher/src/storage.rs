@@ -7,6 +7,8 @@ use release_format::{ContentReference, FormatError, Verified};
 
 use crate::PublishError;
 
+#[cfg(feature = "bucket")]
+pub(crate) mod bucket;
 pub(crate) mod folder;
 
 /// A place that holds the files of a repository under `/`-separated locations.
@@ -44,6 +46,14 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// [`PublishError::Storage`].
     fn list(&self, prefix: &str) -> Result<Vec<String>, PublishError>;
+
+    /// Refuses where files cannot be removed safely, so that nothing is begun which would end in that.
+    ///
+    /// # Errors
+    /// [`PublishError::Storage`] where they cannot.
+    fn expect_removal(&self) -> Result<(), PublishError> {
+        Ok(())
+    }
 
     /// Removes the file at `location`, and returns whether there was one.
     ///

@@ -7,6 +7,7 @@ use publisher::{KeyStore, SignerSource};
 use zeroize::Zeroizing;
 
 use crate::arguments::SigningArguments;
+use crate::command::place::no_keys_beside;
 use crate::failure::{Exit, Failure};
 
 /// Returns the keys that the arguments name, or those in the folder beside the repository.
@@ -24,7 +25,10 @@ pub(super) fn key_store(
 ) -> Result<KeyStore, Failure> {
     let folder = match given {
         Some(folder) => folder.to_path_buf(),
-        None => beside(repo)?,
+        None => {
+            no_keys_beside(repo)?;
+            beside(repo)?
+        }
     };
     opened(KeyStore::folder(folder), passphrase_file)
 }

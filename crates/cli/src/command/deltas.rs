@@ -4,13 +4,12 @@ use std::fs;
 use std::io::{self, Write};
 
 use diff_core::Level;
-use publisher::{
-    AddDeltasOptions, AddedDelta, DeltaOutcome, Fleet, Repository, Simulation, SimulationOptions,
-};
+use publisher::{AddDeltasOptions, AddedDelta, DeltaOutcome, Fleet, Simulation, SimulationOptions};
 use serde::Serialize;
 
 use crate::arguments::{AddDeltasArguments, DeltasVerb, PlanDeltasArguments};
 use crate::command::custody::signing_keys;
+use crate::command::place;
 use crate::command::publish::signing_time;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::cancel_on_interrupt;
@@ -57,7 +56,7 @@ impl<'a> From<&'a AddedDelta> for AddedDocument<'a> {
 
 fn add(arguments: &AddDeltasArguments, output: Output) -> Result<Exit, Failure> {
     let keys = signing_keys(&arguments.repo, &arguments.signing)?;
-    let repository = Repository::open(&arguments.repo)?;
+    let repository = place::open(&arguments.repo)?;
     let (pack, from) = (arguments.pack.clone(), arguments.from.clone());
     let mut options = AddDeltasOptions::new(pack, from, signing_time()?);
     options.to = arguments.to.clone();
@@ -130,7 +129,7 @@ fn plan(arguments: &PlanDeltasArguments, output: Output) -> Result<Exit, Failure
         Failure::new(Exit::Usage, "bad-fleet", message)
             .with_remedy("Write a label, a comma and a number of devices on each line.")
     })?;
-    let repository = Repository::open(&arguments.repo)?;
+    let repository = place::open(&arguments.repo)?;
     let mut options = SimulationOptions::new(arguments.pack.clone());
     options.to = arguments.to.clone();
     options.worth = arguments.worth;

@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use publisher::{ExportOptions, ExportReach, Exported, ExportedPack, Repository};
+use publisher::{ExportOptions, ExportReach, Exported, ExportedPack};
 use serde::Serialize;
 use updater_client::{Clock, SystemClock};
 
 use crate::arguments::ExportArguments;
+use crate::command::place;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::cancel_on_interrupt;
 use crate::output::{Output, Table, bytes, counted};
@@ -65,7 +66,11 @@ impl<'a> From<&'a ExportedPack> for PackDocument<'a> {
 
 /// Writes a mirror for a stick, or brings one up to date.
 pub(crate) fn export(arguments: &ExportArguments, output: Output) -> Result<Exit, Failure> {
-    let repository = Repository::open(&arguments.repo)?;
+    if arguments.to.to_str().is_some_and(place::is_bucket) {
+        let message = "exports are written to folders, not to buckets";
+        return Err(Failure::new(Exit::Usage, "export-to-bucket", message));
+    }
+    let repository = place::open(&arguments.repo)?;
     let reach = match (arguments.full, arguments.from.as_slice()) {
         (true, _) => ExportReach::Full,
         (false, []) => ExportReach::Deltas,

@@ -4,11 +4,12 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use diff_core::Digest;
-use publisher::{AuditOptions, AuditProblem, Repository};
+use publisher::{AuditOptions, AuditProblem};
 use release_format::{Catalogue, CatalogueRelease, PackName, ReleaseStatus, Rollout};
 use serde::Serialize;
 
 use crate::arguments::{AuditArguments, RepositoryArguments, ShowArguments};
+use crate::command::place;
 use crate::command::publish::signing_time;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Table, bytes, counted, percent};
@@ -59,7 +60,7 @@ impl ChannelDocument {
 
 /// Lists a repository's packs.
 pub(crate) fn list(arguments: &RepositoryArguments, output: Output) -> Result<Exit, Failure> {
-    let repository = Repository::open(&arguments.repo)?;
+    let repository = place::open(&arguments.repo)?;
     let mut packs = Vec::new();
     for pack in repository.packs()? {
         let catalogue = repository.catalogue(&pack)?;
@@ -109,7 +110,7 @@ struct ShowDocument<'a> {
 
 /// Shows a pack's releases, or one of them with its deltas.
 pub(crate) fn show(arguments: &ShowArguments, output: Output) -> Result<Exit, Failure> {
-    let repository = Repository::open(&arguments.repo)?;
+    let repository = place::open(&arguments.repo)?;
     let pack = &arguments.pack.pack;
     let catalogue = repository.catalogue(pack)?;
     let rollouts = repository.rollouts(pack)?;
@@ -268,7 +269,10 @@ impl<'a> From<&'a AuditProblem> for AuditProblemDocument<'a> {
 pub(crate) fn audit(arguments: &AuditArguments, output: Output) -> Result<Exit, Failure> {
     let mut options = AuditOptions::at(signing_time()?);
     options.apply_deltas = arguments.apply;
-    let report = publisher::audit(&arguments.repo, &options)?;
+    let report = match place::bucket(&arguments.repo)? {
+        Some(storage) => publisher::audit_in(&*storage, &options)?,
+        None => publisher::audit(&arguments.repo, &options)?,
+    };
     let document = AuditDocument {
         repository: &arguments.repo,
         sound: report.is_sound(),

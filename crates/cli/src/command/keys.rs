@@ -14,6 +14,7 @@ use crate::arguments::{
     RevokeArguments, RotateArguments,
 };
 use crate::command::custody::{key_store, new_passphrase, signing_keys};
+use crate::command::place;
 use crate::command::proposed::{tell, write_proposal};
 use crate::command::publish::signing_time;
 use crate::failure::{Exit, Failure};
@@ -106,7 +107,7 @@ fn list(arguments: &ListKeysArguments, output: Output) -> Result<Exit, Failure> 
         let (name, _) = named.find(|(name, key)| store.has(name) && id_of(key) == id)?;
         Some(store.path_of(name))
     };
-    let roles = Repository::open(&arguments.repo)?.role_reports()?;
+    let roles = place::open(&arguments.repo)?.role_reports()?;
     let document = ListKeysDocument {
         repository: &arguments.repo,
         roles: roles
@@ -259,7 +260,7 @@ impl<'a> Govern<'a> {
     fn open(repo: &'a Path, arguments: &'a GovernArguments) -> Result<Govern<'a>, Failure> {
         Ok(Govern {
             repo,
-            repository: Repository::open(repo)?,
+            repository: place::open(repo)?,
             keys: signing_keys(repo, &arguments.signing)?,
             propose: arguments.propose.as_deref(),
             now: signing_time()?,

@@ -12,6 +12,7 @@ use updater_client::{Clock, SystemClock};
 
 use crate::arguments::{InitArguments, LintArguments, PublishArguments};
 use crate::command::custody::{key_store, signing_keys};
+use crate::command::place;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::cancel_on_interrupt;
 use crate::output::{Output, Table, bytes, counted, percent};
@@ -29,7 +30,10 @@ struct InitDocument<'a> {
 /// Makes a new repository, and the keys that it lacks.
 pub(crate) fn init(arguments: &InitArguments, output: Output) -> Result<Exit, Failure> {
     let keys = key_store(&arguments.repo, arguments.keys.as_deref(), None)?;
-    let made = Repository::init(&arguments.repo, &keys, signing_time()?)?;
+    let made = match place::bucket(&arguments.repo)? {
+        Some(storage) => Repository::init_in(&*storage, &keys, signing_time()?)?,
+        None => Repository::init(&arguments.repo, &keys, signing_time()?)?,
+    };
     let document = InitDocument {
         repository: &arguments.repo,
         keys: keys.path(),
@@ -99,7 +103,7 @@ impl<'a> From<&'a DeltaReport> for DeltaDocument<'a> {
 /// Publishes a folder as the next release of a pack.
 pub(crate) fn publish(arguments: &PublishArguments, output: Output) -> Result<Exit, Failure> {
     let keys = signing_keys(&arguments.repo, &arguments.signing)?;
-    let repository = Repository::open(&arguments.repo)?;
+    let repository = place::open(&arguments.repo)?;
     let mut options = PublishOptions::new(
         arguments.pack.clone(),
         arguments.release.clone(),

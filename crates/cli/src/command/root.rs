@@ -4,13 +4,14 @@ use std::fs;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
-use publisher::{KeyStore, Proposal, Repository, TrustChange, read_public_key};
+use publisher::{KeyStore, Proposal, TrustChange, read_public_key};
 
 use crate::arguments::{
     MergeArguments, ProposeArguments, PublishRootArguments, RootVerb, SignArguments,
 };
 use crate::command::custody::{opened, signing_keys, with_signers};
 use crate::command::keys::tell_governed;
+use crate::command::place;
 use crate::command::proposed::{nobody, read_proposal, root_digest, tell, write_proposal};
 use crate::command::publish::signing_time;
 use crate::failure::{Exit, Failure};
@@ -45,7 +46,7 @@ fn propose(arguments: &ProposeArguments, output: Output) -> Result<Exit, Failure
             .thresholds
             .push((threshold.role.clone(), threshold.value));
     }
-    let proposal = Repository::open(&arguments.repo)?.propose(&change, now)?;
+    let proposal = place::open(&arguments.repo)?.propose(&change, now)?;
     write_proposal(&arguments.out, &proposal)?;
     tell(&arguments.out, &proposal, &[], output)?;
     Ok(Exit::Done)
@@ -154,7 +155,7 @@ fn merge(arguments: &MergeArguments, output: Output) -> Result<Exit, Failure> {
 
 fn publish(arguments: &PublishRootArguments, output: Output) -> Result<Exit, Failure> {
     let proposal = read_proposal(&arguments.proposal)?;
-    let repository = Repository::open(&arguments.repo)?;
+    let repository = place::open(&arguments.repo)?;
     let keys = signing_keys(&arguments.repo, &arguments.signing)?;
     let governed = repository.publish_proposal(&proposal, &keys, signing_time()?)?;
     tell_governed(&arguments.repo, &governed, Vec::new(), output)?;

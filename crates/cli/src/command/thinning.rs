@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use publisher::{PruneOptions, PruneReport, PrunedPack, Repository};
+use publisher::{PruneOptions, PruneReport, PrunedPack};
 use serde::Serialize;
 
 use crate::arguments::PruneRepositoryArguments;
 use crate::command::custody::signing_keys;
+use crate::command::place;
 use crate::command::publish::signing_time;
 use crate::failure::{Exit, Failure};
 use crate::output::{Output, Table, bytes, counted};
@@ -58,7 +59,7 @@ impl<'a> From<&'a PrunedPack> for PackDocument<'a> {
 /// Removes what nothing refers to, and old releases.
 pub(crate) fn prune(arguments: &PruneRepositoryArguments, output: Output) -> Result<Exit, Failure> {
     let keys = signing_keys(&arguments.repo, &arguments.signing)?;
-    let repository = Repository::open(&arguments.repo)?;
+    let repository = place::open(&arguments.repo)?;
     let mut options = PruneOptions::at(signing_time()?);
     options.keep = arguments
         .keep

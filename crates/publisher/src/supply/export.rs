@@ -93,6 +93,7 @@ impl Repository {
         cancel: &CancelToken,
     ) -> Result<Exported, PublishError> {
         let selection = Selection::of(self.storage(), &options.packs, &options.reach)?;
+        to.expect_removal()?;
         let _lock = to.lock()?;
         let export = Export {
             from: self.storage(),

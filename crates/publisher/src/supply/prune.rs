@@ -98,6 +98,9 @@ impl Repository {
         options: &PruneOptions,
     ) -> Result<PruneReport, PublishError> {
         let storage = self.storage();
+        if !options.is_dry {
+            storage.expect_removal()?;
+        }
         let _lock = storage.lock()?;
         let roles = Roles::load(storage)?;
         let seen = References::current(storage, &roles)?;
