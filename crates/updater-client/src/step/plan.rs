@@ -28,6 +28,8 @@ const RECORD_BLOCKS: u64 = 4;
 /// How many times as long a full download has to be as the manifest and the chunk map for these to be
 /// fetched: a twentieth more at worst.
 const TELLING_SHARE: u64 = 20;
+/// Deltas of a route whose loss is thought through beforehand; another one's is when it comes.
+const LOSSES: usize = 4;
 /// Routes that are told beside the chosen one.
 const ALTERNATIVES: usize = 4;
 
@@ -95,9 +97,10 @@ pub(crate) fn plan(
             false => NoRoute::Methods(missing),
         });
     };
-    // Without each of its deltas in turn, and from nothing: what would be taken if one were lost.
+    // Without each of its deltas in turn, of a long chain the first ones, and from nothing: what would be
+    // taken if one were lost.
     let mut ways = vec![best.clone()];
-    let without = best.iter().map(|lost| Some(lost.delta.digest));
+    let without = best.iter().take(LOSSES).map(|lost| Some(lost.delta.digest));
     for lost in without {
         ways.extend(graph.cheapest(&release.manifest.digest, lost));
     }
