@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::library::disk::{Disk, DiskError, Operation};
 use crate::library::layout::LibraryLayout;
 use crate::library::shelf::Shelf;
 use crate::step::chunks::ChunkFetcher;
-use crate::step::stage::place;
+use crate::step::stage::{create_folders, place};
 
 /// Puts the tree of a release together of what the library holds and what its chunks bring: beside a
 /// damaged one from what is sound of it, or anew.
@@ -47,7 +47,8 @@ impl Healer<'_> {
         let staging = self.layout.staged(&manifest.digest());
         self.disk.remove_tree(&staging)?;
         let tree = LibraryLayout::tree_within(&staging);
-        self.create_folders(&staging, &tree, manifest)?;
+        let files = manifest.listing().entries().iter().map(|of| &of.path);
+        create_folders(self.disk, self.layout, (&staging, &tree), files)?;
         let mut rebuilt = Rebuilt {
             staging,
             written: Vec::new(),
@@ -207,28 +208,5 @@ impl Healer<'_> {
     fn digest(&self, path: &Path) -> Result<Digest, DiskError> {
         let reader = self.disk.open(path)?;
         Digest::of_reader(reader).map_err(|e| DiskError::new(Operation::Read, path, e))
-    }
-
-    fn create_folders(
-        &self,
-        staging: &Path,
-        tree: &Path,
-        manifest: &Manifest,
-    ) -> Result<(), UpdateError> {
-        let mut folders = BTreeSet::new();
-        for entry in manifest.listing().entries() {
-            let text = entry.path.as_str();
-            let ends = text.match_indices('/').map(|(at, _)| at);
-            folders.extend(ends.filter_map(|end| text.get(..end)));
-        }
-        self.disk.create_dirs(self.layout.root(), staging)?;
-        self.disk.create_dir(tree)?;
-        // A folder sorts before what it holds.
-        for folder in folders {
-            let mut path = tree.to_path_buf();
-            path.extend(folder.split('/'));
-            self.disk.create_dir(&path)?;
-        }
-        Ok(())
     }
 }

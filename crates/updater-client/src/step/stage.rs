@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use diff_core::{
-    Applier, CancelToken, Contents, Delta, DeltaError, Digest, FileBytes, Limits, Listing,
-    MappedFile, Origin, Plan, PlannedFile, Progress, Sink, Tree,
+    Applier, CancelToken, ContentPath, Contents, Delta, DeltaError, Digest, FileBytes, Limits,
+    Listing, MappedFile, Origin, Plan, PlannedFile, Progress, Sink, Tree,
 };
 use release_format::{CatalogueRelease, Manifest, PackName, Verified};
 
@@ -136,8 +136,10 @@ impl Stager<'_> {
         let delta = Delta::parse(hop.delta.get(), self.limits)?;
         let plan = delta.plan(&old.listing)?;
         agree(hop.release, plan.files())?;
-        let built = |file: &&PlannedFile| file.origin == Origin::Built;
-        self.create_folders(folder, folder, plan.files().iter().filter(built))?;
+        let built = plan.files().iter();
+        let built = built.filter(|file| file.origin == Origin::Built);
+        let built = built.map(|file| &file.path);
+        create_folders(self.disk, self.layout, (folder, folder), built)?;
         let (listing, _) = self.build((&delta, &plan), old, folder, progress)?;
         let manifest = self.agreed(pack, hop.release, listing)?;
         let files = plan.files();
@@ -173,7 +175,8 @@ impl Stager<'_> {
         agree(hop.release, plan.files())?;
 
         let tree = LibraryLayout::tree_within(staging);
-        self.create_folders(staging, &tree, plan.files().iter())?;
+        let files = plan.files().iter().map(|file| &file.path);
+        create_folders(self.disk, self.layout, (staging, &tree), files)?;
         let mut written = self.link_unchanged(&tree, plan.files(), old, staging)?;
         let (listing, built) = self.build((&delta, &plan), old, &tree, progress)?;
         written.extend(self.link_repeated(&tree, plan.files())?);
@@ -240,30 +243,6 @@ impl Stager<'_> {
             return Err(DeltaError::WrongTree { expected, found }.into());
         }
         Ok(manifest)
-    }
-
-    /// Creates every folder that the files need.
-    fn create_folders<'f>(
-        &self,
-        staging: &Path,
-        tree: &Path,
-        files: impl Iterator<Item = &'f PlannedFile>,
-    ) -> Result<(), UpdateError> {
-        let mut folders = BTreeSet::new();
-        for file in files {
-            let text = file.path.as_str();
-            let ends = text.match_indices('/').map(|(at, _)| at);
-            folders.extend(ends.filter_map(|end| text.get(..end)));
-        }
-        self.disk.create_dirs(self.layout.root(), staging)?;
-        self.disk.create_dir(tree)?;
-        // A folder sorts before what it holds.
-        for folder in folders {
-            let mut path = tree.to_path_buf();
-            path.extend(folder.split('/'));
-            self.disk.create_dir(&path)?;
-        }
-        Ok(())
     }
 
     /// Links the files whose content is in the old tree; returns those that have to be synced.
@@ -335,6 +314,30 @@ impl Stager<'_> {
 /// A virus scanner looks at each file of a new tree, and Windows moves no folder meanwhile: the work of
 /// a whole stage is worth ten seconds of waiting.
 const ATTEMPTS_TO_PLACE: u32 = 8;
+
+/// Creates every folder below `tree` that the files need.
+pub(crate) fn create_folders<'p>(
+    disk: &dyn Disk,
+    layout: &LibraryLayout,
+    (staging, tree): (&Path, &Path),
+    files: impl Iterator<Item = &'p ContentPath>,
+) -> Result<(), UpdateError> {
+    let mut folders = BTreeSet::new();
+    for file in files {
+        let text = file.as_str();
+        let ends = text.match_indices('/').map(|(at, _)| at);
+        folders.extend(ends.filter_map(|end| text.get(..end)));
+    }
+    disk.create_dirs(layout.root(), staging)?;
+    disk.create_dir(tree)?;
+    // A folder sorts before what it holds.
+    for folder in folders {
+        let mut path = tree.to_path_buf();
+        path.extend(folder.split('/'));
+        disk.create_dir(&path)?;
+    }
+    Ok(())
+}
 
 /// Moves a finished folder to a place among the pack's releases that nothing has; returns its number.
 pub(crate) fn place(
