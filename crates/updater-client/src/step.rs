@@ -2,12 +2,12 @@
 //! knows their order.
 
 pub(crate) mod activate;
+pub(crate) mod assemble;
 pub(crate) mod check;
 pub(crate) mod chunks;
 pub(crate) mod document;
 pub(crate) mod fetch;
 pub(crate) mod freshness;
-pub(crate) mod heal;
 pub(crate) mod pace;
 pub(crate) mod plan;
 pub(crate) mod prune;

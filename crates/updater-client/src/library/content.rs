@@ -2,54 +2,97 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
-use diff_core::{Digest, Entry, Limits, MappedFile};
+use diff_core::{CancelToken, Digest, Entry, Limits, Listing, MappedFile};
 use release_format::{Manifest, PackName, cut_points, segments};
 
 use super::disk::{Disk, DiskError};
 use super::layout::LibraryLayout;
 use super::shelf::Shelf;
+use crate::UpdateError;
 
-/// Releases that lie on the device, each with where its tree is; the one asked about comes first.
-pub(crate) struct HeldReleases {
-    releases: Vec<(Manifest, PathBuf)>,
+/// The releases that lie on the device, looked at one by one: of however many, one manifest is in memory
+/// at a time.
+#[derive(Clone, Copy)]
+pub(crate) struct HeldReleases<'a> {
+    disk: &'a dyn Disk,
+    layout: &'a LibraryLayout,
+    limits: &'a Limits,
 }
 
-impl HeldReleases {
-    /// Looks through the library, beginning with the releases of `pack`.
-    pub(crate) fn look(
-        disk: &dyn Disk,
-        layout: &LibraryLayout,
-        limits: &Limits,
-        pack: &PackName,
-    ) -> Result<HeldReleases, DiskError> {
-        let shelf = Shelf::new(disk, layout);
-        let mut packs = layout.packs_present(disk)?;
-        packs.sort_by_key(|other| other != pack);
-        let mut releases = Vec::new();
+impl<'a> HeldReleases<'a> {
+    pub(crate) fn new(
+        disk: &'a dyn Disk,
+        layout: &'a LibraryLayout,
+        limits: &'a Limits,
+    ) -> HeldReleases<'a> {
+        HeldReleases {
+            disk,
+            layout,
+            limits,
+        }
+    }
+
+    /// Shows the manifest and the tree of each release of `packs` to `visit`, until it has seen enough.
+    fn walk<E: From<DiskError>>(
+        &self,
+        packs: &[PackName],
+        mut visit: impl FnMut(&Manifest, &Path) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        let shelf = Shelf::new(self.disk, self.layout);
         for pack in packs {
-            for folder in shelf.folders(&pack)? {
-                if let Some(manifest) = shelf.manifest(&pack, &folder, limits)? {
-                    let tree = LibraryLayout::tree_within(&shelf.folder(&pack, &folder));
-                    releases.push((manifest, tree));
+            for folder in shelf.folders(pack)? {
+                let Some(manifest) = shelf.manifest(pack, &folder, self.limits)? else {
+                    continue;
+                };
+                let tree = LibraryLayout::tree_within(&shelf.folder(pack, &folder));
+                if visit(&manifest, &tree)?.is_break() {
+                    return Ok(());
                 }
             }
         }
-        Ok(HeldReleases { releases })
+        Ok(())
     }
 
-    /// Whether there is nothing at all.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.releases.is_empty()
+    /// Shows every file of every release of every pack to `visit`, with the tree that it should lie in,
+    /// until it has seen enough.
+    pub(crate) fn files<E: From<DiskError>>(
+        &self,
+        mut visit: impl FnMut(&Entry, &Path) -> Result<ControlFlow<()>, E>,
+    ) -> Result<(), E> {
+        self.walk(&self.layout.packs_present(self.disk)?, |manifest, tree| {
+            for entry in manifest.listing().entries() {
+                if visit(entry, tree)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Ok(ControlFlow::Continue(()))
+        })
     }
 
-    /// Returns the digests of all files that should be there; whether they are is found out when they
-    /// are taken.
-    pub(crate) fn digests(&self) -> HashSet<Digest> {
-        let entries = self.releases.iter().map(|(of, _)| of.listing().entries());
-        entries.flatten().map(|entry| entry.digest).collect()
+    /// Whether there is no release at all.
+    pub(crate) fn is_empty(&self) -> Result<bool, DiskError> {
+        let mut is_empty = true;
+        self.walk(&self.layout.packs_present(self.disk)?, |_, _| {
+            is_empty = false;
+            Ok::<_, DiskError>(ControlFlow::Break(()))
+        })?;
+        Ok(is_empty)
+    }
+
+    /// Returns which contents of `listing` should be there, in a release of whichever pack; whether they
+    /// are is found out when they are taken.
+    pub(crate) fn known_of(&self, listing: &Listing) -> Result<HashSet<Digest>, DiskError> {
+        let wanted = listing.entries().iter().map(|entry| entry.digest);
+        let mut wanted: HashSet<Digest> = wanted.collect();
+        let mut known = HashSet::new();
+        self.files(|entry, _| {
+            known.extend(wanted.take(&entry.digest));
+            Ok::<_, DiskError>(enough(wanted.is_empty()))
+        })?;
+        Ok(known)
     }
 
     /// Finds the chunks that are `wanted` in the files of `pack`'s releases, by cutting these as a
@@ -61,26 +104,32 @@ impl HeldReleases {
         pack: &PackName,
         wanted: &HashSet<Digest>,
         whole: &HashSet<Digest>,
-        cancelled: &dyn Fn() -> bool,
-    ) -> HeldChunks {
+        cancel: &CancelToken,
+    ) -> Result<HeldChunks, UpdateError> {
         let mut held = HeldChunks::default();
-        for (manifest, tree) in &self.releases {
-            if manifest.pack() != pack {
-                continue;
-            }
+        self.walk(std::slice::from_ref(pack), |manifest, tree| {
             let entries = manifest.listing().entries();
             for segment in segments(manifest.listing()) {
+                cancel.check()?;
                 let files = entries.get(segment.files).unwrap_or_default();
-                let is_needed = files.iter().any(|file| !whole.contains(&file.digest));
-                if cancelled() || held.places.len() == wanted.len() {
-                    return held;
+                if held.places.len() == wanted.len() {
+                    return Ok(ControlFlow::Break(()));
                 }
-                if is_needed {
+                if files.iter().any(|file| !whole.contains(&file.digest)) {
                     held.look(files, tree, wanted);
                 }
             }
-        }
-        held
+            Ok::<_, UpdateError>(ControlFlow::Continue(()))
+        })?;
+        Ok(held)
+    }
+}
+
+/// Whether a walk goes on.
+pub(crate) fn enough(is_enough: bool) -> ControlFlow<()> {
+    match is_enough {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
     }
 }
 

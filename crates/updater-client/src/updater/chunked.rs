@@ -2,16 +2,16 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use diff_core::{CancelToken, Digest, Listing};
-use release_format::{CatalogueRelease, ChunkMap, Manifest, PackName};
+use release_format::{CatalogueRelease, ChunkMap, Manifest};
 
 use super::Updater;
 use crate::UpdateError;
 use crate::event::Event;
 use crate::library::content::{HeldChunks, HeldReleases};
 use crate::library::state::StateRecord;
+use crate::step::assemble::Assembler;
 use crate::step::chunks::{ChunkFetcher, chunks_of};
 use crate::step::fetch::Fetcher;
-use crate::step::heal::Healer;
 use crate::step::plan::ChunkWay;
 
 /// What it takes to put a release together of chunks.
@@ -27,26 +27,19 @@ impl Updater {
     /// nothing where the library is empty and chunks are no better than a full download.
     pub(super) fn chunk_means(
         &self,
-        pack: &PackName,
         release: &CatalogueRelease,
         fetcher: &Fetcher<'_>,
         cancel: &CancelToken,
     ) -> Result<Option<ChunkMeans>, UpdateError> {
         let limits = &self.config.limits;
-        let held = HeldReleases::look(self.disk(), &self.layout, limits, pack)?;
-        if held.is_empty() {
+        if self.held().is_empty()? {
             return Ok(None);
         }
         let manifest = Manifest::decode(&fetcher.content(&release.manifest)?, limits)?;
         let map = ChunkMap::decode(&fetcher.content(&release.chunk_map)?, limits)?;
         let listing = manifest.listing();
-        let known = held.digests();
-        let missing = missing(listing, &known);
-        let wanted = chunks_of(listing, &map, &missing);
-        let whole = listing.entries().iter().map(|entry| entry.digest);
-        let is_cancelled = || cancel.is_cancelled();
-        let held = held.chunks(pack, &wanted, &whole.collect(), &is_cancelled);
-        cancel.check()?;
+        let missing = missing(listing, &self.held().known_of(listing)?);
+        let held = self.held_chunks(&manifest, &map, &missing, cancel)?;
         let cost = ChunkFetcher::new(fetcher.documents(), listing, &map, &held)?.cost(&missing);
         let mut seen = HashSet::new();
         let built = missing
@@ -66,6 +59,29 @@ impl Updater {
         }))
     }
 
+    /// Returns the chunks of the files with these places in the listing that stand in the pack's releases
+    /// on the device.
+    pub(super) fn held_chunks(
+        &self,
+        manifest: &Manifest,
+        map: &ChunkMap,
+        missing: &[usize],
+        cancel: &CancelToken,
+    ) -> Result<HeldChunks, UpdateError> {
+        let listing = manifest.listing();
+        let is_missing = |index: &usize| missing.binary_search(index).is_ok();
+        let whole = listing.entries().iter().enumerate();
+        let whole = whole.filter(|(index, _)| !is_missing(index));
+        let whole = whole.map(|(_, entry)| entry.digest).collect();
+        let wanted = chunks_of(listing, map, missing);
+        self.held().chunks(manifest.pack(), &wanted, &whole, cancel)
+    }
+
+    /// Returns the releases of all packs that lie on the device.
+    pub(super) fn held(&self) -> HeldReleases<'_> {
+        HeldReleases::new(self.disk(), &self.layout, &self.config.limits)
+    }
+
     /// Puts a release together of what the library holds and of chunks; returns the number of its
     /// tree.
     pub(super) fn take_chunks(
@@ -75,10 +91,10 @@ impl Updater {
         budget: Option<u64>,
         (fetcher, cancel): (&Fetcher<'_>, &CancelToken),
     ) -> Result<u32, UpdateError> {
-        let assembler = Healer {
+        let assembler = Assembler {
             disk: self.disk(),
             layout: &self.layout,
-            limits: &self.config.limits,
+            held: self.held(),
             observer: self.observer(),
             cancel,
             told: |done, total| Event::Staging { done, total },

@@ -7,15 +7,14 @@ use super::Updater;
 use crate::UpdateError;
 use crate::clock::EffectiveClock;
 use crate::event::Event;
-use crate::library::content::{HeldChunks, HeldReleases};
 use crate::library::layout::LibraryLayout;
 use crate::library::lock::LibraryLock;
 use crate::library::state::{InstalledRelease, StateRecord};
 use crate::library::trust_store::TrustStore;
-use crate::step::chunks::{ChunkFetcher, chunks_of};
+use crate::step::assemble::Assembler;
+use crate::step::chunks::ChunkFetcher;
 use crate::step::document::Traffic;
 use crate::step::fetch::Fetcher;
-use crate::step::heal::Healer;
 use crate::step::prune::Pruner;
 use crate::step::recover;
 use crate::step::verify::{self, Damage, VerifyReport};
@@ -253,10 +252,10 @@ impl Updater {
         if report.is_sound() && !lacks_manifest {
             return Ok(None);
         }
-        let healer = Healer {
+        let assembler = Assembler {
             disk: self.disk(),
             layout: &self.layout,
-            limits: &self.config.limits,
+            held: self.held(),
             observer: self.observer(),
             cancel: remote.cancel,
             told: |done, total| Event::Healing { done, total },
@@ -264,7 +263,7 @@ impl Updater {
         let lacking = report.damage.iter().map(|of| of.path.as_str()).collect();
         let tree = self.tree(record, release);
         let outcome = (|| {
-            let mut rebuilt = healer.begin(&manifest, &tree, &lacking)?;
+            let mut rebuilt = assembler.begin(&manifest, &tree, &lacking)?;
             let fetched_files = rebuilt.missing.len() as u64;
             let found_files = rebuilt.found;
             if fetched_files > 0 {
@@ -281,10 +280,10 @@ impl Updater {
                     {
                         return Err(UpdateError::OverBudget { needed, budget });
                     }
-                    healer.fetch(&manifest, &mut rebuilt, &mut chunks)
+                    assembler.fetch(&manifest, &mut rebuilt, &mut chunks)
                 })?;
             }
-            let copy = healer.finish(remote.pack, &manifest, rebuilt)?;
+            let copy = assembler.finish(remote.pack, &manifest, rebuilt)?;
             let done = HealedRelease {
                 release: release.clone(),
                 damage: report.damage.clone(),
@@ -300,26 +299,6 @@ impl Updater {
                 .remove_tree(&self.layout.staged(&release.manifest));
         }
         outcome.map(Some)
-    }
-
-    /// Returns the chunks of missing files that stand in the pack's releases on the device.
-    fn held_chunks(
-        &self,
-        manifest: &Manifest,
-        map: &ChunkMap,
-        missing: &[usize],
-        cancel: &CancelToken,
-    ) -> Result<HeldChunks, UpdateError> {
-        let listing = manifest.listing();
-        let is_missing = |index: &usize| missing.binary_search(index).is_ok();
-        let whole = listing.entries().iter().enumerate();
-        let whole = whole.filter(|(index, _)| !is_missing(index));
-        let whole = whole.map(|(_, entry)| entry.digest).collect();
-        let wanted = chunks_of(listing, map, missing);
-        let (layout, limits) = (&self.layout, &self.config.limits);
-        let held = HeldReleases::look(self.disk(), layout, limits, manifest.pack())?;
-        let is_cancelled = || cancel.is_cancelled();
-        Ok(held.chunks(manifest.pack(), &wanted, &whole, &is_cancelled))
     }
 
     fn manifest_of_another_copy(

@@ -18,6 +18,7 @@ impl Updater {
         (catalogue, release): (&Catalogue, &CatalogueRelease),
         record: &StateRecord,
         unusable: &Unusable,
+        (links, available_bytes): (bool, u64),
     ) -> Result<Plan, UpdateError> {
         let named = record.named();
         let releases: Vec<_> = named.iter().map(|release| release.manifest).collect();
@@ -30,8 +31,8 @@ impl Updater {
             releases: &releases,
             methods: &methods,
             partial_bytes: &partial_bytes,
-            links: self.can_link()?,
-            available_bytes: self.disk().available_bytes(self.layout.root())?,
+            links,
+            available_bytes,
             unusable,
         };
         plan::plan(catalogue, release, &holdings).map_err(|none| UpdateError::NoMethod {
@@ -52,7 +53,12 @@ impl Updater {
         unusable: &Unusable,
         (fetcher, cancel): (&Fetcher<'_>, &CancelToken),
     ) -> Result<(Plan, Option<ChunkMeans>), UpdateError> {
-        let plan = self.plan((catalogue, release), record, unusable);
+        let disk = (
+            self.can_link()?,
+            self.disk().available_bytes(self.layout.root())?,
+        );
+        let (links, available_bytes) = disk;
+        let plan = self.plan((catalogue, release), record, unusable, disk);
         let is_asked_for = match &plan {
             Ok(plan) => plan::may_chunks_pay(release, &plan.route),
             Err(failed) => failed.kind() == ErrorKind::Unsupported,
@@ -60,7 +66,7 @@ impl Updater {
         if unusable.chunks || !is_asked_for {
             return Ok((plan?, None));
         }
-        let means = match self.chunk_means(record.pack(), release, fetcher, cancel) {
+        let means = match self.chunk_means(release, fetcher, cancel) {
             Ok(Some(means)) => means,
             Ok(None) => return Ok((plan?, None)),
             // Deltas do without what tells of chunks.
@@ -72,10 +78,9 @@ impl Updater {
             }
             Err(failed) => return Err(failed),
         };
-        let route = plan::chunk_route(release, means.way, self.can_link()?);
-        let available = self.disk().available_bytes(self.layout.root())?;
+        let route = plan::chunk_route(release, means.way, links);
         let plan = match plan {
-            Ok(plan) => plan.with_chunks(route, available),
+            Ok(plan) => plan.with_chunks(route, available_bytes),
             Err(_) => Plan {
                 route,
                 alternatives: Vec::new(),

@@ -1,24 +1,25 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use diff_core::{CancelToken, Digest, DigestWriter, Entry, Limits};
+use diff_core::{CancelToken, Digest, DigestWriter, Entry};
 use release_format::{Manifest, PackName};
 
 use crate::UpdateError;
 use crate::event::{Event, Observer};
+use crate::library::content::{HeldReleases, enough};
 use crate::library::disk::{Disk, DiskError, Operation};
 use crate::library::layout::LibraryLayout;
-use crate::library::shelf::Shelf;
 use crate::step::chunks::ChunkFetcher;
 use crate::step::stage::{create_folders, place};
 
 /// Puts the tree of a release together of what the library holds and what its chunks bring: beside a
 /// damaged one from what is sound of it, or anew.
-pub(crate) struct Healer<'a> {
+pub(crate) struct Assembler<'a> {
     pub(crate) disk: &'a dyn Disk,
     pub(crate) layout: &'a LibraryLayout,
-    pub(crate) limits: &'a Limits,
+    pub(crate) held: HeldReleases<'a>,
     pub(crate) observer: &'a dyn Observer,
     pub(crate) cancel: &'a CancelToken,
     /// What to tell of bytes that were fetched or found, of how many.
@@ -35,7 +36,7 @@ pub(crate) struct Rebuilt {
     pub(crate) found: u64,
 }
 
-impl Healer<'_> {
+impl Assembler<'_> {
     /// Begins a tree of `manifest`: links all but the files that are `lacking` from the tree `base`,
     /// and the rest from any release on the device that has it, comparing each byte.
     pub(crate) fn begin(
@@ -162,38 +163,29 @@ impl Healer<'_> {
         wanted: &mut BTreeMap<Digest, Vec<usize>>,
         rebuilt: &mut Rebuilt,
     ) -> Result<(), UpdateError> {
-        let shelf = Shelf::new(self.disk, self.layout);
-        for pack in self.layout.packs_present(self.disk)? {
-            for folder in shelf.folders(&pack)? {
-                if wanted.is_empty() {
-                    return Ok(());
-                }
-                let Some(known) = shelf.manifest(&pack, &folder, self.limits)? else {
-                    continue;
-                };
-                let there = LibraryLayout::tree_within(&shelf.folder(&pack, &folder));
-                for entry in known.listing().entries() {
-                    let Some(indices) = wanted.get(&entry.digest) else {
-                        continue;
-                    };
-                    let from = entry.path.under(&there);
-                    if !self.is_sound(&from, entry)? {
-                        continue;
-                    }
-                    let entries = manifest.listing().entries();
-                    for target in indices.iter().filter_map(|index| entries.get(*index)) {
-                        self.cancel.check()?;
-                        let to = target.path.under(tree);
-                        if self.disk.link_or_copy(&from, &to)?.needs_sync() {
-                            rebuilt.written.push(to);
-                        }
-                        rebuilt.found += 1;
-                    }
-                    wanted.remove(&entry.digest);
-                }
-            }
+        if wanted.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let entries = manifest.listing().entries();
+        self.held.files(|entry, there| {
+            let Some(indices) = wanted.get(&entry.digest) else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            let from = entry.path.under(there);
+            if !self.is_sound(&from, entry)? {
+                return Ok(ControlFlow::Continue(()));
+            }
+            for target in indices.iter().filter_map(|index| entries.get(*index)) {
+                self.cancel.check()?;
+                let to = target.path.under(tree);
+                if self.disk.link_or_copy(&from, &to)?.needs_sync() {
+                    rebuilt.written.push(to);
+                }
+                rebuilt.found += 1;
+            }
+            wanted.remove(&entry.digest);
+            Ok(enough(wanted.is_empty()))
+        })
     }
 
     /// Whether a file is what its manifest says, byte by byte.
