@@ -206,6 +206,16 @@ fn where_no_delta_leads_on_only_missing_chunks_are_fetched() {
 }
 
 #[test]
+fn beyond_the_budget_not_even_what_tells_of_chunks_is_fetched() {
+    let (world, device, _second) = without_a_delta();
+    let (updated, _) = update_told(&device, &world.repository(), Some(1_000));
+    let failed = updated.unwrap_err();
+    assert_eq!(failed.code(), "over-budget", "{failed}");
+    let arrived = satchel_tests::rig::world::files_below(&device.layout().downloads());
+    assert_eq!(arrived, Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
 fn chunks_of_a_damaged_release_are_fetched_where_they_are_damaged() {
     let (_world, device, second) = without_a_delta();
     let tree = device

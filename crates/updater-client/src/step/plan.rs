@@ -73,11 +73,13 @@ pub(crate) fn chunk_route(release: &CatalogueRelease, chunks: ChunkWay, links: b
 /// Whether chunks may be cheaper than `route`, so that it is worth fetching what tells: never where a
 /// delta leads on from what is installed.
 pub(crate) fn may_chunks_pay(release: &CatalogueRelease, route: &Route) -> bool {
-    let telling = release
-        .manifest
-        .length
-        .saturating_add(release.chunk_map.length);
-    route.is_full() && route.fetch_bytes() > telling.saturating_mul(TELLING_SHARE)
+    route.is_full() && route.fetch_bytes() > telling_bytes(release).saturating_mul(TELLING_SHARE)
+}
+
+/// Returns what it takes to find out what chunks cost.
+pub(crate) fn telling_bytes(release: &CatalogueRelease) -> u64 {
+    let (manifest, map) = (release.manifest.length, release.chunk_map.length);
+    manifest.saturating_add(map)
 }
 
 /// Returns the cheapest way to `release` over all deltas of `catalogue`, and others behind it.

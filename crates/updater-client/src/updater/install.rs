@@ -50,7 +50,7 @@ impl Updater {
         &self,
         (catalogue, release): (&Catalogue, &CatalogueRelease),
         record: &StateRecord,
-        unusable: &Unusable,
+        (unusable, budget): (&Unusable, Option<u64>),
         (fetcher, cancel): (&Fetcher<'_>, &CancelToken),
     ) -> Result<(Plan, Option<ChunkMeans>), UpdateError> {
         let disk = (
@@ -63,7 +63,9 @@ impl Updater {
             Ok(plan) => plan::may_chunks_pay(release, &plan.route),
             Err(failed) => failed.kind() == ErrorKind::Unsupported,
         };
-        if unusable.chunks || !is_asked_for {
+        // What passes the budget is not even asked about.
+        let is_affordable = budget.is_none_or(|budget| plan::telling_bytes(release) <= budget);
+        if unusable.chunks || !is_asked_for || !is_affordable {
             return Ok((plan?, None));
         }
         let means = match self.chunk_means(release, fetcher, cancel) {
@@ -119,7 +121,12 @@ impl Updater {
         let mut unusable = Unusable::default();
         let mut first_failure = None;
         loop {
-            let planned = self.planned((catalogue, release), record, &unusable, tools);
+            let left = || {
+                let spent = fetcher.traffic().bytes - before;
+                let budget = options.budget_bytes;
+                budget.map(|budget| budget.saturating_sub(spent))
+            };
+            let planned = self.planned((catalogue, release), record, (&unusable, left()), tools);
             let (plan, means) = match (planned, first_failure.take()) {
                 (Ok(planned), failure) => {
                     first_failure = failure;
@@ -131,10 +138,7 @@ impl Updater {
                 }
                 (Err(failed), _) => return Err(failed),
             };
-            let spent = fetcher.traffic().bytes - before;
-            let left = options
-                .budget_bytes
-                .map(|budget| budget.saturating_sub(spent));
+            let left = left();
             match (self.afford(&plan.route, left), first_failure.take()) {
                 (Ok(()), failure) => first_failure = failure,
                 (Err(too_much), Some(failure)) if too_much.kind() == ErrorKind::Space => {

@@ -109,8 +109,12 @@ impl Updater {
         let plan = match &offer {
             Offer::Release(release) if self.staged_copy(pack, release)?.is_none() => {
                 let tools = (&fetcher, cancel);
-                let planned =
-                    self.planned((&catalogue, release), &record, &Unusable::default(), tools);
+                let planned = self.planned(
+                    (&catalogue, release),
+                    &record,
+                    (&Unusable::default(), None),
+                    tools,
+                );
                 Some(planned?.0)
             }
             _ => None,
