@@ -51,18 +51,25 @@ fn fill(folder: &Path) {
     }
 }
 
-/// Fills the disk at the first event of an update that `moment` recognises.
-fn full_disk_loses_nothing(moment: fn(&Event) -> bool) {
+/// Returns a repository with two releases, and a device on a disk of its own that has the first one;
+/// nothing where this user may not make disks.
+fn with_an_update() -> Option<(World, SmallDisk, Device)> {
     let world = World::new();
-    let place = world.folder().join("small");
-    let Some(disk) = SmallDisk::mount(place.clone(), 64 << 20) else {
-        return skip();
-    };
+    let disk = SmallDisk::mount(world.folder().join("small"), 64 << 20)?;
     world.publish("1.0", &first_course());
     let device = world.device_at(disk.mounted.join("library"));
     device.update().unwrap();
     device.confirm();
     world.publish("1.1", &second_course());
+    Some((world, disk, device))
+}
+
+/// Fills the disk at the first event of an update that `moment` recognises.
+fn full_disk_loses_nothing(moment: fn(&Event) -> bool) {
+    let Some((_world, disk, device)) = with_an_update() else {
+        return skip();
+    };
+    let place = disk.mounted.clone();
 
     let filled = place.clone();
     let told = move |event: &Event| {
@@ -126,16 +133,10 @@ fn disk_that_is_too_small_is_told_before_anything_is_fetched() {
 
 #[test]
 fn disk_that_is_full_to_the_last_byte_still_goes_back() {
-    let world = World::new();
-    let place = world.folder().join("small");
-    let Some(disk) = SmallDisk::mount(place.clone(), 64 << 20) else {
+    let Some((world, disk, device)) = with_an_update() else {
         return skip();
     };
-    world.publish("1.0", &first_course());
-    let device = world.device_at(disk.mounted.join("library"));
-    device.update().unwrap();
-    device.confirm();
-    world.publish("1.1", &second_course());
+    let place = disk.mounted.clone();
     device.update().unwrap();
     fill(&place);
     fs::remove_dir_all(world.repository()).unwrap();

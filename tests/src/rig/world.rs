@@ -62,15 +62,7 @@ impl World {
             world.publish("1.1", &second_course());
             (Snapshot::of(world.folder()), world.root)
         });
-        let world = World {
-            folder: temporary_folder(),
-            clock: Arc::new(SetClock::new(UtcTime::parse(FIRST_DAY).unwrap())),
-            pack: PackName::parse(PACK).unwrap(),
-            root: root.clone(),
-        };
-        snapshot.restore(world.folder());
-        let device = world.device_of(world.folder().join(FIRST_DEVICE));
-        (world, device)
+        World::restored(snapshot, root)
     }
 
     /// As [`World::with_an_update`], with a third release out; and a mirror that has two.
@@ -82,16 +74,22 @@ impl World {
             world.publish("1.2", &third_course());
             (Snapshot::of(world.folder()), world.root)
         });
+        let (world, device) = World::restored(snapshot, root);
+        let mirror = world.folder().join(MIRROR_OF_TWO);
+        (world, device, mirror)
+    }
+
+    /// Returns the world of a snapshot as it was on the first day, and its first device.
+    fn restored(snapshot: &Snapshot, root: &[u8]) -> (World, Device) {
         let world = World {
             folder: temporary_folder(),
             clock: Arc::new(SetClock::new(UtcTime::parse(FIRST_DAY).unwrap())),
             pack: PackName::parse(PACK).unwrap(),
-            root: root.clone(),
+            root: root.to_vec(),
         };
         snapshot.restore(world.folder());
         let device = world.device_of(world.folder().join(FIRST_DEVICE));
-        let mirror = world.folder().join(MIRROR_OF_TWO);
-        (world, device, mirror)
+        (world, device)
     }
 
     /// Publishes `course` as the next release.
