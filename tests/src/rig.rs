@@ -11,5 +11,7 @@ pub mod server;
 pub mod sim;
 /// A repository's storage that fails at a chosen change.
 pub mod storage;
+/// HTTPS servers with certificates of an authority of their own.
+pub mod tls;
 pub mod volume;
 pub mod world;

@@ -1,6 +1,7 @@
 //! The verbs of `satchel` and their flags: a contract that others script against.
 
 mod governing;
+mod https;
 mod keeping;
 mod mirroring;
 mod source;
@@ -19,6 +20,7 @@ pub(crate) use governing::{
     MergeArguments, ProposeArguments, PublishRootArguments, RevokeArguments, RootVerb,
     RotateArguments, SignArguments, SigningArguments,
 };
+pub(crate) use https::HttpsArguments;
 pub(crate) use keeping::{
     HealArguments, HoldArguments, OpenArguments, PackOrVersion, PinArguments, PruneArguments,
     UnholdArguments, UnpinArguments,

@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod engine;
 pub(crate) mod export;
+mod https;
 pub(crate) mod inspect;
 pub(crate) mod keys;
 pub(crate) mod manual;

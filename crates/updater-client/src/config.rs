@@ -10,7 +10,7 @@ use crate::event::{Observer, Unobserved};
 use crate::library::disk::{Disk, RealDisk};
 use crate::library::identity::LibraryRecord;
 use crate::step::pace::FetchPolicy;
-use crate::transport::{FolderTransport, Mirrors, Nearby, Transport, TransportError};
+use crate::transport::{FolderTransport, Https, Mirrors, Nearby, Transport, TransportError};
 
 /// Builds an [`Updater`](crate::Updater): the library is required, everything else has a default.
 ///
@@ -30,6 +30,7 @@ pub struct UpdaterBuilder {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) limits: Limits,
     pub(crate) fetching: FetchPolicy,
+    pub(crate) https: Https,
 }
 
 impl UpdaterBuilder {
@@ -45,6 +46,7 @@ impl UpdaterBuilder {
             disk: Arc::new(RealDisk::new()),
             limits: Limits::standard(),
             fetching: FetchPolicy::default(),
+            https: Https::new(),
         }
     }
 
@@ -103,6 +105,12 @@ impl UpdaterBuilder {
         self
     }
 
+    /// Speaks HTTPS as `https` says with the addresses that the library was enrolled with.
+    pub fn https(mut self, https: Https) -> UpdaterBuilder {
+        self.https = https;
+        self
+    }
+
     /// Refuses what passes `limits` rather than the standard ones.
     pub fn limits(mut self, limits: Limits) -> UpdaterBuilder {
         self.limits = limits;
@@ -128,10 +136,12 @@ impl UpdaterBuilder {
             None => record.repositories(),
         };
         for address in addresses {
-            match transport_under(address, Arc::clone(clock)) {
+            match transport_under(address, &self.https, Arc::clone(clock)) {
                 Ok(mirror) => mirrors.push(mirror),
                 // An address that this build cannot use takes nothing from the others.
-                Err(_) if !mirrors.is_empty() || addresses.len() > 1 => {}
+                Err(UpdateError::Transport(
+                    TransportError::Unreachable { .. } | TransportError::Address { .. },
+                )) if !mirrors.is_empty() || addresses.len() > 1 => {}
                 Err(failed) => return Err(failed),
             }
         }
@@ -153,9 +163,9 @@ impl UpdaterBuilder {
 ///
 /// # Errors
 /// [`TransportError::Unreachable`] for a URL of another kind, or where the crate was built without
-/// the feature `http`.
-pub fn transport_to(address: &str) -> Result<Arc<dyn Transport>, UpdateError> {
-    transport_under(address, Arc::new(SystemClock))
+/// the feature `http`; [`TransportError`] where `https` is of no use.
+pub fn transport_to(address: &str, https: &Https) -> Result<Arc<dyn Transport>, UpdateError> {
+    transport_under(address, https, Arc::new(SystemClock))
 }
 
 /// Returns the transport to an address, which judges certificates at the time of `clock`.
@@ -165,6 +175,7 @@ pub fn transport_to(address: &str) -> Result<Arc<dyn Transport>, UpdateError> {
 )]
 fn transport_under(
     address: &str,
+    https: &Https,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<dyn Transport>, UpdateError> {
     let unreachable = |reason: &str| TransportError::Unreachable {
@@ -175,7 +186,7 @@ fn transport_under(
         #[cfg(feature = "http")]
         Some(("http" | "https", _)) => {
             let http = crate::transport::HttpTransport::builder(address).clock(clock);
-            Ok(Arc::new(http.build()?))
+            Ok(Arc::new(http.https(https.clone()).build()?))
         }
         #[cfg(not(feature = "http"))]
         Some(("http" | "https", _)) => {

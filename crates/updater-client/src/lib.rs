@@ -85,7 +85,7 @@ pub use step::prune::{Pruned, PrunedRelease};
 pub use step::repository::TrustedRepository;
 pub use step::verify::{Damage, Fault, VerifyReport};
 pub use time_floor::TimeFloor;
-pub use transport::{Body, FolderTransport, Mirrors, Transport, TransportError};
+pub use transport::{Body, FolderTransport, Https, Mirrors, Transport, TransportError};
 #[cfg(feature = "http")]
 pub use transport::{HttpTransport, HttpTransportBuilder};
 pub use updater::{

@@ -8,6 +8,7 @@
 mod folder;
 #[cfg(feature = "http")]
 mod http;
+mod https;
 mod mirrors;
 mod nearby;
 
@@ -21,6 +22,7 @@ use diff_core::{ContentPath, PathError};
 pub use folder::FolderTransport;
 #[cfg(feature = "http")]
 pub use http::{HttpTransport, HttpTransportBuilder};
+pub use https::Https;
 pub use mirrors::Mirrors;
 pub(crate) use mirrors::{doubled, jittered};
 pub(crate) use nearby::Nearby;
@@ -251,6 +253,12 @@ pub enum TransportError {
         /// What is wrong with them.
         reason: String,
     },
+    /// What the device should show of itself to servers is no certificate with its key.
+    #[error("not usable as an identity for HTTPS: {reason}")]
+    Identity {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The mirror's address cannot be used.
     #[error("{address:?} is no address of a mirror: {reason}")]
     Address {
@@ -295,6 +303,7 @@ impl TransportError {
                 | TransportError::TooLong { .. }
                 | TransportError::Location(_)
                 | TransportError::Roots { .. }
+                | TransportError::Identity { .. }
                 | TransportError::Address { .. }
         )
     }
@@ -333,6 +342,7 @@ impl TransportError {
             TransportError::TooLong { .. } => "too-long",
             TransportError::Location(_) => "wrong-location",
             TransportError::Roots { .. } => "wrong-roots",
+            TransportError::Identity { .. } => "wrong-identity",
             TransportError::Address { .. } => "wrong-address",
         }
     }
@@ -370,6 +380,9 @@ impl TransportError {
             }
             TransportError::Location(_) => "Tell whoever publishes the repository.",
             TransportError::Roots { .. } => "Give the roots as certificates in PEM.",
+            TransportError::Identity { .. } => {
+                "Give a certificate and its private key, both as PEM, in one file."
+            }
             TransportError::Address { .. } => "Check the mirror's address.",
         }
     }

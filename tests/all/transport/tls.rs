@@ -1,66 +1,20 @@
 //! HTTPS against an authority of one's own, at a time of one's own.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::io::Read;
 use std::sync::Arc;
-use std::thread;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use release_format::UtcTime;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use satchel_tests::rig::course::Course;
 use satchel_tests::rig::server::Server;
-use updater_client::{Clock, HttpTransport, Transport, TransportError};
+use satchel_tests::rig::tls::{Authority, Clients};
+use satchel_tests::rig::world::World;
+use updater_client::{
+    CancelToken, Clock, HttpTransport, Https, SystemClock, Transport, TransportError,
+    UpdateOptions, Updater,
+};
 
-/// A server for 127.0.0.1 whose certificates are good from 2020 to 2030, and who signed them.
-struct Authority {
-    address: SocketAddr,
-    root: String,
-}
-
-fn authority() -> Authority {
-    let key = KeyPair::generate().unwrap();
-    let mut params = dated(Vec::new());
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root = params.self_signed(&key).unwrap();
-    let issuer = Issuer::new(params, key);
-    let key = KeyPair::generate().unwrap();
-    let leaf = dated(vec!["127.0.0.1".to_owned()]);
-    let leaf = leaf.signed_by(&key, &issuer).unwrap();
-    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], key)
-        .unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || greet(&listener, &Arc::new(config)));
-    let root = root.pem();
-    Authority { address, root }
-}
-
-fn dated(names: Vec<String>) -> CertificateParams {
-    let mut params = CertificateParams::new(names).unwrap();
-    params.not_before = date_time_ymd(2020, 1, 1);
-    params.not_after = date_time_ymd(2030, 1, 1);
-    params
-}
-
-/// Answers every request with the same two bytes, until the process ends.
-fn greet(listener: &TcpListener, config: &Arc<ServerConfig>) {
-    for stream in listener.incoming() {
-        let connection = ServerConnection::new(Arc::clone(config)).unwrap();
-        let mut stream = StreamOwned::new(connection, stream.unwrap());
-        let mut request = [0; 4096];
-        // A client that refuses the certificate has left.
-        if stream.read(&mut request).is_ok() {
-            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-            stream.write_all(answer).unwrap();
-        }
-    }
+fn believing(authority: &Authority) -> Https {
+    Https::new().extra_roots(authority.root.as_bytes())
 }
 
 struct StoppedClock(UtcTime);
@@ -77,9 +31,9 @@ fn at(time: &str) -> Arc<dyn Clock> {
 
 #[test]
 fn an_authority_of_ones_own_is_accepted_as_an_extra_root() {
-    let authority = authority();
-    let transport = HttpTransport::builder(&format!("https://{}", authority.address))
-        .extra_roots(authority.root.as_bytes())
+    let authority = Authority::start();
+    let transport = HttpTransport::builder(&authority.url())
+        .https(believing(&authority))
         .clock(at("2025-06-01T00:00:00Z"))
         .build()
         .unwrap();
@@ -91,10 +45,10 @@ fn an_authority_of_ones_own_is_accepted_as_an_extra_root() {
 
 #[test]
 fn certificates_are_judged_at_the_time_of_the_clients_clock() {
-    let authority = authority();
+    let authority = Authority::start();
     for time in ["1970-01-02T00:00:00Z", "2035-01-01T00:00:00Z"] {
-        let transport = HttpTransport::builder(&format!("https://{}", authority.address))
-            .extra_roots(authority.root.as_bytes())
+        let transport = HttpTransport::builder(&authority.url())
+            .https(believing(&authority))
             .clock(at(time))
             .build()
             .unwrap();
@@ -109,7 +63,7 @@ fn certificates_are_judged_at_the_time_of_the_clients_clock() {
 
 #[test]
 fn an_unknown_authority_is_refused() {
-    let url = format!("https://{}", authority().address);
+    let url = Authority::start().url();
     let builder = HttpTransport::builder(&url).clock(at("2025-06-01T00:00:00Z"));
     let refused = builder.build().unwrap().open("x", 0).unwrap_err();
     assert!(
@@ -128,4 +82,60 @@ fn a_server_without_tls_is_unreachable_over_https() {
         matches!(refused, TransportError::Unreachable { .. }),
         "{refused:?}"
     );
+}
+
+#[test]
+fn a_server_is_spoken_with_only_if_its_key_is_a_pinned_one() {
+    let authority = Authority::start();
+    let open = |https: Https| {
+        let builder = HttpTransport::builder(&authority.url()).https(https);
+        let transport = builder.clock(at("2025-06-01T00:00:00Z")).build().unwrap();
+        transport.open("x", 0).map(|_| ())
+    };
+    let (pinned, next) = (authority.key_digest, [7; 32]);
+    for https in [
+        believing(&authority).pinned_key(pinned),
+        believing(&authority).pinned_key(next).pinned_key(pinned),
+    ] {
+        open(https).unwrap();
+    }
+    let refused = open(believing(&authority).pinned_key(next)).unwrap_err();
+    assert!(
+        matches!(&refused, TransportError::Certificate { reason, .. } if reason.contains("pinned")),
+        "{refused:?}"
+    );
+    // A pinned key makes no certificate good.
+    let refused = open(Https::new().pinned_key(pinned)).unwrap_err();
+    assert!(
+        matches!(refused, TransportError::Certificate { .. }),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn a_library_updates_from_a_server_that_lets_known_devices_in_alone() {
+    let world = World::at(SystemClock.now());
+    let course = Course::bulky(1);
+    world.publish("1.0", &course);
+    let server = Server::start(world.repository()).unwrap();
+    let authority = Authority::before(server.address(), Clients::Known);
+    let library = world.folder().join("known");
+    updater_client::enroll(&library, world.root(), vec![authority.url()]).unwrap();
+    let stranger = Authority::start();
+    let update = |https: Https| {
+        let updater = Updater::builder(&library).https(https).build().unwrap();
+        let (options, cancel) = (UpdateOptions::default(), CancelToken::new());
+        updater.update(world.pack(), &options, &cancel).map(|_| ())
+    };
+    for refused in [
+        believing(&authority),
+        believing(&authority).identity(stranger.identity().as_bytes()),
+    ] {
+        let refused = update(refused).unwrap_err();
+        assert_eq!(refused.code(), "wrong-certificate", "{refused}");
+        assert_eq!(server.traffic().requests, 0);
+    }
+    let identity = authority.identity();
+    update(believing(&authority).identity(identity.as_bytes())).unwrap();
+    world.device().at(library).assert_has(&course);
 }

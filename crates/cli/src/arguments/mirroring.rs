@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::ByteBudget;
+use super::{ByteBudget, HttpsArguments};
 
 #[derive(Debug, Args)]
 pub(crate) struct MirrorArguments {
@@ -22,4 +22,6 @@ pub(crate) struct MirrorArguments {
     /// Tell nobody on the network: devices find it by --from http://ADDRESS alone
     #[arg(long)]
     pub(crate) no_announce: bool,
+    #[command(flatten)]
+    pub(crate) https: HttpsArguments,
 }

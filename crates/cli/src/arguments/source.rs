@@ -1,7 +1,7 @@
 use clap::Args;
 use release_format::ChannelName;
 
-use super::ByteBudget;
+use super::{ByteBudget, HttpsArguments};
 
 /// Where an update comes from.
 #[derive(Debug, Args)]
@@ -21,4 +21,6 @@ pub(crate) struct SourceArguments {
     /// The channel to follow
     #[arg(long, default_value = "stable")]
     pub(crate) channel: ChannelName,
+    #[command(flatten)]
+    pub(crate) https: HttpsArguments,
 }

@@ -17,8 +17,8 @@ use updater_client::library::disk::RealDisk;
 use updater_client::library::first_root;
 use updater_client::library::layout::LibraryLayout;
 use updater_client::{
-    CancelToken, Check, FetchPolicy, Freshness, Offer, Outcome, Route, UpdateError, UpdateOptions,
-    Updated, Updater, transport_to,
+    CancelToken, Check, FetchPolicy, Freshness, Https, Offer, Outcome, Route, UpdateError,
+    UpdateOptions, Updated, Updater, transport_to,
 };
 
 use crate::arguments::{
@@ -30,6 +30,7 @@ use crate::interrupt::cancel_on_interrupt;
 use crate::nearby::neighbours;
 use crate::output::{Output, bytes, counted, percent};
 
+use super::https::https;
 use document::{CheckDocument, EndedDocument, UpdateDocument};
 pub(crate) use healing::heal;
 pub(crate) use keeping::{hold, open, pin, prune, unhold, unpin};
@@ -53,7 +54,7 @@ pub(crate) fn enroll(arguments: &EnrollArguments, output: Output) -> Result<Exit
     for address in &arguments.repository {
         let address = durable_address(address)?;
         // Refuses an address of no known kind now rather than at the first update.
-        transport_to(&address)?;
+        transport_to(&address, &Https::new())?;
         repositories.push(address);
     }
     Updater::builder(&arguments.library).enroll(&root, repositories.clone())?;
@@ -199,8 +200,9 @@ fn opened(
     let mut builder = Updater::builder(library).observer(Arc::new(Teller::new(output)));
     if let Some(source) = source {
         builder = builder.channel(ChannelName::clone(&source.channel));
+        let https = https(&source.https)?;
         if let Some(address) = &source.from {
-            let mirror = transport_to(address)?;
+            let mirror = transport_to(address, &https)?;
             builder = match source.only {
                 true => builder.repository(mirror),
                 false => builder.prefer(mirror),
@@ -212,7 +214,7 @@ fn opened(
             let found = first_root.map(|first_root| neighbours(&first_root, output));
             builder = builder.nearby(found.unwrap_or_default());
         }
-        builder = builder.fetching(FetchPolicy {
+        builder = builder.https(https).fetching(FetchPolicy {
             bytes_per_second: source.throttle.map(|throttle| throttle.0),
             ..FetchPolicy::default()
         });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use updater_client::{Mirror, MirrorBuilder};
 
+use super::https::https;
 use crate::arguments::MirrorArguments;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::wait_for_interrupt;
@@ -21,7 +22,9 @@ struct Listening<'a> {
 
 /// Serves a library to its neighbours until Ctrl-C.
 pub(crate) fn mirror(arguments: &MirrorArguments, output: Output) -> Result<Exit, Failure> {
-    let mut builder = MirrorBuilder::new(&arguments.library).keep_bytes(arguments.keep.0);
+    let mut builder = MirrorBuilder::new(&arguments.library)
+        .keep_bytes(arguments.keep.0)
+        .https(https(&arguments.https)?);
     if arguments.no_upstream {
         builder = builder.without_upstream();
     }

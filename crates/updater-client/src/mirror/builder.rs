@@ -16,7 +16,7 @@ use crate::library::first_root::first_root;
 use crate::library::identity::LibraryRecord;
 use crate::library::layout::LibraryLayout;
 use crate::step::pace::FetchPolicy;
-use crate::transport::{Mirrors, Transport};
+use crate::transport::{Https, Mirrors, Transport};
 
 /// Builds a [`Mirror`] of a library.
 ///
@@ -36,6 +36,7 @@ pub struct MirrorBuilder {
     spare_bytes: u64,
     disk: Arc<dyn Disk>,
     fetching: FetchPolicy,
+    https: Https,
     now: fn() -> Instant,
 }
 
@@ -61,6 +62,7 @@ impl MirrorBuilder {
             spare_bytes: MirrorBuilder::SPARE_BYTES,
             disk: Arc::new(RealDisk::new()),
             fetching: FetchPolicy::default(),
+            https: Https::new(),
             now: Instant::now,
         }
     }
@@ -92,6 +94,12 @@ impl MirrorBuilder {
     /// Fetches as `policy` says rather than by the standard one.
     pub fn fetching(mut self, policy: FetchPolicy) -> MirrorBuilder {
         self.fetching = policy;
+        self
+    }
+
+    /// Speaks HTTPS as `https` says with the addresses that the library was enrolled with.
+    pub fn https(mut self, https: Https) -> MirrorBuilder {
+        self.https = https;
         self
     }
 
@@ -161,8 +169,9 @@ impl MirrorBuilder {
             Supply::Given(transport) => Ok(Some(Arc::clone(transport))),
             Supply::Library => {
                 let addresses = record.repositories().iter();
-                let mirrors: Result<Vec<_>, _> =
-                    addresses.map(|address| transport_to(address)).collect();
+                let mirrors: Result<Vec<_>, _> = addresses
+                    .map(|address| transport_to(address, &self.https))
+                    .collect();
                 Ok(Some(Arc::new(Mirrors::new(mirrors?))))
             }
         }

@@ -13,7 +13,7 @@ use reqwest::{Client, Url};
 
 use self::answer::{Question, without_login};
 use self::line::{Line, Patience};
-use super::{Body, Transport, TransportError, within};
+use super::{Body, Https, Transport, TransportError, within};
 use crate::clock::{Clock, SystemClock};
 
 /// A mirror behind HTTP or HTTPS: a CDN, a bucket, a laptop in the same room.
@@ -64,7 +64,7 @@ impl HttpTransport {
             url: url.to_owned(),
             connect: HttpTransport::CONNECT_TIMEOUT,
             stall: HttpTransport::STALL_TIMEOUT,
-            roots: Vec::new(),
+            https: Https::new(),
             clock: Arc::new(SystemClock),
             keeps_escapes: false,
         }
@@ -134,7 +134,7 @@ pub struct HttpTransportBuilder {
     url: String,
     connect: Duration,
     stall: Duration,
-    roots: Vec<u8>,
+    https: Https,
     clock: Arc<dyn Clock>,
     keeps_escapes: bool,
 }
@@ -153,10 +153,9 @@ impl HttpTransportBuilder {
         self
     }
 
-    /// Accepts the certificates in `pem` as roots of HTTPS beside those of the system; can be repeated.
-    pub fn extra_roots(mut self, pem: &[u8]) -> HttpTransportBuilder {
-        self.roots.extend_from_slice(pem);
-        self.roots.push(b'\n');
+    /// Speaks HTTPS as `https` says.
+    pub fn https(mut self, https: Https) -> HttpTransportBuilder {
+        self.https = https;
         self
     }
 
@@ -179,20 +178,16 @@ impl HttpTransportBuilder {
     ///
     /// # Errors
     /// [`TransportError::Address`] when the address is not one of HTTP or HTTPS, and
-    /// [`TransportError::Roots`] when the extra roots are no certificates in PEM.
+    /// [`TransportError::Roots`] or [`TransportError::Identity`] when the extra roots are no
+    /// certificates in PEM, or the identity is none with its key.
     pub fn build(self) -> Result<HttpTransport, TransportError> {
         let base = parse_base(&self.url)?;
         let address = without_login(&base)
             .as_str()
             .trim_end_matches('/')
             .to_owned();
-        let roots = if self.roots.is_empty() {
-            Vec::new()
-        } else {
-            tls::parse_roots(&self.roots)?
-        };
         let unusable = |failed: &dyn fmt::Display| wrong_address(&address, &failed.to_string());
-        let tls = tls::settings(roots, self.clock).map_err(|failed| unusable(&failed))?;
+        let tls = tls::settings(&self.https, self.clock)?;
         let mut client = Client::builder()
             .user_agent(USER_AGENT)
             .connect_timeout(self.connect)

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT_ENCODING, RANGE};
 use reqwest::{Client, Response};
+use rustls::AlertDescription;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
@@ -219,6 +220,10 @@ fn unreached(asked: &Question, patience: Patience, failed: &reqwest::Error) -> T
     let address = asked.mirror.clone();
     let refused = causes(failed).find_map(|cause| match cause.downcast_ref()? {
         rustls::Error::InvalidCertificate(refused) => Some(refused.to_string()),
+        // The server's word on the certificate that this device has shown, or has not.
+        rustls::Error::AlertReceived(alert) if is_of_certificates(*alert) => {
+            Some(format!("the server answers with the alert {alert:?}"))
+        }
         _ => None,
     });
     if let Some(reason) = refused {
@@ -236,6 +241,21 @@ fn unreached(asked: &Question, patience: Patience, failed: &reqwest::Error) -> T
             .map_or(String::new(), ToString::to_string)
     };
     TransportError::Unreachable { address, reason }
+}
+
+fn is_of_certificates(alert: AlertDescription) -> bool {
+    matches!(
+        alert,
+        AlertDescription::AccessDenied
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRequired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
+            | AlertDescription::UnknownCA
+            | AlertDescription::UnsupportedCertificate
+    )
 }
 
 /// Returns an error and what caused it, down to the bottom; an I/O error hides the one that it wraps
