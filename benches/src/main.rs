@@ -16,6 +16,10 @@
 //! `device [FILES BYTES]` what it costs to check, update, verify and open a pack of 20,000 files and
 //! 1 GiB: at most 64 MiB of private memory, and 5 ms to open.
 //!
+//! `sequence FOLDER` measures instead a sequence of releases, each a folder in FOLDER: what they cost a
+//! repository, and a device that follows them, comes back at the end or begins there; beside OSTree,
+//! casync and borg where they are installed.
+//!
 //! `class [DEVICES]` measures instead what forty devices cost a repository: each for itself, and behind
 //! a `satchel mirror`, which is the program beside this one or the one that `SATCHEL` names.
 
@@ -28,6 +32,7 @@ mod pair;
 mod peer;
 mod recorded;
 mod refresh;
+mod sequence;
 mod summary;
 mod table;
 
@@ -54,6 +59,7 @@ fn main() -> ExitCode {
         }
         [durability::DURABILITY] => durability::measure(),
         [refresh::REFRESH] => refresh::measure(),
+        [sequence::SEQUENCE, folder] => sequence::measure(folder.as_ref()),
         [class::CLASS, devices @ ..] => class::measure(devices.first().copied()),
         [device::DEVICE, pack @ ..] => device::measure(pack.first().copied(), pack.get(1).copied()),
         [device::STEP, name, library, repository] => {

@@ -306,3 +306,19 @@ fn what_another_pack_has_is_not_fetched_again() {
     let found = Course::read(&tree).unwrap();
     assert_eq!(other.difference(&found), None);
 }
+
+#[test]
+fn a_release_that_no_delta_leads_to_is_put_together_of_chunks_on_an_empty_device() {
+    let world = World::new();
+    world.publish("1", &course(1));
+    let forger = world.forger(&world.repository());
+    let forget = |catalogue: &mut serde_json::Value| {
+        catalogue["releases"][0]["deltas"] = serde_json::json!([]);
+    };
+    forger.change_catalogue(world.pack(), forget).unwrap();
+    let device = world.device();
+    let updated = device.update().unwrap();
+    assert!(updated.route.unwrap().chunks.is_some());
+    device.assert_has(&course(1));
+    device.assert_tidy(Partial::Gone);
+}

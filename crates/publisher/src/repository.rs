@@ -1,5 +1,6 @@
 //! The repository: content first, `timestamp.json` last.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use diff_core::{CancelToken, Digest, Level, Limits};
@@ -342,8 +343,9 @@ impl Repository {
         };
         let draft = drafting.make()?;
         let downloads = downloads(catalogue.as_ref(), &draft.release);
-        let before = roles.rollout(&*self.storage, &options.pack, &options.channel)?;
-        let targets = targets(catalogue, before, &draft, options).map_err(PublishError::Format)?;
+        let rollouts = roles.rollouts(&*self.storage, &options.pack)?;
+        let targets =
+            targets(catalogue, &rollouts, &draft, options).map_err(PublishError::Format)?;
         let files = roles.changed(
             &*self.storage,
             &signing,
@@ -468,7 +470,7 @@ fn downloads(catalogue: Option<&Catalogue>, new: &CatalogueRelease) -> Vec<(Labe
 /// Returns the catalogue with the new release, and the rollout that offers it.
 fn targets(
     catalogue: Option<Catalogue>,
-    before: Option<Rollout>,
+    rollouts: &[Rollout],
     draft: &Draft,
     options: &PublishOptions,
 ) -> Result<[TargetChange; 2], FormatError> {
@@ -479,6 +481,8 @@ fn targets(
         releases: Vec::new(),
     });
     catalogue.releases.push(draft.release.clone());
+    let is_of_channel = |rollout: &&Rollout| rollout.channel == options.channel;
+    let before = rollouts.iter().find(is_of_channel);
     let rollout = Rollout {
         pack: pack.clone(),
         channel: options.channel.clone(),
@@ -487,8 +491,10 @@ fn targets(
         share: options.share,
         salt: salt(pack, &options.channel, &manifest),
         halted: false,
-        otherwise: before.and_then(|before| offered_to_all(&before)),
+        otherwise: before.and_then(offered_to_all),
     };
+    let others = rollouts.iter().filter(|other| !is_of_channel(other));
+    forget_first_installs(&mut catalogue, others.chain([&rollout]));
     Ok([
         TargetChange {
             role: pack.content_role(),
@@ -501,6 +507,23 @@ fn targets(
             bytes: rollout.encode()?,
         },
     ])
+}
+
+/// Drops the deltas from nothing to releases that no channel offers any more, but for the one before the
+/// newest, which a withdrawal may bring back: nobody begins with the others, and each is as long as the
+/// release. Whoever has to all the same is served by chunks.
+fn forget_first_installs<'a>(
+    catalogue: &mut Catalogue,
+    rollouts: impl Iterator<Item = &'a Rollout>,
+) {
+    let offered: BTreeSet<Digest> = rollouts
+        .flat_map(|rollout| rollout.otherwise.into_iter().chain([rollout.release]))
+        .collect();
+    for release in catalogue.releases.iter_mut().rev().skip(2) {
+        if !offered.contains(&release.manifest.digest) {
+            release.deltas.retain(|delta| delta.from.is_some());
+        }
+    }
 }
 
 /// Returns the release that every device of a channel may have.

@@ -4,7 +4,7 @@ use std::fs;
 
 use diff_core::CancelToken;
 use publisher::{DeltaFrom, KeyStore, Outcome, PublishError, Quiet, Repository};
-use release_format::{ChannelName, Label, Share};
+use release_format::{CatalogueRelease, ChannelName, Label, Share};
 
 use crate::rig::{Rig, course, lesson, now, options, pack, snapshot};
 
@@ -137,6 +137,27 @@ fn deltas_come_from_the_last_four_releases_unless_told() {
     let published = rig.publish_with(&options).unwrap();
     assert_eq!(published.deltas.len(), 2);
     assert_eq!(published.deltas[1].from, label("1.0"));
+    let report = rig.audit();
+    assert!(report.is_sound(), "{:?}", report.problems);
+}
+
+#[test]
+fn first_installs_are_kept_for_what_is_offered_and_for_the_release_before_the_newest() {
+    let rig = Rig::with_release();
+    let mut options = options("1.1");
+    options.channel = ChannelName::parse("beta").unwrap();
+    rig.write(&[("index.html", lesson(1, 201))]);
+    rig.publish_with(&options).unwrap();
+    for n in 2..=5 {
+        rig.write(&[("index.html", lesson(1, 200 + n))]);
+        rig.publish(&format!("1.{n}")).unwrap();
+    }
+    // 1.1 is what the other channel offers.
+    let begins = |release: &CatalogueRelease| release.deltas.iter().any(|d| d.from.is_none());
+    let catalogue = rig.repository().catalogue(&pack()).unwrap();
+    let kept: Vec<_> = catalogue.releases.iter().filter(|r| begins(r)).collect();
+    let labels: Vec<_> = kept.iter().map(|release| release.label.as_str()).collect();
+    assert_eq!(labels, ["1.1", "1.4", "1.5"]);
     let report = rig.audit();
     assert!(report.is_sound(), "{:?}", report.problems);
 }

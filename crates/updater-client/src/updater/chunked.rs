@@ -23,18 +23,14 @@ pub(super) struct ChunkMeans {
 }
 
 impl Updater {
-    /// Finds out what it would cost to put `release` together of what the library holds and of chunks;
-    /// nothing where the library is empty and chunks are no better than a full download.
+    /// Finds out what it would cost to put `release` together of what the library holds and of chunks.
     pub(super) fn chunk_means(
         &self,
         release: &CatalogueRelease,
         fetcher: &Fetcher<'_>,
         cancel: &CancelToken,
-    ) -> Result<Option<ChunkMeans>, UpdateError> {
+    ) -> Result<ChunkMeans, UpdateError> {
         let limits = &self.config.limits;
-        if self.held().is_empty()? {
-            return Ok(None);
-        }
         let manifest = Manifest::decode(&fetcher.content(&release.manifest)?, limits)?;
         let map = ChunkMap::decode(&fetcher.content(&release.chunk_map)?, limits)?;
         let listing = manifest.listing();
@@ -51,12 +47,12 @@ impl Updater {
             requests: cost.requests,
             built_bytes: built.map(|entry| entry.length).sum(),
         };
-        Ok(Some(ChunkMeans {
+        Ok(ChunkMeans {
             manifest,
             map,
             held,
             way,
-        }))
+        })
     }
 
     /// Returns the chunks of the files with these places in the listing that stand in the pack's releases

@@ -60,7 +60,8 @@ impl Updater {
         let (links, available_bytes) = disk;
         let plan = self.plan((catalogue, release), record, unusable, disk);
         let is_asked_for = match &plan {
-            Ok(plan) => plan::may_chunks_pay(release, &plan.route),
+            // Into an empty library all chunks would have to come: no better than the whole by a delta.
+            Ok(plan) => plan::may_chunks_pay(release, &plan.route) && !self.held().is_empty()?,
             Err(failed) => failed.kind() == ErrorKind::Unsupported,
         };
         // What passes the budget is not even asked about.
@@ -69,8 +70,7 @@ impl Updater {
             return Ok((plan?, None));
         }
         let means = match self.chunk_means(release, fetcher, cancel) {
-            Ok(Some(means)) => means,
-            Ok(None) => return Ok((plan?, None)),
+            Ok(means) => means,
             // Deltas do without what tells of chunks.
             Err(failed)
                 if is_lost(&failed)
