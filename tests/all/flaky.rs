@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use satchel_tests::rig::server::{Misbehaviour, Server};
+use satchel_tests::rig::server::{Misbehaviour, Request, Server};
 use satchel_tests::rig::world::{Device, Partial, World, first_course, second_course};
 use updater_client::transport::TransportError;
-use updater_client::{ErrorKind, HttpTransport, UpdateError, Updated};
+use updater_client::{CancelToken, ErrorKind, HttpTransport, UpdateError, Updated};
 
 const CONTENT: &str = "content/*";
 
@@ -87,6 +87,106 @@ fn a_line_that_drops_again_and_again_costs_no_byte_of_content_twice() {
     assert_eq!(sent, updated.route.unwrap().hops[0].delta.length);
     assert!(from.len() > 3, "{from:?}");
     assert_eq!(&from[..3], [None, Some(9_000), Some(18_000)]);
+}
+
+#[test]
+fn documents_go_on_where_a_line_dropped_them() {
+    let dropping = Misbehaviour::Truncate { at: 600 };
+    let line = Line::that("targets/*", dropping.clone());
+    line.server.misbehave("metadata/*acme.json", dropping);
+    let device = line.world.device();
+    line.update(&device).unwrap();
+    device.assert_has(&second_course());
+    let requests = line.server.requests();
+    let of_catalogue = |r: &&Request| r.location.ends_with(".catalogue");
+    let from: Vec<_> = requests
+        .iter()
+        .filter(of_catalogue)
+        .map(|r| r.from)
+        .collect();
+    assert_eq!(&from[..3], [None, Some(600), Some(1_200)]);
+    let sent: u64 = requests.iter().filter(of_catalogue).map(|r| r.sent).sum();
+    assert!(sent < 600 * from.len() as u64 + 1, "{sent} in {from:?}");
+}
+
+#[test]
+fn a_timestamp_that_is_cut_is_fetched_anew_since_it_may_be_another_by_then() {
+    let line = Line::new();
+    let cut = Misbehaviour::Reset { at: 300 };
+    line.server
+        .misbehave_times("metadata/timestamp.json", 1, cut);
+    line.update(&line.updating).unwrap();
+    let requests = line.server.requests();
+    let timestamps = requests
+        .iter()
+        .filter(|r| r.location.ends_with("timestamp.json"));
+    let from: Vec<_> = timestamps.map(|r| r.from).collect();
+    assert_eq!(from, [None, None]);
+}
+
+#[test]
+fn a_check_that_finds_nothing_new_asks_twice_and_for_less_than_2_kb() {
+    let line = Line::new();
+    line.update(&line.updating).unwrap();
+    line.updating.confirm();
+    line.server.forget();
+    let transport = Arc::new(HttpTransport::new(&line.server.url()).unwrap());
+    let updater = line
+        .updating
+        .builder()
+        .repository(transport)
+        .build()
+        .unwrap();
+    updater
+        .check(line.world.pack(), &CancelToken::new())
+        .unwrap();
+    let traffic = line.server.traffic();
+    let requests = line.server.requests();
+    let asked: Vec<_> = requests.iter().map(|r| r.location.as_str()).collect();
+    assert_eq!(asked, ["metadata/2.root.json", "metadata/timestamp.json"]);
+    assert!(traffic.heads + traffic.bodies < 2_000, "{traffic:?}");
+}
+
+#[test]
+fn a_reset_at_any_byte_of_the_timestamp_loses_nothing() {
+    let line = Line::new();
+    line.update(&line.updating).unwrap();
+    let length = line.world.repository().join("metadata/timestamp.json");
+    let length = std::fs::metadata(length).unwrap().len();
+    let transport = Arc::new(HttpTransport::new(&line.server.url()).unwrap());
+    let updater = line
+        .updating
+        .builder()
+        .repository(transport)
+        .build()
+        .unwrap();
+    for at in 0..length {
+        let reset = Misbehaviour::Reset { at };
+        line.server
+            .misbehave_times("metadata/timestamp.json", 1, reset);
+        updater
+            .check(line.world.pack(), &CancelToken::new())
+            .unwrap();
+        line.server.behave();
+    }
+}
+
+#[test]
+fn a_reset_in_any_file_of_a_first_install_loses_nothing() {
+    let line = Line::new();
+    line.update(&line.world.device()).unwrap();
+    let fetched: Vec<Request> = line.server.requests();
+    let fetched = fetched.into_iter().filter(|r| r.status == Some(200));
+    for file in fetched {
+        for at in [0, 1, file.sent / 2, file.sent - 1] {
+            line.server.behave();
+            let reset = Misbehaviour::Reset { at };
+            line.server.misbehave_times(&file.location, 1, reset);
+            let device = line.world.device();
+            line.update(&device).unwrap();
+            assert_eq!(device.active_label().as_deref(), Some("1.1"));
+        }
+    }
 }
 
 #[test]

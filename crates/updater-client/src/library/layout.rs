@@ -16,6 +16,7 @@ use super::trust_layout::TrustLayout;
 ///   trust/                                 timestamp.json, snapshot.json, targets.json
 ///   trust/roots/<version>.root.json        every root since the one that the device was enrolled with
 ///   trust/delegated/<role>.json            the roles that targets delegates to
+///   trust/targets/<digest of its path>     the catalogues and rollouts seen last
 ///   packs/<tenant>/<pack>/state            the commit point, with state.previous and state.lock
 ///   packs/<tenant>/<pack>/releases/<id>/   manifest and tree/; id: 16 hex digits of the manifest
 ///                                          digest, and .<number> for a tree that replaced another

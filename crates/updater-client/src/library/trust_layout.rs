@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use diff_core::Digest;
+
 /// Where trusted metadata lies: in the folder `trust` of a library, or alone in a folder.
 ///
 /// A library keeps every root since its enrolment, so that damage to the newest leaves one to go on
@@ -80,6 +82,21 @@ impl TrustLayout {
             Shape::Library => self.folder.join("delegated"),
             Shape::Flat => self.folder.clone(),
         }
+    }
+
+    /// Returns the folder of the catalogues and rollouts that a library has seen last, if this is one.
+    pub(crate) fn targets(&self) -> Option<PathBuf> {
+        match self.shape {
+            Shape::Library => Some(self.folder.join("targets")),
+            Shape::Flat => None,
+        }
+    }
+
+    /// Returns where a library keeps what it has seen last of a target: under the digest of its path,
+    /// which may be longer than a file's name, or have characters that no file's name has.
+    pub(crate) fn target(&self, path: &str) -> Option<PathBuf> {
+        let name = Digest::of(path.as_bytes()).to_string();
+        Some(self.targets()?.join(name))
     }
 
     /// Returns the folder of the catalogues and rollouts that a mirror keeps, beside the trusted

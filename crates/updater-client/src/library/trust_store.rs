@@ -1,5 +1,7 @@
 //! The metadata that is trusted, kept so that no version ever goes back.
 
+mod targets;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -203,21 +205,6 @@ impl<'a> TrustStore<'a> {
         Ok(())
     }
 
-    /// Keeps a verified catalogue or rollout for the neighbours of a device that is their mirror; of
-    /// any other device it keeps none.
-    ///
-    /// That it cannot be kept is no failure: they fetch it from elsewhere.
-    pub fn keep_for_neighbours(&self, sha256: Option<&str>, target: &[u8]) {
-        let folder = self.layout.mirrored_targets();
-        let (Some(name), Ok(Some(_))) = (sha256, self.disk.length(&folder)) else {
-            return;
-        };
-        let path = folder.join(name);
-        if let Ok(None) = self.disk.length(&path) {
-            let _ = self.disk.write_durably(&path, target);
-        }
-    }
-
     fn place(&self, name: &str) -> PathBuf {
         match name {
             "timestamp.json" | "snapshot.json" | "targets.json" => self.layout.top_role(name),
@@ -234,11 +221,12 @@ impl<'a> TrustStore<'a> {
     pub fn settle(&self) -> Result<(), DiskError> {
         let folder = self.layout.folder();
         let outside = folder.parent().unwrap_or(folder);
-        for folder in [
+        let folders = [
             folder.to_owned(),
             self.layout.roots(),
             self.layout.delegated_roles(),
-        ] {
+        ];
+        for folder in folders.into_iter().chain(self.layout.targets()) {
             self.disk.create_dirs(outside, &folder)?;
             self.disk.remove_asides(&folder)?;
             self.disk.sync_dir(&folder)?;
@@ -581,6 +569,7 @@ mod tests {
             "delegated",
             "roots",
             "snapshot.json",
+            "targets",
             "targets.json",
             "timestamp.json",
         ];

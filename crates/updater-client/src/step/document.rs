@@ -64,17 +64,39 @@ impl<'a> Documents<'a> {
 
     /// Returns a small file whole: metadata, or a target that trusted metadata names.
     ///
-    /// Reads at most one byte more than `limit`, so that an endless body is found out.
+    /// Goes on where a line broke off if the file's name is never given to other bytes. Reads at most one byte more than `limit`, so that an endless body is found out.
     ///
     /// # Errors
     /// [`UpdateError::Transport`], [`UpdateError::Cancelled`].
     pub fn fetch(&self, location: &str, limit: u64) -> Result<Vec<u8>, UpdateError> {
-        let mut fruitless = 0;
+        let (mut fruitless, mut may_begin_anew) = (0, true);
+        let mut bytes = Vec::new();
         loop {
             self.check()?;
-            match self.read(location, limit) {
-                Err(failed) if self.goes_on(location, &failed, &mut fruitless) => {}
-                outcome => return Ok(outcome?),
+            let before = bytes.len();
+            let Err(failed) = self.read_on(location, limit, &mut bytes) else {
+                return Ok(bytes);
+            };
+            let is_past_end = matches!(failed, TransportError::PastEnd { .. });
+            if is_past_end && before > 0 && may_begin_anew {
+                // All of it had come but the word that it was all.
+                may_begin_anew = false;
+                bytes.clear();
+                continue;
+            }
+            let has_more = bytes.len() >= before + LEAST_PROGRESS;
+            if !is_immutable(location) {
+                bytes.clear();
+            } else if has_more && failed.is_retryable() {
+                fruitless = 0;
+                continue;
+            }
+            if !self.goes_on(location, &failed, &mut fruitless) {
+                return Err(failed.into());
+            }
+            if fruitless == 0 {
+                // Another mirror: what the one before brought proves nothing yet.
+                bytes.clear();
             }
         }
     }
@@ -106,21 +128,41 @@ impl<'a> Documents<'a> {
         self.transport.pass_over(location)
     }
 
-    fn read(&self, location: &str, limit: u64) -> Result<Vec<u8>, TransportError> {
+    /// Reads on behind `bytes` up to the end of the file.
+    fn read_on(
+        &self,
+        location: &str,
+        limit: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), TransportError> {
         let pace = self.pace();
-        let mut reader = self.open(location, 0)?.reader.take(limit.saturating_add(1));
-        let mut bytes = Vec::new();
+        let at_hand = bytes.len() as u64;
+        let body = self.open(location, at_hand)?;
+        let skip = at_hand.checked_sub(body.starts_at);
+        let mut skip = skip.ok_or_else(|| TransportError::WrongRange {
+            location: location.to_owned(),
+            asked: at_hand,
+            found: format!("bytes from {} on", body.starts_at),
+        })?;
+        let most = limit.saturating_add(1).saturating_sub(body.starts_at);
+        let mut reader = body.reader.take(most);
         let mut buffer = vec![0; BUFFER_BYTES];
+        let mut arrived = 0;
         loop {
             let count = reader
                 .read(&mut buffer)
                 .map_err(|source| TransportError::from_body(location, source))?;
             self.count(count);
-            match buffer.get(..count) {
-                Some(piece) if !piece.is_empty() => bytes.extend_from_slice(piece),
-                _ => break,
+            let piece = buffer.get(..count).unwrap_or_default();
+            if piece.is_empty() {
+                break;
             }
-            pace.check(location, bytes.len() as u64)?;
+            arrived += piece.len() as u64;
+            // A server that knows no ranges begins anew.
+            let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
+            skip -= skipped as u64;
+            bytes.extend_from_slice(piece.get(skipped..).unwrap_or_default());
+            pace.check(location, arrived)?;
         }
         if bytes.len() as u64 > limit {
             if bytes.trim_ascii_start().starts_with(b"<") {
@@ -131,7 +173,7 @@ impl<'a> Documents<'a> {
                 limit,
             });
         }
-        Ok(bytes)
+        Ok(())
     }
 
     /// Returns the error for a web page in the place of a file.
@@ -164,7 +206,22 @@ impl<'a> Documents<'a> {
     }
 }
 
+/// Whether a location is never given to other bytes: its name begins with a version or a digest.
+fn is_immutable(location: &str) -> bool {
+    let name = location.rsplit('/').next().unwrap_or_default();
+    let Some((number, _)) = name.split_once('.') else {
+        return false;
+    };
+    let is_version = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    let is_digest = number.len() >= DIGEST_DIGITS && number.bytes().all(|b| b.is_ascii_hexdigit());
+    is_version || is_digest
+}
+
 const BUFFER_BYTES: usize = 16 << 10;
+/// Bytes that an attempt has to bring to count as one that gets on: a mirror that sends fewer each time
+/// would never be given up.
+const LEAST_PROGRESS: usize = 512;
+const DIGEST_DIGITS: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -200,6 +257,22 @@ mod tests {
             assert!(self.0 <= 2, "it was asked again and again");
             buffer[0] = b' ';
             Ok(1)
+        }
+    }
+
+    #[test]
+    fn names_with_a_version_or_a_digest_stay_what_they_are() {
+        let digest = "86ae12e173d5588f402eebc26961170b4aafffccc10f2f1af08806cc5b07de46";
+        for (location, expected) in [
+            ("metadata/timestamp.json".to_owned(), false),
+            ("metadata/snapshot.json".to_owned(), false),
+            ("metadata/12.snapshot.json".to_owned(), true),
+            (format!("targets/acme/x/{digest}.catalogue"), true),
+            ("targets/acme/x/catalogue".to_owned(), false),
+            ("targets/acme/12/catalogue.json".to_owned(), false),
+            ("metadata/.json".to_owned(), false),
+        ] {
+            assert_eq!(is_immutable(&location), expected, "{location}");
         }
     }
 
