@@ -20,12 +20,16 @@
 //! repository, and a device that follows them, comes back at the end or begins there; beside OSTree,
 //! casync and borg where they are installed.
 //!
+//! `line PAIR` measures instead what a line that drops every 64 KiB costs a first install and an update of
+//! the pair in that folder, beside one that holds.
+//!
 //! `class [DEVICES]` measures instead what forty devices cost a repository: each for itself, and behind
 //! a `satchel mirror`, which is the program beside this one or the one that `SATCHEL` names.
 
 mod class;
 mod device;
 mod durability;
+mod line;
 mod measure;
 mod ours;
 mod pair;
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         }
         [durability::DURABILITY] => durability::measure(),
         [refresh::REFRESH] => refresh::measure(),
+        [line::LINE, pair] => line::measure(pair.as_ref()),
         [sequence::SEQUENCE, folder] => sequence::measure(folder.as_ref()),
         [class::CLASS, devices @ ..] => class::measure(devices.first().copied()),
         [device::DEVICE, pack @ ..] => device::measure(pack.first().copied(), pack.get(1).copied()),
