@@ -1,14 +1,19 @@
 //! Which way an update takes, and what becomes of it when the way is lost.
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use diff_core::CancelToken;
 use publisher::DeltaFrom;
 use satchel_tests::rig::course::Course;
 use satchel_tests::rig::world::{Device, Partial, World, first_course};
-use updater_client::{Event, FolderTransport, UpdateError, UpdateOptions, Updated};
+use updater_client::{
+    Body, Event, FetchPolicy, FolderTransport, Transport, TransportError, UpdateError,
+    UpdateOptions, Updated,
+};
 
 /// Returns the course of the release with this number: each one is a revision of the one before.
 fn course(number: u64) -> Course {
@@ -203,6 +208,102 @@ fn where_no_delta_leads_on_only_missing_chunks_are_fetched() {
     device.confirm();
     let report = device.updater().verify(device.pack(), &cancel).unwrap();
     assert!(report.is_sound());
+}
+
+/// A folder whose chunks come only once two requests for them are on their way, and which counts those.
+struct Together {
+    folder: FolderTransport,
+    open: Arc<(Mutex<OpenBodies>, Condvar)>,
+}
+
+#[derive(Default)]
+struct OpenBodies {
+    now: usize,
+    most: usize,
+    ever: usize,
+}
+
+struct OpenBody {
+    inner: Box<dyn Read + Send>,
+    open: Arc<(Mutex<OpenBodies>, Condvar)>,
+}
+
+impl Transport for Together {
+    fn open(&self, location: &str, from: u64) -> Result<Body, TransportError> {
+        let mut body = self.folder.open(location, from)?;
+        // What tells of chunks was fetched by a check.
+        if location.starts_with("content/") {
+            let (bodies, changed) = &*self.open;
+            let mut bodies = bodies.lock().unwrap();
+            bodies.now += 1;
+            bodies.ever += 1;
+            bodies.most = bodies.most.max(bodies.now);
+            changed.notify_all();
+            let (inner, open) = (body.reader, Arc::clone(&self.open));
+            body.reader = Box::new(OpenBody { inner, open });
+        }
+        Ok(body)
+    }
+
+    fn address(&self) -> String {
+        self.folder.address()
+    }
+}
+
+impl Read for OpenBody {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (bodies, changed) = &*self.open;
+        let bodies = bodies.lock().unwrap();
+        let is_alone = |bodies: &mut OpenBodies| bodies.ever < 2;
+        let long = Duration::from_secs(60);
+        let (bodies, waited) = changed.wait_timeout_while(bodies, long, is_alone).unwrap();
+        assert!(!waited.timed_out(), "one request waits for the other");
+        drop(bodies);
+        self.inner.read(buffer)
+    }
+}
+
+impl Drop for OpenBody {
+    fn drop(&mut self) {
+        self.open.0.lock().unwrap().now -= 1;
+    }
+}
+
+#[test]
+fn several_requests_for_chunks_are_on_their_way_at_once_and_no_more_than_are_allowed() {
+    let world = World::new();
+    let device = world.device();
+    let mut course = Course::bulky(3);
+    for number in 1..=4 {
+        let at = 200_000 * number as usize;
+        course.edit("media/lecture.mp4", |bytes| bytes[at] ^= 1);
+        world.publish_with(&number.to_string(), &course, |options| {
+            options.delta_from = DeltaFrom::Last(0);
+        });
+        if number == 1 {
+            device.update().unwrap();
+            device.confirm();
+        }
+    }
+    // The chunks of three releases lie in as many archives.
+    assert!(route_of(&device).requests() > 2);
+    let open = Arc::new((Mutex::new(OpenBodies::default()), Condvar::new()));
+    let together = Arc::new(Together {
+        folder: FolderTransport::new(world.repository()),
+        open: Arc::clone(&open),
+    });
+    let policy = FetchPolicy {
+        requests_at_once: 2,
+        ..FetchPolicy::default()
+    };
+    let builder = device.alone().repository(together).fetching(policy);
+    let (options, cancel) = (UpdateOptions::default(), CancelToken::new());
+    let updater = builder.build().unwrap();
+    updater.update(device.pack(), &options, &cancel).unwrap();
+    device.assert_has(&course);
+    let bodies = open.0.lock().unwrap();
+    assert_eq!((bodies.most, bodies.now), (2, 0));
+    assert!(bodies.ever > 2, "{}", bodies.ever);
 }
 
 #[test]

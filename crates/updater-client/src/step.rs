@@ -14,5 +14,6 @@ pub(crate) mod prune;
 pub(crate) mod recover;
 pub(crate) mod refresh;
 pub(crate) mod repository;
+pub(crate) mod runs;
 pub(crate) mod stage;
 pub(crate) mod verify;

@@ -64,11 +64,31 @@ impl DeltaFrom {
     }
 }
 
+impl DeltaFrom {
+    /// Whether a release is meant by its label: one that many devices stay on.
+    pub(crate) fn names(&self, label: &Label) -> bool {
+        match self {
+            DeltaFrom::Labels(labels) => labels.contains(label),
+            DeltaFrom::Several(all) => all.iter().any(|one| one.names(label)),
+            DeltaFrom::Last(_) | DeltaFrom::All => false,
+        }
+    }
+}
+
 /// Whether a delta from an older release deserves its place: a device that could fetch the one from
 /// nothing in as few bytes, or in at most `margin_bytes` more, has no use for it.
 pub(crate) fn pays(bytes: u64, from_nothing_bytes: Option<u64>, margin_bytes: u64) -> bool {
     from_nothing_bytes.is_none_or(|limit| limit.saturating_sub(bytes) > margin_bytes)
 }
+
+/// Whether a delta from an older release spares a device enough of what it fetches without it, by several
+/// deltas in a row: what is new in a release would otherwise be stored once for each older one.
+pub(crate) fn spares(bytes: u64, by_others_bytes: Option<u64>) -> bool {
+    by_others_bytes.is_none_or(|others| others.saturating_sub(bytes) > others / SPARED_SHARE)
+}
+
+/// About three percent.
+const SPARED_SHARE: u64 = 32;
 
 #[cfg(test)]
 mod tests {
@@ -130,6 +150,13 @@ mod tests {
     }
 
     #[test]
+    fn releases_are_meant_by_their_labels_or_their_age() {
+        let named = DeltaFrom::Labels(vec![label("1.0")]);
+        let several = DeltaFrom::Several(vec![named, DeltaFrom::Last(2)]);
+        assert!(several.names(&label("1.0")) && !several.names(&label("2.0")));
+    }
+
+    #[test]
     fn unknown_label_is_refused() {
         let catalogue = catalogue();
         let policy = DeltaFrom::Labels(vec![label("1.0"), label("3.0")]);
@@ -137,6 +164,12 @@ mod tests {
             Err(PublishError::UnknownLabel { label, .. }) => assert_eq!(label.as_str(), "3.0"),
             other => panic!("expected a refusal, found {other:?}"),
         }
+    }
+
+    #[test]
+    fn delta_that_spares_next_to_nothing_of_a_chain_is_left_out() {
+        assert!(spares(10, None) && spares(10, Some(20)) && spares(960, Some(1_000)));
+        assert!(!spares(970, Some(1_000)) && !spares(1_000, Some(1_000)) && !spares(9, Some(3)));
     }
 
     #[test]

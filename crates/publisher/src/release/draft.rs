@@ -13,8 +13,9 @@ use crate::PublishError;
 use crate::progress::{PublishProgress, Stage};
 use crate::release::chunking::{Chunker, KnownChunks};
 use crate::release::delta_build::{BuiltDelta, DeltaBuilder};
-use crate::release::delta_policy::{DeltaFrom, pays};
+use crate::release::delta_policy::{DeltaFrom, pays, spares};
 use crate::release::earlier::EarlierTree;
+use crate::release::routes::{self, Routes};
 use crate::storage::{Source, Storage};
 
 /// A release before it is signed: every byte of it is made, and nothing refers to it yet.
@@ -223,7 +224,10 @@ impl Drafting<'_> {
             };
             match builder.build(old, release.label.as_str())? {
                 Some(delta) => {
-                    let is_kept = pays(delta.content.length, limit, self.pays_bytes);
+                    let bytes = delta.content.length;
+                    let is_kept = pays(bytes, limit, self.pays_bytes)
+                        && (self.delta_from.names(&release.label)
+                            || spares(bytes, self.bytes_by_others(release, draft)));
                     draft.add(Some(release), delta, is_kept);
                 }
                 None => draft.warnings.push(format!(
@@ -233,6 +237,18 @@ impl Drafting<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Drafting<'_> {
+    /// Returns what a device with an older release fetches by the deltas that there are so far, and
+    /// those from nothing.
+    fn bytes_by_others(&self, from: &CatalogueRelease, draft: &Draft) -> Option<u64> {
+        let earlier = self.catalogue.map_or(&[][..], |of| of.releases.as_slice());
+        let mut hops = routes::hops(earlier);
+        hops.extend(routes::hops(std::slice::from_ref(&draft.release)));
+        let routes = Routes::to(draft.release.manifest.digest, &hops);
+        routes.bytes(Some(from.manifest.digest))
     }
 }
 

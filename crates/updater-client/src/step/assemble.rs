@@ -87,6 +87,25 @@ impl Assembler<'_> {
         let tree = LibraryLayout::tree_within(&rebuilt.staging);
         let entries = manifest.listing().entries();
         let missing = std::mem::take(&mut rebuilt.missing);
+        let mut seen = HashSet::new();
+        let is_first = |index: &&usize| {
+            entries
+                .get(**index)
+                .is_some_and(|of| seen.insert(of.digest))
+        };
+        let firsts: Vec<usize> = missing.iter().filter(is_first).copied().collect();
+        chunks.over(&firsts, |chunks| {
+            self.take(&missing, (entries, &tree), rebuilt, chunks)
+        })
+    }
+
+    fn take(
+        &self,
+        missing: &[usize],
+        (entries, tree): (&[Entry], &Path),
+        rebuilt: &mut Rebuilt,
+        chunks: &mut ChunkFetcher<'_>,
+    ) -> Result<(), UpdateError> {
         let entry_at = |index: &usize| entries.get(*index);
         let total = missing
             .iter()
@@ -95,11 +114,11 @@ impl Assembler<'_> {
             .sum();
         let mut done = 0;
         let mut fetched: HashMap<Digest, PathBuf> = HashMap::new();
-        for index in missing {
+        for index in missing.iter().copied() {
             let Some(entry) = entries.get(index) else {
                 continue;
             };
-            let path = entry.path.under(&tree);
+            let path = entry.path.under(tree);
             if let Some(same) = fetched.get(&entry.digest) {
                 self.disk.link_or_copy(same, &path)?;
                 rebuilt.written.push(path);

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
-use std::io::Read;
 use std::ops::Range;
+use std::thread;
 
 use diff_core::{Digest, Listing};
 use release_format::{ChunkMap, ChunkPlace, ContentReference, Document, FormatError};
@@ -8,7 +8,7 @@ use release_format::{ChunkMap, ChunkPlace, ContentReference, Document, FormatErr
 use crate::UpdateError;
 use crate::library::content::HeldChunks;
 use crate::step::document::Documents;
-use crate::transport::{Body, TransportError};
+use crate::step::runs::{Arriving, RunReader, is_near, runs};
 
 /// Fetches single files of a release from its archives: the chunks that hold them, and no others.
 pub(crate) struct ChunkFetcher<'a> {
@@ -18,8 +18,8 @@ pub(crate) struct ChunkFetcher<'a> {
     held: &'a HeldChunks,
     /// Where each file begins in the byte stream, and where the last one ends.
     bounds: Vec<u64>,
-    /// An archive that is being read, and which of its bytes comes next.
-    open: Option<(ContentReference, Body, u64)>,
+    /// What is on its way.
+    arriving: Option<Arriving>,
     /// The chunk read last: small files share one.
     last: Option<(Digest, Vec<u8>)>,
 }
@@ -39,7 +39,7 @@ impl<'a> ChunkFetcher<'a> {
             map,
             held,
             bounds,
-            open: None,
+            arriving: None,
             last: None,
         })
     }
@@ -65,6 +65,34 @@ impl<'a> ChunkFetcher<'a> {
             }
         }
         cost
+    }
+
+    /// Fetches the files with these places in the listing while `work` takes them, by
+    /// [`ChunkFetcher::file`], in their order and each once: several requests are on their way at once.
+    pub(crate) fn over<T>(
+        &mut self,
+        files: &[usize],
+        work: impl FnOnce(&mut Self) -> Result<T, UpdateError>,
+    ) -> Result<T, UpdateError> {
+        let mut wanted = Vec::new();
+        let mut last = None;
+        for file in files {
+            for (_, place) in self.map.spanning(self.range(*file)) {
+                let digest = place.chunk.digest();
+                if last.replace(digest) != Some(digest) && !self.held.has(&digest) {
+                    wanted.push((self.archive_of(place)?, *place));
+                }
+            }
+        }
+        let runs = runs(wanted.into_iter());
+        let documents = self.documents;
+        thread::scope(|scope| {
+            self.arriving = Some(Arriving::start(scope, documents, runs));
+            let outcome = work(self);
+            // Nobody waits for what still comes.
+            self.arriving = None;
+            outcome
+        })
     }
 
     /// Hands the bytes of the file with this place in the listing to `sink`, piece by piece.
@@ -103,17 +131,14 @@ impl<'a> ChunkFetcher<'a> {
                 let last = self.last.insert((digest, held));
                 return Ok(&last.1);
             }
-            let location = self.archive_of(place)?.location();
-            let mut fruitless = 0;
-            let encoded = loop {
-                match self.encoded(place) {
-                    Err(UpdateError::Transport(failed))
-                        if self.documents.goes_on(&location, &failed, &mut fruitless) =>
-                    {
-                        self.open = None;
-                    }
-                    outcome => break outcome?,
-                }
+            let arrived = match &mut self.arriving {
+                // What is held was not asked for: it has turned out damaged.
+                Some(arriving) if !self.held.has(&digest) => arriving.next(),
+                _ => None,
+            };
+            let encoded = match arrived {
+                Some(encoded) => encoded?,
+                None => RunReader::new(self.documents, self.archive_of(place)?).chunk(place)?,
             };
             self.last = Some((digest, place.chunk.decode(&encoded)?));
         }
@@ -130,62 +155,6 @@ impl<'a> ChunkFetcher<'a> {
             found: place.archive.to_string(),
         };
         Ok(archive.ok_or_else(absent)?)
-    }
-
-    /// Reads the encoded bytes of a chunk, on behind the chunk before it where that lies near.
-    fn encoded(&mut self, place: &ChunkPlace) -> Result<Vec<u8>, UpdateError> {
-        self.documents.check()?;
-        let archive = self.archive_of(place)?;
-        let (location, range) = (archive.location(), place.range());
-        let is_near = self
-            .open
-            .as_ref()
-            .is_some_and(|(of, _, next)| *of == archive && is_near(*next, range.start));
-        if !is_near {
-            let body = self.documents.open(&location, range.start)?;
-            let next = body.starts_at;
-            if next > range.start {
-                return Err(TransportError::WrongRange {
-                    location,
-                    asked: range.start,
-                    found: format!("bytes from {next} on"),
-                }
-                .into());
-            }
-            self.open = Some((archive, body, next));
-        }
-        let Some((_, body, next)) = &mut self.open else {
-            return Ok(Vec::new());
-        };
-        let pace = self.documents.pace();
-        let mut encoded = Vec::new();
-        let mut buffer = vec![0; BUFFER_BYTES];
-        let began = *next;
-        while *next < range.end {
-            let left = usize::try_from(range.end - *next).unwrap_or(usize::MAX);
-            let room = buffer.get_mut(..left.min(BUFFER_BYTES)).unwrap_or_default();
-            let count = body
-                .reader
-                .read(room)
-                .map_err(|source| TransportError::from_body(&location, source))?;
-            if count == 0 {
-                return Err(TransportError::Interrupted {
-                    location,
-                    received: *next,
-                    expected: Some(range.end),
-                }
-                .into());
-            }
-            self.documents.check()?;
-            self.documents.count(count);
-            // What lies before the chunk is read past.
-            let skipped = usize::try_from(range.start.saturating_sub(*next)).unwrap_or(usize::MAX);
-            let piece = buffer.get(skipped.min(count)..count).unwrap_or_default();
-            encoded.extend_from_slice(piece);
-            *next += count as u64;
-            pace.check(&location, *next - began)?;
-        }
-        Ok(encoded)
     }
 }
 
@@ -216,11 +185,3 @@ fn bounds(listing: &Listing) -> Vec<u64> {
     });
     std::iter::once(0).chain(ends).collect()
 }
-
-fn is_near(next: u64, start: u64) -> bool {
-    next <= start && start - next <= NEAR_BYTES
-}
-
-/// A gap that is cheaper to read past than to ask once more.
-const NEAR_BYTES: u64 = 8 << 10;
-const BUFFER_BYTES: usize = 64 << 10;

@@ -54,6 +54,11 @@ impl<'a> Documents<'a> {
         self
     }
 
+    /// Returns how many requests may be on their way at once.
+    pub(crate) fn most_requests(&self) -> usize {
+        usize::try_from(self.policy.requests_at_once).map_or(1, |most| most.max(1))
+    }
+
     /// Returns what was sent and received so far.
     pub fn traffic(&self) -> Traffic {
         Traffic {

@@ -17,17 +17,21 @@ pub struct FetchPolicy {
     pub first_wait: Duration,
     /// The longest wait.
     pub longest_wait: Duration,
+    /// The most requests that are on their way at once: more than one where chunks are fetched from
+    /// several places.
+    pub requests_at_once: u32,
     /// The most bytes to receive in a second; `None` for as many as come.
     pub bytes_per_second: Option<u64>,
 }
 
 impl Default for FetchPolicy {
-    /// Returns four attempts over three to four seconds, and no throttle.
+    /// Returns four attempts over three to four seconds, four requests at once, and no throttle.
     fn default() -> FetchPolicy {
         FetchPolicy {
             attempts: 4,
             first_wait: Duration::from_millis(500),
             longest_wait: Duration::from_secs(30),
+            requests_at_once: 4,
             bytes_per_second: None,
         }
     }

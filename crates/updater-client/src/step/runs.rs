@@ -1,0 +1,212 @@
+use std::collections::VecDeque;
+use std::io::Read;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::Scope;
+
+use release_format::{ChunkPlace, ContentReference};
+
+use crate::UpdateError;
+use crate::step::document::Documents;
+use crate::transport::{Body, TransportError};
+
+/// Chunks of one archive that come by one request: each lies behind the one before it, with no more
+/// between than is cheaper to read past than to ask once more.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    archive: ContentReference,
+    chunks: Vec<ChunkPlace>,
+}
+
+/// Whether a chunk that begins at `start` is asked for by the request that has come to `next`.
+pub(super) fn is_near(next: u64, start: u64) -> bool {
+    next <= start && start - next <= NEAR_BYTES
+}
+
+/// Returns the requests that bring these chunks in their order.
+pub(super) fn runs(chunks: impl Iterator<Item = (ContentReference, ChunkPlace)>) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (archive, place) in chunks {
+        if let Some(run) = runs.last_mut()
+            && run.archive == archive
+            && let Some(before) = run.chunks.last()
+            && is_near(before.range().end, place.range().start)
+        {
+            run.chunks.push(place);
+            continue;
+        }
+        runs.push(Run {
+            archive,
+            chunks: vec![place],
+        });
+    }
+    runs
+}
+
+/// Runs that are on their way, a few of them at once; their chunks come out in order.
+pub(super) struct Arriving {
+    runs: VecDeque<Receiver<Result<Vec<u8>, UpdateError>>>,
+}
+
+impl Arriving {
+    /// Begins to fetch `runs` in threads of `scope`, as many at once as the policy says.
+    ///
+    /// Dropping what this returns ends them.
+    pub(super) fn start<'scope, 'env: 'scope>(
+        scope: &'scope Scope<'scope, 'env>,
+        documents: &'env Documents<'env>,
+        runs: Vec<Run>,
+    ) -> Arriving {
+        let lines = documents.most_requests().min(runs.len());
+        let mut shares: Vec<Vec<(Run, SyncSender<_>)>> = Vec::new();
+        shares.resize_with(lines, Vec::new);
+        let mut arriving = VecDeque::new();
+        for (number, run) in runs.into_iter().enumerate() {
+            let (sender, receiver) = mpsc::sync_channel(CHUNKS_AHEAD);
+            arriving.push_back(receiver);
+            // In turn: what is needed next is always among those on their way.
+            if let Some(share) = shares.get_mut(number % lines) {
+                share.push((run, sender));
+            }
+        }
+        for share in shares {
+            scope.spawn(move || {
+                for (run, sender) in share {
+                    let fetched = RunReader::new(documents, run.archive)
+                        .each(&run.chunks, |encoded| sender.send(Ok(encoded)).is_ok());
+                    let is_wanted = match fetched {
+                        Ok(is_wanted) => is_wanted,
+                        Err(failed) => {
+                            // Whoever waits for it hears of it, if anybody does.
+                            let _ = sender.send(Err(failed));
+                            false
+                        }
+                    };
+                    if !is_wanted {
+                        return;
+                    }
+                }
+            });
+        }
+        Arriving { runs: arriving }
+    }
+
+    /// Returns the encoded bytes of the next chunk; none behind the last.
+    pub(super) fn next(&mut self) -> Option<Result<Vec<u8>, UpdateError>> {
+        while let Some(run) = self.runs.front() {
+            match run.recv() {
+                Ok(arrived) => return Some(arrived),
+                Err(_) => self.runs.pop_front(),
+            };
+        }
+        None
+    }
+}
+
+/// Reads chunks of one archive, each behind the one before, over as many requests as the line takes.
+pub(super) struct RunReader<'a> {
+    documents: &'a Documents<'a>,
+    archive: ContentReference,
+    location: String,
+    /// The archive as it arrives, and which of its bytes comes next.
+    open: Option<(Body, u64)>,
+}
+
+impl<'a> RunReader<'a> {
+    pub(super) fn new(documents: &'a Documents<'a>, archive: ContentReference) -> RunReader<'a> {
+        RunReader {
+            documents,
+            location: archive.location(),
+            archive,
+            open: None,
+        }
+    }
+
+    /// Hands the encoded bytes of each chunk to `taken` until it wants no more; tells whether it does.
+    fn each(
+        &mut self,
+        chunks: &[ChunkPlace],
+        mut taken: impl FnMut(Vec<u8>) -> bool,
+    ) -> Result<bool, UpdateError> {
+        for place in chunks {
+            if !taken(self.chunk(place)?) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Returns the encoded bytes of one chunk.
+    pub(super) fn chunk(&mut self, place: &ChunkPlace) -> Result<Vec<u8>, UpdateError> {
+        let mut fruitless = 0;
+        loop {
+            match self.read(place) {
+                Err(UpdateError::Transport(failed))
+                    if self
+                        .documents
+                        .goes_on(&self.location, &failed, &mut fruitless) =>
+                {
+                    self.open = None;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn read(&mut self, place: &ChunkPlace) -> Result<Vec<u8>, UpdateError> {
+        self.documents.check()?;
+        let range = place.range();
+        let location = &self.location;
+        let open = match self.open.take() {
+            Some(open) if is_near(open.1, range.start) => open,
+            _ => {
+                let body = self.documents.open(location, range.start)?;
+                let next = body.starts_at;
+                if next > range.start {
+                    return Err(TransportError::WrongRange {
+                        location: location.clone(),
+                        asked: range.start,
+                        found: format!("bytes from {next} on"),
+                    }
+                    .into());
+                }
+                (body, next)
+            }
+        };
+        let (body, next) = self.open.insert(open);
+        let pace = self.documents.pace();
+        let mut encoded = Vec::new();
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let began = *next;
+        while *next < range.end {
+            let left = usize::try_from(range.end - *next).unwrap_or(usize::MAX);
+            let room = buffer.get_mut(..left.min(BUFFER_BYTES)).unwrap_or_default();
+            let count = body
+                .reader
+                .read(room)
+                .map_err(|source| TransportError::from_body(location, source))?;
+            if count == 0 {
+                return Err(TransportError::Interrupted {
+                    location: location.clone(),
+                    received: *next,
+                    expected: Some(range.end.min(self.archive.length)),
+                }
+                .into());
+            }
+            self.documents.check()?;
+            self.documents.count(count);
+            // What lies before the chunk is read past.
+            let skipped = usize::try_from(range.start.saturating_sub(*next)).unwrap_or(usize::MAX);
+            let piece = buffer.get(skipped.min(count)..count).unwrap_or_default();
+            encoded.extend_from_slice(piece);
+            *next += count as u64;
+            pace.check(location, *next - began)?;
+        }
+        Ok(encoded)
+    }
+}
+
+/// A gap that is cheaper to read past than to ask once more.
+const NEAR_BYTES: u64 = 8 << 10;
+/// Chunks of a run that wait for those of the runs before it, each of 64 KiB at most.
+const CHUNKS_AHEAD: usize = 16;
+const BUFFER_BYTES: usize = 64 << 10;
