@@ -1,11 +1,14 @@
 mod closing;
+mod crew;
 mod members;
-mod memory;
 mod old_files;
 mod sink;
+mod stream;
+mod task;
+mod waiting;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::delta::{Delta, Frame, Group, Origin, Plan};
@@ -14,15 +17,15 @@ use crate::method::{EncodedFrame, codec};
 use crate::{CancelToken, Cancelled, Digest, Entry, Limits, Listing, Progress, Silent, Tree};
 
 use closing::{Closing, StepsLeft, Surroundings};
+use crew::{Crew, Turn};
 use members::{Members, Target};
-use memory::Memory;
 use old_files::OldFiles;
 pub use sink::Sink;
 
 /// Turns an old tree and a delta into the built files of the new tree, in bounded memory.
 ///
 /// Frames stream into the [`Sink`]; groups run side by side as far as threads and
-/// [`Limits::max_memory_bytes`] allow. Files that come from the old tree, or are the same as a built
+/// [`Limits::max_memory_bytes`] allow, and threads that are left close streams for them. Files that come from the old tree, or are the same as a built
 /// one, are left to the caller: [`PlannedFile::origin`] tells which they are.
 ///
 /// The bound holds where old files are mapped: what [`Contents`](crate::Contents) reads into memory
@@ -146,20 +149,24 @@ impl<'a> Applier<'a> {
 
     /// Runs all groups and returns the digest of each built file, by its index in the plan.
     fn run(&self, sink: &dyn Sink) -> Result<Vec<Option<Digest>>, DeltaError> {
+        let groups = self.plan.groups();
+        let needs = groups.iter().map(|group| group.memory(&self.limits));
+        let threads = match groups.iter().any(|group| group.opened.is_some()) {
+            true => self.threads,
+            false => self.threads.min(groups.len()),
+        };
         let run = Run {
             applier: self,
             sink,
             old_files: OldFiles::new(self.old),
-            memory: Memory::new(self.limits.max_memory_bytes),
+            crew: Crew::new(threads, self.limits.max_memory_bytes, needs.collect()),
             steps_left: StepsLeft::new(self.limits.max_frames),
-            next: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
             outcome: Mutex::new(Outcome {
                 digests: vec![None; self.plan.files().len()],
                 failure: None,
             }),
         };
-        let threads = self.threads.min(self.plan.groups().len());
         thread::scope(|scope| {
             for _ in 1..threads {
                 scope.spawn(|| run.work());
@@ -213,9 +220,8 @@ struct Run<'r, 'a> {
     applier: &'r Applier<'a>,
     sink: &'r dyn Sink,
     old_files: OldFiles<'a>,
-    memory: Memory,
+    crew: Crew,
     steps_left: StepsLeft,
-    next: AtomicUsize,
     /// Another thread has failed, so that this one's work is in vain.
     stopped: AtomicBool,
     outcome: Mutex<Outcome>,
@@ -229,34 +235,41 @@ struct Outcome {
 
 impl Run<'_, '_> {
     fn work(&self) {
-        loop {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(group) = self.applier.plan.groups().get(number) else {
-                return;
-            };
-            let made = self.group(group);
-            let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
-            match made {
-                Ok(digests) => {
-                    for (index, digest) in digests {
-                        if let Some(slot) = outcome.digests.get_mut(index) {
-                            *slot = Some(digest);
-                        }
+        while let Some(turn) = self.crew.turn() {
+            match turn {
+                Turn::Group(number, _share) => self.make(number),
+                Turn::Task(task, _share) => self.crew.run(&task, &|| self.check()),
+            }
+        }
+    }
+
+    /// Makes the group with this number and keeps what came of it.
+    fn make(&self, number: usize) {
+        let made = match self.applier.plan.groups().get(number) {
+            Some(group) => self.group(group),
+            None => Ok(Vec::new()),
+        };
+        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        match made {
+            Ok(digests) => {
+                for (index, digest) in digests {
+                    if let Some(slot) = outcome.digests.get_mut(index) {
+                        *slot = Some(digest);
                     }
                 }
-                Err(error) => {
-                    // A thread that was stopped by another's failure has none of its own.
-                    let is_own = !self.stopped.swap(true, Ordering::Relaxed)
-                        || !matches!(error, DeltaError::Cancelled(_));
-                    let is_first = match &outcome.failure {
-                        Some((first, _)) => number < *first,
-                        None => true,
-                    };
-                    if is_own && is_first {
-                        outcome.failure = Some((number, error));
-                    }
-                    return;
+            }
+            Err(error) => {
+                // A thread that was stopped by another's failure has none of its own.
+                let is_own = !self.stopped.swap(true, Ordering::Relaxed)
+                    || !matches!(error, DeltaError::Cancelled(_));
+                let is_first = match &outcome.failure {
+                    Some((first, _)) => number < *first,
+                    None => true,
+                };
+                if is_own && is_first {
+                    outcome.failure = Some((number, error));
                 }
+                self.crew.stop();
             }
         }
     }
@@ -265,7 +278,6 @@ impl Run<'_, '_> {
         let limits = &self.applier.limits;
         let needed = group.memory(limits);
         DeltaError::check_limit("memory of a group", needed, limits.max_memory_bytes)?;
-        let _share = self.memory.take(needed);
         let members = Members::new(self.target(), &group.members);
         let mut output = match group.opened {
             None => Output::Members(members),
@@ -274,6 +286,7 @@ impl Run<'_, '_> {
                 opened,
                 self.applier.plan.recompressors(),
                 limits,
+                &self.crew,
             )),
         };
         for frame in &group.frames {
@@ -294,7 +307,7 @@ impl Run<'_, '_> {
         }
     }
 
-    fn frame(&self, frame: &Frame, output: &mut Output<'_>) -> Result<(), DeltaError> {
+    fn frame<'r>(&'r self, frame: &Frame, output: &mut Output<'r>) -> Result<(), DeltaError> {
         self.check()?;
         let bytes = self.applier.delta.bytes().get(frame.encoded.clone());
         let encoded = EncodedFrame {
@@ -304,20 +317,26 @@ impl Run<'_, '_> {
             max_window_bytes: self.applier.limits.max_window_bytes,
         };
         let check = || self.check();
-        let reference = self.old_files.reference(&frame.references, &check)?;
+        let reference = Arc::new(self.old_files.reference(&frame.references, &check)?);
         let around = Surroundings {
             old_files: &self.old_files,
             reference: &reference,
             steps_left: &self.steps_left,
             check: &check,
         };
-        codec(frame.method).decode(&reference, &encoded, &mut |piece| {
+        let decoded = codec(frame.method).decode(&reference, &encoded, &mut |piece| {
             self.check()?;
             match output {
                 Output::Members(members) => members.write(piece),
                 Output::Closing(closing) => closing.write(piece, &around),
             }
-        })
+        });
+        match (decoded, output) {
+            (decoded, Output::Members(_)) => decoded,
+            // The reference is given up with the frame, so that no stream may still follow it.
+            (Ok(()), Output::Closing(closing)) => closing.settle(&around),
+            (Err(error), Output::Closing(closing)) => Err(closing.first_error(error, &around)),
+        }
     }
 
     fn check(&self) -> Result<(), Cancelled> {

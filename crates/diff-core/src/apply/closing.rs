@@ -1,22 +1,28 @@
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::crew::Crew;
 use super::members::Members;
 use super::old_files::{OldFiles, Reference};
-use crate::container::{Wrapping, adler32};
+use super::stream::{Stream, held};
+use super::waiting::{Ready, Waiting};
 use crate::delta::{MAX_DEPTH, Opened};
 use crate::error::DeltaError;
-use crate::recipe::{self, Old};
 use crate::script::{ScriptReader, ScriptStep, StreamStep};
 use crate::{Cancelled, Digest, Limits, Recompressor};
 
 /// Closes the content of a group into its members: reads the script that it starts with, and follows it
-/// while the rest comes.
+/// while the rest comes. Threads that have no group close streams beside the one that has this one; what
+/// they make, and what comes behind it, waits for its turn.
 pub(super) struct Closing<'r> {
     members: Members<'r>,
+    /// What goes to the members.
+    waiting: Waiting<'r>,
+    crew: &'r Crew,
     state: State,
     /// The streams whose plaintext is being gathered, the outermost first.
-    open: Vec<OpenStream>,
-    /// Bytes of the script and of all plaintexts at hand.
+    open: Vec<OpenStream<'r>>,
+    /// Bytes of the script and of all plaintexts that are not left to others.
     memory: u64,
     max_memory: u64,
     max_stream_bytes: u64,
@@ -33,16 +39,18 @@ enum State {
     Content { script: ScriptReader, left: u64 },
 }
 
-struct OpenStream {
+struct OpenStream<'r> {
     step: StreamStep,
     plain: Vec<u8>,
+    /// What goes to the plaintext.
+    waiting: Waiting<'r>,
 }
 
 /// What closing needs beside the content.
 pub(super) struct Surroundings<'s, 'a> {
     pub(super) old_files: &'s OldFiles<'a>,
     /// The reference of the frame that the content comes from.
-    pub(super) reference: &'s Reference,
+    pub(super) reference: &'s Arc<Reference>,
     /// How many more steps all scripts of the delta may have.
     pub(super) steps_left: &'s StepsLeft,
     pub(super) check: &'s dyn Fn() -> Result<(), Cancelled>,
@@ -77,9 +85,12 @@ impl<'r> Closing<'r> {
         opened: Opened,
         recompressors: &'r [Recompressor],
         limits: &Limits,
+        crew: &'r Crew,
     ) -> Closing<'r> {
         Closing {
             members,
+            waiting: Waiting::new(crew),
+            crew,
             state: State::Length(Vec::new()),
             open: Vec::new(),
             memory: 0,
@@ -92,9 +103,35 @@ impl<'r> Closing<'r> {
     /// Takes the next bytes of the content.
     pub(super) fn write(
         &mut self,
-        mut bytes: &[u8],
+        bytes: &[u8],
         around: &Surroundings<'_, '_>,
     ) -> Result<(), DeltaError> {
+        let taken = self.take(bytes, around);
+        taken.map_err(|error| self.first_error(error, around))
+    }
+
+    /// Writes all that waits, in its order.
+    pub(super) fn settle(&mut self, around: &Surroundings<'_, '_>) -> Result<(), DeltaError> {
+        for level in 0..=self.open.len() {
+            self.deliver_all(level, around)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the error of what waits, if there is one: it comes before `error`, which is of what came
+    /// behind. So errors are the same whatever the number of threads.
+    pub(super) fn first_error(
+        &mut self,
+        error: DeltaError,
+        around: &Surroundings<'_, '_>,
+    ) -> DeltaError {
+        match error {
+            DeltaError::Cancelled(_) => error,
+            error => self.settle(around).err().unwrap_or(error),
+        }
+    }
+
+    fn take(&mut self, mut bytes: &[u8], around: &Surroundings<'_, '_>) -> Result<(), DeltaError> {
         while !bytes.is_empty() {
             let taken = match &mut self.state {
                 State::Length(_) => self.length(bytes, around)?,
@@ -109,7 +146,7 @@ impl<'r> Closing<'r> {
                     *left -= count as u64;
                     let is_done = *left == 0;
                     let (piece, _) = bytes.split_at(count);
-                    self.emit(piece)?;
+                    self.emit(piece, around)?;
                     if is_done {
                         self.advance(around)?;
                     }
@@ -232,9 +269,11 @@ impl<'r> Closing<'r> {
             ));
         }
         self.claim(held(&step))?;
+        let capacity = usize::try_from(plain_length).unwrap_or_default();
         self.open.push(OpenStream {
             step,
-            plain: Vec::new(),
+            plain: Vec::with_capacity(capacity),
+            waiting: Waiting::new(self.crew),
         });
         Ok(())
     }
@@ -258,14 +297,117 @@ impl<'r> Closing<'r> {
         })?;
         for piece in taken.chunks(PIECE_BYTES) {
             (around.check)()?;
-            self.emit(piece)?;
+            self.emit(piece, around)?;
         }
         Ok(())
     }
 
     /// Hands on the next bytes of the innermost open stream's plaintext, or of the members.
-    fn emit(&mut self, piece: &[u8]) -> Result<(), DeltaError> {
-        let Some(open) = self.open.last_mut() else {
+    fn emit(&mut self, piece: &[u8], around: &Surroundings<'_, '_>) -> Result<(), DeltaError> {
+        let level = self.open.len();
+        while let Some((ready, _share)) = self.waiting(level).ready() {
+            self.deliver(level, ready, around)?;
+        }
+        let waiting = self.waiting(level);
+        if !waiting.is_empty() && waiting.push_bytes(piece) {
+            return Ok(());
+        }
+        self.deliver_all(level, around)?;
+        self.put(level, piece)
+    }
+
+    /// Closes the innermost open stream, whose plaintext is complete, or leaves it to others.
+    fn close(&mut self, around: &Surroundings<'_, '_>) -> Result<(), DeltaError> {
+        self.deliver_all(self.open.len(), around)?;
+        let Some(OpenStream { step, plain, .. }) = self.open.pop() else {
+            return Ok(());
+        };
+        let held = held(&step);
+        let mut stream = Stream::new(step, plain, around.reference, self.recompressors)?;
+        let level = self.open.len();
+        let has_hands = self.crew.has_hands();
+        loop {
+            let waiting = self.waiting(level);
+            if waiting.is_empty() && !has_hands {
+                break;
+            }
+            match waiting.push_stream(stream) {
+                None => {
+                    self.memory -= held;
+                    return Ok(());
+                }
+                Some(back) => stream = back,
+            }
+            // What is first gives its memory back.
+            let Some((ready, _share)) = waiting.first(around.check) else {
+                break;
+            };
+            self.deliver(level, ready, around)?;
+        }
+        self.close_here(level, &stream, around)?;
+        self.memory -= held;
+        Ok(())
+    }
+
+    /// Writes all that waits to go to an open stream, counted from 1, or, for 0, to the members.
+    fn deliver_all(
+        &mut self,
+        level: usize,
+        around: &Surroundings<'_, '_>,
+    ) -> Result<(), DeltaError> {
+        while let Some((ready, _share)) = self.waiting(level).first(around.check) {
+            self.deliver(level, ready, around)?;
+        }
+        Ok(())
+    }
+
+    fn deliver(
+        &mut self,
+        level: usize,
+        ready: Ready,
+        around: &Surroundings<'_, '_>,
+    ) -> Result<(), DeltaError> {
+        let delivered = match ready {
+            Ready::Bytes(bytes) => self.put(level, &bytes),
+            Ready::Unclosed(stream) => self.close_here(level, &stream, around),
+            Ready::Closed(closed) => {
+                let (claimed, room) = (closed.deflated, self.room(level));
+                DeltaError::check_limit("a rebuilt stream", claimed, room)
+                    .and_then(|()| self.put(level, &closed.bytes))
+            }
+            Ready::Lost => Err(DeltaError::malformed("script", 0, "a stream was lost")),
+        };
+        if delivered.is_err() {
+            // All that is behind, in streams further in too, is in vain.
+            for level in level..=self.open.len() {
+                self.waiting(level).clear();
+            }
+        }
+        delivered
+    }
+
+    fn close_here(
+        &mut self,
+        level: usize,
+        stream: &Stream,
+        around: &Surroundings<'_, '_>,
+    ) -> Result<(), DeltaError> {
+        let room = self.room(level);
+        let closed = stream.close(room, around.check, &mut |piece| self.put(level, piece));
+        closed.map(|_| ())
+    }
+
+    fn waiting(&mut self, level: usize) -> &mut Waiting<'r> {
+        let open = level.checked_sub(1);
+        match open.and_then(|open| self.open.get_mut(open)) {
+            None => &mut self.waiting,
+            Some(open) => &mut open.waiting,
+        }
+    }
+
+    fn put(&mut self, level: usize, piece: &[u8]) -> Result<(), DeltaError> {
+        let open = level.checked_sub(1);
+        let Some(open) = open.and_then(|open| self.open.get_mut(open)) else {
             return self.members.write(piece);
         };
         let length = (open.plain.len() + piece.len()) as u64;
@@ -277,63 +419,11 @@ impl<'r> Closing<'r> {
         Ok(())
     }
 
-    /// Rebuilds the innermost open stream, whose plaintext is complete.
-    fn close(&mut self, around: &Surroundings<'_, '_>) -> Result<(), DeltaError> {
-        let Some(OpenStream { step, plain }) = self.open.pop() else {
-            return Ok(());
-        };
-        let refused = |told: String| DeltaError::malformed("script", 0, told);
-        if plain.len() as u64 != step.plain_length {
-            let told = format!(
-                "a stream of {} bytes has {}",
-                step.plain_length,
-                plain.len()
-            );
-            return Err(refused(told));
-        }
-        let plain = match step.rows {
-            None => plain,
-            Some(rows) => {
-                let filtered = rows.refilter(&plain);
-                filtered.ok_or_else(|| refused("an image has no such rows".to_owned()))?
-            }
-        };
-        let old = match step.old {
-            None => None,
-            Some(number) => {
-                let found = around.reference.stream(number);
-                let found =
-                    found.ok_or_else(|| refused(format!("there is no old stream {number}")))?;
-                let claimed = found.plain.len() as u64;
-                let most = Old::longest(plain.len() as u64);
-                DeltaError::check_limit("bytes of a stream that is followed", claimed, most)?;
-                Some((found.compressed()?, found.plain))
-            }
-        };
-        let old = old
-            .as_ref()
-            .map(|(compressed, plain)| Old { compressed, plain });
-        let recompressor = Recompressor::of_recipe(&step.recipe);
-        if !recompressor.is_some_and(|needed| self.recompressors.contains(&needed)) {
-            return Err(refused(
-                "a recipe of which the plan does not tell".to_owned(),
-            ));
-        }
-        let mut wrapping = Wrapping::new(step.wrapper, adler32(&plain));
-        let room = self.room();
-        recipe::rebuild(&step.recipe, &plain, old, room, &mut |piece| {
-            (around.check)()?;
-            wrapping.write(piece, &mut |piece| self.emit(piece))
-        })?;
-        wrapping.finish(&mut |piece| self.emit(piece))?;
-        self.memory -= held(&step);
-        Ok(())
-    }
-
     /// Returns how many bytes are still missing where a closed stream goes: of the plaintext around it, or
     /// of the members.
-    fn room(&self) -> u64 {
-        match self.open.last() {
+    fn room(&self, level: usize) -> u64 {
+        let open = level.checked_sub(1);
+        match open.and_then(|open| self.open.get(open)) {
             None => self.members.missing(),
             Some(open) => {
                 let has = open.plain.len() as u64;
@@ -347,14 +437,6 @@ impl<'r> Closing<'r> {
         DeltaError::check_limit("memory of closing a group", claimed, self.max_memory)?;
         self.memory = claimed;
         Ok(())
-    }
-}
-
-/// Returns how many bytes a stream holds at most: its plaintext, twice where it is filtered.
-fn held(step: &StreamStep) -> u64 {
-    match step.rows {
-        None => step.plain_length,
-        Some(_) => step.plain_length.saturating_mul(2),
     }
 }
 

@@ -241,6 +241,11 @@ pub(super) struct OldStream<'r> {
 }
 
 impl<'r> OldStream<'r> {
+    /// Returns how many bytes it has in its file, which its deflate bytes are hardly more than.
+    pub(super) fn compressed_bytes(&self) -> u64 {
+        self.stream.packed.len() as u64
+    }
+
     /// Returns its deflate bytes.
     pub(super) fn compressed(&self) -> Result<Cow<'r, [u8]>, DeltaError> {
         let stream = self.stream;

@@ -1,7 +1,7 @@
 //! Files that are made by scripts as a test tells them.
 #![allow(clippy::panic, reason = "what a test expects otherwise")]
 
-use diff_core::{Applier, Delta, DeltaError, Limits};
+use diff_core::{Applier, CancelToken, Delta, DeltaError, Limits, Progress, Silent};
 
 use super::containers::{deflate, foreign_deflate, zlib};
 use super::forge::{Forge, insert_built, keep};
@@ -42,6 +42,7 @@ pub(crate) struct Forged {
     /// The old file that the frame is coded against, and the steps through it.
     pub(crate) source: Option<(i64, Vec<u8>)>,
     pub(crate) limits: Limits,
+    pub(crate) threads: usize,
 }
 
 impl Forged {
@@ -51,6 +52,7 @@ impl Forged {
             memory: ROOM,
             source: None,
             limits: Limits::standard(),
+            threads: 2,
         }
     }
 
@@ -60,6 +62,16 @@ impl Forged {
     }
 
     pub(crate) fn make(&self, content: &[u8]) -> Result<Vec<u8>, DeltaError> {
+        self.make_telling(content, &Silent, &CancelToken::new())
+    }
+
+    /// Makes the file as [`Forged::make`] does, while others hear of it and may stop it.
+    pub(crate) fn make_telling(
+        &self,
+        content: &[u8],
+        progress: &dyn Progress,
+        cancel: &CancelToken,
+    ) -> Result<Vec<u8>, DeltaError> {
         let old = old();
         let forge = Forge::over(&old)
             .newest()
@@ -75,8 +87,12 @@ impl Forged {
         let delta = Delta::parse(&bytes, &self.limits)?;
         let plan = delta.plan(&old.listing)?;
         let sink = MemorySink::default();
-        let applier = Applier::new(&delta, &plan, old.tree()).limits(self.limits.clone());
-        applier.apply(&sink)?;
+        Applier::new(&delta, &plan, old.tree())
+            .limits(self.limits.clone())
+            .threads(self.threads)
+            .progress(progress)
+            .cancel(cancel)
+            .apply(&sink)?;
         Ok(sink.bytes("new"))
     }
 

@@ -50,6 +50,10 @@ impl Script {
         self
     }
 
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0.clone()
+    }
+
     pub(crate) fn with(&self, opened: &[u8]) -> Vec<u8> {
         let mut content = Vec::new();
         varint(&mut content, self.0.len() as u64);

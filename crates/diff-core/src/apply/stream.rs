@@ -1,0 +1,147 @@
+use std::sync::Arc;
+
+use super::old_files::Reference;
+use crate::container::{Wrapping, adler32};
+use crate::error::DeltaError;
+use crate::recipe::{self, Old};
+use crate::script::StreamStep;
+use crate::{Cancelled, Recompressor};
+
+/// A stream whose plaintext is complete, so that it can be closed, on whatever thread.
+pub(super) struct Stream {
+    step: StreamStep,
+    plain: Vec<u8>,
+    /// Where the stream is that the recipe follows, if it follows one.
+    reference: Option<Arc<Reference>>,
+    /// Whether the plan tells what rebuilds it.
+    is_planned: bool,
+}
+
+/// What a stream is closed into.
+pub(super) struct Closed {
+    pub(super) bytes: Vec<u8>,
+    /// How many of them are deflate data.
+    pub(super) deflated: u64,
+}
+
+impl Stream {
+    /// Returns the stream of `plain`; `recompressors` are those of which the plan tells.
+    ///
+    /// # Errors
+    /// Fails when the plaintext has another length than the step says.
+    pub(super) fn new(
+        step: StreamStep,
+        plain: Vec<u8>,
+        reference: &Arc<Reference>,
+        recompressors: &[Recompressor],
+    ) -> Result<Stream, DeltaError> {
+        let (length, has) = (step.plain_length, plain.len());
+        if has as u64 != length {
+            return Err(refused(&format!("a stream of {length} bytes has {has}")));
+        }
+        let recompressor = Recompressor::of_recipe(&step.recipe);
+        Ok(Stream {
+            reference: step.old.map(|_| Arc::clone(reference)),
+            is_planned: recompressor.is_some_and(|needed| recompressors.contains(&needed)),
+            step,
+            plain,
+        })
+    }
+
+    /// Rebuilds the stream and hands it piece by piece to `out`; returns how many bytes of deflate data
+    /// it has, which are `room` at most.
+    ///
+    /// # Errors
+    /// Fails when the stream cannot be rebuilt, and when `check` or `out` does.
+    pub(super) fn close(
+        &self,
+        room: u64,
+        check: &dyn Fn() -> Result<(), Cancelled>,
+        out: &mut dyn FnMut(&[u8]) -> Result<(), DeltaError>,
+    ) -> Result<u64, DeltaError> {
+        let filtered = match self.step.rows {
+            None => None,
+            Some(rows) => {
+                let filtered = rows.refilter(&self.plain);
+                Some(filtered.ok_or_else(|| refused("an image has no such rows"))?)
+            }
+        };
+        let plain = filtered.as_deref().unwrap_or(&self.plain);
+        let old = match self.step.old {
+            None => None,
+            Some(number) => {
+                let reference = self.reference.as_ref();
+                let found = reference.and_then(|reference| reference.stream(number));
+                let found =
+                    found.ok_or_else(|| refused(&format!("there is no old stream {number}")))?;
+                let claimed = found.plain.len() as u64;
+                let most = Old::longest(plain.len() as u64);
+                DeltaError::check_limit("bytes of a stream that is followed", claimed, most)?;
+                Some((found.compressed()?, found.plain))
+            }
+        };
+        let old = old
+            .as_ref()
+            .map(|(compressed, plain)| Old { compressed, plain });
+        if !self.is_planned {
+            return Err(refused("a recipe of which the plan does not tell"));
+        }
+        let mut wrapping = Wrapping::new(self.step.wrapper, adler32(plain));
+        let mut deflated = 0;
+        recipe::rebuild(&self.step.recipe, plain, old, room, &mut |piece| {
+            check()?;
+            deflated += piece.len() as u64;
+            wrapping.write(piece, out)
+        })?;
+        wrapping.finish(out)?;
+        Ok(deflated)
+    }
+
+    /// Closes the stream into memory, or returns nothing where that fails or takes more than is
+    /// [kept](Stream::kept) for it.
+    pub(super) fn close_aside(&self, check: &dyn Fn() -> Result<(), Cancelled>) -> Option<Closed> {
+        let room = self.room_aside();
+        // What grows step by step leaves its earlier places behind.
+        let mut bytes = Vec::with_capacity(usize::try_from(room).ok()?);
+        let deflated = self.close(room, check, &mut |piece| {
+            let length = (bytes.len() + piece.len()) as u64;
+            DeltaError::check_limit("a stream that is closed aside", length, room)?;
+            bytes.extend_from_slice(piece);
+            Ok(())
+        });
+        let deflated = deflated.ok()?;
+        bytes.shrink_to_fit();
+        Some(Closed { bytes, deflated })
+    }
+
+    /// Returns how many bytes are held from now on until what the stream was closed into, aside, is
+    /// written; what any closing takes comes on top.
+    pub(super) fn kept(&self) -> u64 {
+        let followed = self.step.old.zip(self.reference.as_ref());
+        let followed = followed.and_then(|(number, reference)| reference.stream(number));
+        let followed = followed.map_or(0, |old| old.compressed_bytes());
+        held(&self.step)
+            .saturating_add(self.room_aside())
+            .saturating_add(self.step.recipe.len() as u64)
+            .saturating_add(followed)
+            .saturating_add(size_of::<Stream>() as u64)
+    }
+
+    fn room_aside(&self) -> u64 {
+        // Deflate data is hardly ever longer than its plaintext, ASCII85 a quarter longer than it.
+        let quarter = self.step.plain_length / 4;
+        self.step.plain_length.saturating_add(quarter + 1024)
+    }
+}
+
+/// Returns how many bytes a stream holds at most: its plaintext, twice where it is filtered.
+pub(super) fn held(step: &StreamStep) -> u64 {
+    match step.rows {
+        None => step.plain_length,
+        Some(_) => step.plain_length.saturating_mul(2),
+    }
+}
+
+fn refused(told: &str) -> DeltaError {
+    DeltaError::malformed("script", 0, told)
+}
