@@ -76,7 +76,9 @@ impl Stream {
     pub(crate) fn opened(&self) -> Cow<'_, [u8]> {
         let rows = self.image.as_ref().map(|image| image.rows);
         let opened = rows.and_then(|rows| rows.unfilter(&self.plain));
-        opened.map_or(Cow::Borrowed(&self.plain), Cow::Owned)
+        opened.map_or(Cow::Borrowed(&self.plain), |opened| {
+            Cow::Owned(opened.to_vec())
+        })
     }
 }
 

@@ -76,6 +76,7 @@ mod recipe;
 mod recompressor;
 mod script;
 mod similarity;
+mod space;
 mod stats;
 mod tree;
 mod wire;

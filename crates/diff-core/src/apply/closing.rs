@@ -9,6 +9,7 @@ use super::waiting::{Ready, Waiting};
 use crate::delta::{MAX_DEPTH, Opened};
 use crate::error::DeltaError;
 use crate::script::{ScriptReader, ScriptStep, StreamStep};
+use crate::space::Space;
 use crate::{Cancelled, Digest, Limits, Recompressor};
 
 /// Closes the content of a group into its members: reads the script that it starts with, and follows it
@@ -41,7 +42,7 @@ enum State {
 
 struct OpenStream<'r> {
     step: StreamStep,
-    plain: Vec<u8>,
+    plain: Space,
     /// What goes to the plaintext.
     waiting: Waiting<'r>,
 }
@@ -272,7 +273,7 @@ impl<'r> Closing<'r> {
         let capacity = usize::try_from(plain_length).unwrap_or_default();
         self.open.push(OpenStream {
             step,
-            plain: Vec::with_capacity(capacity),
+            plain: Space::for_bytes(capacity),
             waiting: Waiting::new(self.crew),
         });
         Ok(())
@@ -308,12 +309,19 @@ impl<'r> Closing<'r> {
         while let Some((ready, _share)) = self.waiting(level).ready() {
             self.deliver(level, ready, around)?;
         }
-        let waiting = self.waiting(level);
-        if !waiting.is_empty() && waiting.push_bytes(piece) {
-            return Ok(());
+        loop {
+            let waiting = self.waiting(level);
+            if waiting.is_empty() {
+                return self.put(level, piece);
+            }
+            if waiting.push_bytes(piece) {
+                return Ok(());
+            }
+            // What is first gives its memory back.
+            if let Some((ready, _share)) = waiting.first(around.check) {
+                self.deliver(level, ready, around)?;
+            }
         }
-        self.deliver_all(level, around)?;
-        self.put(level, piece)
     }
 
     /// Closes the innermost open stream, whose plaintext is complete, or leaves it to others.
@@ -326,6 +334,7 @@ impl<'r> Closing<'r> {
         let mut stream = Stream::new(step, plain, around.reference, self.recompressors)?;
         let level = self.open.len();
         let has_hands = self.crew.has_hands();
+        let mut is_tried = false;
         loop {
             let waiting = self.waiting(level);
             if waiting.is_empty() && !has_hands {
@@ -337,6 +346,17 @@ impl<'r> Closing<'r> {
                     return Ok(());
                 }
                 Some(back) => stream = back,
+            }
+            // Rather than wait for another thread this one closes what it has: once, since it may be in vain.
+            if !is_tried {
+                is_tried = true;
+                match waiting.push_closed(stream, around.check) {
+                    None => {
+                        self.memory -= held;
+                        return Ok(());
+                    }
+                    Some(back) => stream = back,
+                }
             }
             // What is first gives its memory back.
             let Some((ready, _share)) = waiting.first(around.check) else {
@@ -415,7 +435,7 @@ impl<'r> Closing<'r> {
             let told = format!("a stream of {} bytes gets {length}", open.step.plain_length);
             return Err(DeltaError::malformed("script", 0, told));
         }
-        open.plain.extend_from_slice(piece);
+        open.plain.append(piece);
         Ok(())
     }
 

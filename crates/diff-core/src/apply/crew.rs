@@ -12,16 +12,14 @@ pub(super) struct Crew {
     threads: usize,
     /// Bytes of private memory that may be taken at once.
     limit: u64,
-    /// What each group needs of them, in the order in which the groups are made.
-    needs: Vec<u64>,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// The next group.
-    next: usize,
+    /// The groups that nobody has begun, in their order, and what each needs of the memory.
+    groups: VecDeque<(usize, u64)>,
     /// How many groups are being made.
     running: usize,
     /// How much memory is taken.
@@ -47,8 +45,10 @@ impl Crew {
         Crew {
             threads,
             limit,
-            needs,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                groups: needs.into_iter().enumerate().collect(),
+                ..State::default()
+            }),
             changed: Condvar::new(),
         }
     }
@@ -57,15 +57,10 @@ impl Crew {
     pub(super) fn turn(&self) -> Option<Turn<'_>> {
         let mut state = self.lock();
         loop {
-            let need = self.needs.get(state.next).copied();
-            if state.is_stopped || need.is_none() && state.running == 0 {
+            if state.is_stopped || state.groups.is_empty() && state.running == 0 {
                 return None;
             }
-            if let Some(need) = need
-                && (state.taken == 0 || self.is_free(&state, need))
-            {
-                let number = state.next;
-                state.next += 1;
+            if let Some((number, need)) = self.group(&mut state) {
                 state.running += 1;
                 return Some(Turn::Group(number, self.share(&mut state, need, true)));
             }
@@ -92,7 +87,7 @@ impl Crew {
     }
 
     /// Takes so many bytes beside what the groups need, if they are free: all such shares together stay
-    /// below a part of the limit, since memory that threads hand to each other is not reused as well.
+    /// below a part of the limit, so that another group can begin.
     pub(super) fn spare(&self, bytes: u64) -> Option<Share<'_>> {
         let mut state = self.lock();
         self.is_spare(&state, bytes)
@@ -107,9 +102,17 @@ impl Crew {
 
     /// Closes a stream that was offered, and tells those who wait for it.
     pub(super) fn run(&self, task: &Task, check: &dyn Fn() -> Result<(), Cancelled>) {
-        task.run(check);
+        let freed = task.run(check);
         // Whoever waits has the lock from its look at the task until it sleeps.
-        drop(self.lock());
+        self.free(freed);
+    }
+
+    /// Takes memory back that was spared.
+    fn free(&self, bytes: u64) {
+        let mut state = self.lock();
+        state.taken = state.taken.saturating_sub(bytes);
+        state.spared = state.spared.saturating_sub(bytes);
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -133,6 +136,14 @@ impl Crew {
                 state = woken.unwrap_or_else(PoisonError::into_inner);
             }
         }
+    }
+
+    /// Takes the first group for which there is memory, of those that come next.
+    fn group(&self, state: &mut State) -> Option<(usize, u64)> {
+        let is_alone = state.taken == 0;
+        let mut groups = state.groups.iter().take(LOOKED_AHEAD);
+        let fitting = groups.position(|(_, need)| is_alone || self.is_free(state, *need))?;
+        state.groups.remove(fitting)
     }
 
     fn is_free(&self, state: &State, bytes: u64) -> bool {
@@ -181,16 +192,15 @@ pub(super) struct Share<'c> {
 }
 
 impl Share<'_> {
-    /// Takes so many more bytes, and returns whether they were free.
-    pub(super) fn grow(&mut self, bytes: u64) -> bool {
-        let mut state = self.crew.lock();
-        let is_spare = self.crew.is_spare(&state, bytes);
-        if is_spare {
-            state.taken += bytes;
-            state.spared += bytes;
-            self.bytes += bytes;
-        }
-        is_spare
+    /// Gives so many bytes back.
+    pub(super) fn give_back(&mut self, bytes: u64) {
+        self.crew.free(bytes.min(self.bytes));
+        self.forget(bytes);
+    }
+
+    /// Counts so many bytes no more: the crew has got them back.
+    pub(super) fn forget(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
     }
 }
 
@@ -210,8 +220,10 @@ impl Drop for Share<'_> {
 
 /// What a thread takes to close any stream: tables, and a chunk that is kept until it is full.
 const TABLE_BYTES: u64 = 2 << 20;
+/// So many groups are looked through for one that fits beside others.
+const LOOKED_AHEAD: usize = 32;
 /// Of the limit, this part is for what groups have beside their needs.
-const SPARE_PART: u64 = 4;
+const SPARE_PART: u64 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -234,9 +246,9 @@ mod tests {
         let work = || {
             while let Some(Turn::Group(number, _share)) = crew.turn() {
                 take(needs[number]);
-                if let Some(mut spare) = crew.spare(5) {
+                if let Some(_spare) = crew.spare(5) {
                     take(5);
-                    if spare.grow(7) {
+                    if let Some(_more) = crew.spare(7) {
                         take(12);
                     }
                 }
@@ -263,6 +275,17 @@ mod tests {
             assert!(crew.spare(1).is_none());
         }
         assert!(crew.turn().is_none());
+    }
+
+    #[test]
+    fn a_group_that_fits_is_begun_beside_a_large_one() {
+        let crew = Crew::new(2, 100, vec![70, 60, 30]);
+        let held = [crew.turn(), crew.turn()];
+        let held = held.iter().map(|turn| match turn {
+            Some(Turn::Group(number, _)) => *number,
+            _ => unreachable!("a group is left"),
+        });
+        assert_eq!(held.collect::<Vec<_>>(), [0, 2]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use crate::container::{Shape, compressed, unwrap};
 use crate::delta::{ImageStep, OpeningStep, Source};
 use crate::error::DeltaError;
+use crate::space::Space;
 use crate::{Cancelled, Digest, Entry, FileBytes, Tree};
 
 /// The old files that frames refer to; none is used before its digest was compared, once.
@@ -38,14 +39,19 @@ impl<'a> OldFiles<'a> {
             let range = range(&bytes, span).ok_or_else(|| outside(source.index))?;
             return Ok(Reference::InPlace(bytes, range));
         }
-        let mut assembled = Assembled::default();
+        let lengths = sources.iter().map(Source::length);
+        let length = usize::try_from(lengths.fold(0, u64::saturating_add));
+        let mut assembled = Assembled {
+            bytes: Space::for_bytes(length.unwrap_or_default()),
+            streams: Vec::new(),
+        };
         for source in sources {
             let bytes = self.read(source.index, check)?;
             match source.span() {
                 Some(span) => {
                     let range = range(&bytes, span).ok_or_else(|| outside(source.index))?;
                     let taken = bytes.get(range).unwrap_or_default();
-                    assembled.bytes.extend_from_slice(taken);
+                    assembled.bytes.append(taken);
                 }
                 None => assembled.open(bytes, &source.steps, check)?,
             }
@@ -107,9 +113,8 @@ pub(super) enum Reference {
 }
 
 /// Parts of files and inflated streams, one after the other.
-#[derive(Default)]
 pub(super) struct Assembled {
-    bytes: Vec<u8>,
+    bytes: Space,
     streams: Vec<Inflated>,
 }
 
@@ -155,7 +160,7 @@ impl Assembled {
 
 /// Takes one step through `bytes` from `at` on, and returns where the stream stood that it inflated.
 fn walk(
-    out: &mut Vec<u8>,
+    out: &mut Space,
     step: &OpeningStep,
     bytes: &[u8],
     at: &mut usize,
@@ -170,7 +175,7 @@ fn walk(
             let end = end.ok_or_else(|| outside(start))?;
             let passed = bytes.get(start..end).ok_or_else(|| outside(start))?;
             if let OpeningStep::Take(_) = step {
-                out.extend_from_slice(passed);
+                out.append(passed);
             }
             *at = end;
             Ok(None)
@@ -181,25 +186,26 @@ fn walk(
             image,
             steps,
         } => {
-            let inflate = |out: &mut Vec<u8>| {
+            let room = usize::try_from(*plain_length).unwrap_or_default();
+            let inflate = |out: &mut Space| {
                 let found = unwrap(*shape, bytes, start, *plain_length, &mut |piece| {
-                    out.extend_from_slice(piece);
+                    out.append(piece);
                     Ok(())
                 });
                 found.map(|found| found.end)
             };
             *at = if let Some(image) = image {
-                let mut plain = Vec::new();
+                let mut plain = Space::for_bytes(room);
                 let end = inflate(&mut plain)?;
                 let opened = open_image(image, &plain, bytes);
                 let told = "an old image has no such rows";
                 let opened = opened.ok_or_else(|| DeltaError::malformed("opening", start, told))?;
-                out.extend_from_slice(&opened);
+                out.append(&opened);
                 end
             } else if steps.is_empty() {
                 inflate(out)?
             } else {
-                let mut plain = Vec::new();
+                let mut plain = Space::for_bytes(room);
                 let end = inflate(&mut plain)?;
                 let mut place = 0;
                 for step in steps {
@@ -213,7 +219,7 @@ fn walk(
 }
 
 /// Takes the filters off the rows of an image, which stands in `file`, and converts its pixels.
-fn open_image(image: &ImageStep, plain: &[u8], file: &[u8]) -> Option<Vec<u8>> {
+fn open_image(image: &ImageStep, plain: &[u8], file: &[u8]) -> Option<Space> {
     let opened = image.rows.unfilter(plain)?;
     match &image.converted {
         None => Some(opened),

@@ -1,16 +1,17 @@
 use std::sync::Arc;
 
 use super::old_files::Reference;
-use crate::container::{Wrapping, adler32};
+use crate::container::{Wrapper, Wrapping, adler32};
 use crate::error::DeltaError;
 use crate::recipe::{self, Old};
 use crate::script::StreamStep;
+use crate::space::Space;
 use crate::{Cancelled, Recompressor};
 
 /// A stream whose plaintext is complete, so that it can be closed, on whatever thread.
 pub(super) struct Stream {
     step: StreamStep,
-    plain: Vec<u8>,
+    plain: Space,
     /// Where the stream is that the recipe follows, if it follows one.
     reference: Option<Arc<Reference>>,
     /// Whether the plan tells what rebuilds it.
@@ -19,9 +20,11 @@ pub(super) struct Stream {
 
 /// What a stream is closed into.
 pub(super) struct Closed {
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Space,
     /// How many of them are deflate data.
     pub(super) deflated: u64,
+    /// How many bytes fewer are held than were [kept](Stream::kept) for it, once the stream is gone.
+    pub(super) freed: u64,
 }
 
 impl Stream {
@@ -31,7 +34,7 @@ impl Stream {
     /// Fails when the plaintext has another length than the step says.
     pub(super) fn new(
         step: StreamStep,
-        plain: Vec<u8>,
+        plain: Space,
         reference: &Arc<Reference>,
         recompressors: &[Recompressor],
     ) -> Result<Stream, DeltaError> {
@@ -101,17 +104,21 @@ impl Stream {
     /// [kept](Stream::kept) for it.
     pub(super) fn close_aside(&self, check: &dyn Fn() -> Result<(), Cancelled>) -> Option<Closed> {
         let room = self.room_aside();
-        // What grows step by step leaves its earlier places behind.
-        let mut bytes = Vec::with_capacity(usize::try_from(room).ok()?);
+        let mut bytes = Space::for_bytes(usize::try_from(room).ok()?);
         let deflated = self.close(room, check, &mut |piece| {
             let length = (bytes.len() + piece.len()) as u64;
             DeltaError::check_limit("a stream that is closed aside", length, room)?;
-            bytes.extend_from_slice(piece);
+            bytes.append(piece);
             Ok(())
         });
         let deflated = deflated.ok()?;
-        bytes.shrink_to_fit();
-        Some(Closed { bytes, deflated })
+        bytes.fit();
+        let freed = self.kept().saturating_sub(bytes.len() as u64);
+        Some(Closed {
+            bytes,
+            deflated,
+            freed,
+        })
     }
 
     /// Returns how many bytes are held from now on until what the stream was closed into, aside, is
@@ -127,10 +134,14 @@ impl Stream {
             .saturating_add(size_of::<Stream>() as u64)
     }
 
-    fn room_aside(&self) -> u64 {
+    /// Returns how many bytes it may be closed into, aside.
+    pub(super) fn room_aside(&self) -> u64 {
         // Deflate data is hardly ever longer than its plaintext, ASCII85 a quarter longer than it.
-        let quarter = self.step.plain_length / 4;
-        self.step.plain_length.saturating_add(quarter + 1024)
+        let more = match self.step.wrapper {
+            Wrapper::Ascii85 { .. } => self.step.plain_length / 3,
+            _ => self.step.plain_length / 32,
+        };
+        self.step.plain_length.saturating_add(more + 1024)
     }
 }
 

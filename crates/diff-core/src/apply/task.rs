@@ -41,17 +41,24 @@ impl Task {
         }
     }
 
-    /// Closes the stream, unless another thread has taken it.
-    pub(super) fn run(&self, check: &dyn Fn() -> Result<(), Cancelled>) {
-        let Some(stream) = self.start() else { return };
+    /// Closes the stream, unless another thread has taken it, and returns how many bytes fewer are held
+    /// then.
+    pub(super) fn run(&self, check: &dyn Fn() -> Result<(), Cancelled>) -> u64 {
+        let Some(stream) = self.start() else { return 0 };
         let mut running = Running {
             task: self,
             outcome: Some(Outcome::Lost),
         };
-        running.outcome = match stream.close_aside(check) {
-            Some(closed) => Some(Outcome::Closed(closed)),
-            None => Some(Outcome::Unclosed(stream)),
-        };
+        let closed = stream.close_aside(check);
+        let freed = closed.as_ref().map_or(0, |closed| closed.freed);
+        running.outcome = Some(match closed {
+            Some(closed) => {
+                drop(stream);
+                Outcome::Closed(closed)
+            }
+            None => Outcome::Unclosed(stream),
+        });
+        freed
     }
 
     /// Whether nobody has taken the stream yet.

@@ -5,6 +5,7 @@ use super::crew::{Crew, Share};
 use super::stream::{Closed, Stream};
 use super::task::{Outcome, Task};
 use crate::Cancelled;
+use crate::space::Space;
 
 /// What has its place behind streams that are still being closed, and these, in order: each holds memory
 /// that was free beside what the groups need.
@@ -14,13 +15,14 @@ pub(super) struct Waiting<'r> {
 }
 
 enum Item {
-    Bytes(Vec<u8>),
+    Bytes(Space),
     Stream(Arc<Task>),
+    Closed(Closed),
 }
 
 /// What is next, and can be written.
 pub(super) enum Ready {
-    Bytes(Vec<u8>),
+    Bytes(Space),
     Closed(Closed),
     /// A stream that is closed where it goes.
     Unclosed(Stream),
@@ -49,17 +51,19 @@ impl<'r> Waiting<'r> {
 
     /// Appends bytes, or returns false where there is no memory for them.
     pub(super) fn push_bytes(&mut self, piece: &[u8]) -> bool {
-        if let Some((Item::Bytes(bytes), share)) = self.items.back_mut() {
-            let grown = share.grow(piece.len() as u64);
-            if grown {
-                bytes.extend_from_slice(piece);
-            }
-            return grown;
+        if let Some((Item::Bytes(bytes), _)) = self.items.back_mut()
+            && piece.len() <= bytes.free()
+        {
+            bytes.append(piece);
+            return true;
         }
-        let Some(share) = self.crew.spare(piece.len() as u64 + ITEM_BYTES) else {
+        let room = piece.len().max(LEAST_ROOM);
+        let Some(share) = self.crew.spare(room as u64 + ITEM_BYTES) else {
             return false;
         };
-        self.items.push_back((Item::Bytes(piece.to_vec()), share));
+        let mut bytes = Space::for_bytes(room);
+        bytes.append(piece);
+        self.items.push_back((Item::Bytes(bytes), share));
         true
     }
 
@@ -71,6 +75,31 @@ impl<'r> Waiting<'r> {
         let task = Arc::new(Task::new(stream));
         self.crew.offer(&task);
         self.items.push_back((Item::Stream(task), share));
+        None
+    }
+
+    /// Closes a stream here and now, while another thread has the first one, and appends what comes of it;
+    /// gives it back where there is no memory for that, or it cannot be closed aside. The stream's own
+    /// memory is the caller's.
+    pub(super) fn push_closed(
+        &mut self,
+        stream: Stream,
+        check: &dyn Fn() -> Result<(), Cancelled>,
+    ) -> Option<Stream> {
+        let is_begun = match self.items.front() {
+            Some((Item::Stream(task), _)) => !task.is_waiting() && !task.is_done(),
+            _ => false,
+        };
+        let room = stream.room_aside();
+        let share = is_begun.then(|| self.crew.spare(room + ITEM_BYTES));
+        let Some(mut share) = share.flatten() else {
+            return Some(stream);
+        };
+        let Some(closed) = stream.close_aside(check) else {
+            return Some(stream);
+        };
+        share.give_back(room.saturating_sub(closed.bytes.len() as u64));
+        self.items.push_back((Item::Closed(closed), share));
         None
     }
 
@@ -88,13 +117,17 @@ impl<'r> Waiting<'r> {
         &mut self,
         check: &dyn Fn() -> Result<(), Cancelled>,
     ) -> Option<(Ready, Share<'r>)> {
-        let (item, share) = self.items.pop_front()?;
+        let (item, mut share) = self.items.pop_front()?;
         let ready = match item {
             Item::Bytes(bytes) => Ready::Bytes(bytes),
+            Item::Closed(closed) => Ready::Closed(closed),
             Item::Stream(task) => match task.start() {
                 Some(stream) => Ready::Unclosed(stream),
                 None => match self.crew.outcome(&task, check) {
-                    Outcome::Closed(closed) => Ready::Closed(closed),
+                    Outcome::Closed(closed) => {
+                        share.forget(closed.freed);
+                        Ready::Closed(closed)
+                    }
                     Outcome::Unclosed(stream) => Ready::Unclosed(stream),
                     Outcome::Lost => Ready::Lost,
                 },
@@ -106,3 +139,77 @@ impl<'r> Waiting<'r> {
 
 /// What an item takes beside its bytes.
 const ITEM_BYTES: u64 = 256;
+/// Few bytes get room for those that follow.
+const LEAST_ROOM: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Recompressor;
+    use crate::apply::crew::Turn;
+    use crate::apply::old_files::{OldFiles, Reference};
+    use crate::container::Wrapper;
+    use crate::script::StreamStep;
+    use crate::{FolderContents, Limits, Listing, Tree};
+
+    fn stream(length: usize) -> Stream {
+        let step = StreamStep {
+            plain_length: length as u64,
+            wrapper: Wrapper::Raw,
+            recipe: vec![6],
+            rows: None,
+            old: None,
+            is_nested: false,
+        };
+        let listing = Listing::new(Vec::new(), &Limits::standard()).unwrap();
+        let contents = FolderContents::new(std::path::Path::new(""), &listing);
+        let old = OldFiles::new(Tree {
+            listing: &listing,
+            contents: &contents,
+        });
+        let reference: Arc<Reference> = Arc::new(old.reference(&[], &|| Ok(())).unwrap());
+        let mut plain = Space::for_bytes(length);
+        plain.append(&b"the cell divides ".repeat(length)[..length]);
+        Stream::new(step, plain, &reference, &Recompressor::ALL).unwrap()
+    }
+
+    #[test]
+    fn streams_that_claim_too_much_are_closed_one_after_another() {
+        let (length, kept) = (40_000, stream(40_000).kept() + ITEM_BYTES);
+        // There is room for two of them beside the group.
+        let crew = Crew::new(2, 6 * kept, vec![3 * kept + kept / 2]);
+        let group = crew.turn();
+        assert!(matches!(group, Some(Turn::Group(0, _))));
+        let mut waiting = Waiting::new(&crew);
+        assert!(waiting.push_stream(stream(length)).is_none());
+        assert!(waiting.push_stream(stream(length)).is_none());
+        let refused = waiting.push_stream(stream(length));
+        assert!(refused.is_some() && waiting.items.len() == 2);
+        assert!(!waiting.push_bytes(&vec![0; length * 3]));
+        // Nobody has begun the first one, so that it is closed where it goes, and gives its memory back.
+        let first = waiting.first(&|| Ok(()));
+        assert!(matches!(first, Some((Ready::Unclosed(_), _))));
+        drop(first);
+        assert!(waiting.push_stream(stream(length)).is_none());
+    }
+
+    #[test]
+    fn what_a_closed_stream_takes_no_more_is_given_back_at_once() {
+        let (length, kept) = (40_000, stream(40_000).kept() + ITEM_BYTES);
+        let crew = Crew::new(2, 4 * kept, vec![kept]);
+        let _group = crew.turn();
+        let mut waiting = Waiting::new(&crew);
+        assert!(waiting.push_stream(stream(length)).is_none());
+        assert!(crew.spare(kept + kept / 2).is_none());
+        let Some((Item::Stream(task), _)) = waiting.items.front() else {
+            unreachable!("a stream was pushed");
+        };
+        crew.run(task, &|| Ok(()));
+        assert!(crew.spare(kept + kept / 2).is_some());
+        let ready = waiting.ready();
+        assert!(matches!(ready, Some((Ready::Closed(_), _))));
+        drop(ready);
+        assert!(crew.spare(2 * kept).is_some());
+        assert!(crew.spare(2 * kept + 1).is_none());
+    }
+}

@@ -1,6 +1,7 @@
 use std::ops::Range;
 
 use crate::error::DeltaError;
+use crate::space::Space;
 use crate::wire::{Reader, put_varint};
 
 /// The filtered rows of an image: each starts with the number of its filter (PNG, section 9).
@@ -36,17 +37,18 @@ const COLOURS_ALPHA: u8 = 6;
 impl Rows {
     /// Returns the numbers of the filters, and behind them the rows without their filters; nothing where
     /// the plaintext is no such rows.
-    pub(crate) fn unfilter(self, plain: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn unfilter(self, plain: &[u8]) -> Option<Space> {
         let height = self.height(plain.len())?;
-        let mut opened = Vec::with_capacity(plain.len());
+        let mut opened = Space::for_bytes(plain.len());
         for row in plain.chunks_exact(self.stride) {
-            opened.push(*row.first().filter(|filter| **filter <= LAST_FILTER)?);
+            let filter = row.first().filter(|filter| **filter <= LAST_FILTER)?;
+            opened.append(&[*filter]);
         }
         let mut above = vec![0; self.above(height)];
         for row in plain.chunks_exact(self.stride) {
             let (filter, row) = row.split_first()?;
             let start = opened.len();
-            opened.extend_from_slice(row);
+            opened.append(row);
             let row = opened.get_mut(start..)?;
             undo(*filter, row, &above, self.pixel);
             above.copy_from_slice(row);
@@ -56,17 +58,20 @@ impl Rows {
     }
 
     /// Returns the plaintext of which [`Rows::unfilter`] made `opened`.
-    pub(crate) fn refilter(self, opened: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn refilter(self, opened: &[u8]) -> Option<Space> {
         let height = self.height(opened.len())?;
         let (filters, pixels) = opened.split_at_checked(height)?;
-        let mut plain = Vec::with_capacity(opened.len());
+        let mut plain = Space::for_bytes(opened.len());
+        let mut filtered = Vec::with_capacity(self.above(height) + 1);
         let mut above = &vec![0; self.above(height)][..];
         for (filter, row) in filters.iter().zip(pixels.chunks_exact(self.stride - 1)) {
             if *filter > LAST_FILTER {
                 return None;
             }
-            plain.push(*filter);
-            apply(*filter, row, above, self.pixel, &mut plain);
+            filtered.clear();
+            filtered.push(*filter);
+            apply(*filter, row, above, self.pixel, &mut filtered);
+            plain.append(&filtered);
             above = row;
         }
         Some(plain)
@@ -194,7 +199,7 @@ impl Pixels {
         rows: Rows,
         file: &[u8],
         pixel: usize,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Space> {
         if !self.can_become(pixel) {
             return None;
         }
@@ -212,8 +217,9 @@ impl Pixels {
         }
         let palette = file.get(self.palette.clone())?;
         let alphas = file.get(self.alphas.clone())?;
-        let mut converted = Vec::with_capacity(length.min(opened.len() * 32));
-        converted.extend_from_slice(filters);
+        let mut converted = Space::for_bytes(length.min(opened.len() * 32));
+        converted.append(filters);
+        let mut colours = Vec::new();
         for row in pixels.chunks_exact(rows.stride - 1) {
             for place in 0..self.width {
                 let [red, green, blue, alpha] = match self.colours {
@@ -237,8 +243,10 @@ impl Pixels {
                         [colour[0], colour[1], colour[2], alpha]
                     }
                 };
-                converted.extend_from_slice([red, green, blue, alpha].get(..pixel)?);
+                colours.extend_from_slice([red, green, blue, alpha].get(..pixel)?);
             }
+            converted.append(&colours);
+            colours.clear();
         }
         Some(converted)
     }
@@ -303,7 +311,7 @@ mod tests {
             }
             let shape = Rows { stride: width * pixel + 1, pixel };
             let opened = shape.unfilter(&plain).unwrap();
-            prop_assert_eq!(shape.refilter(&opened).unwrap(), plain);
+            prop_assert_eq!(&*shape.refilter(&opened).unwrap(), &plain);
         }
 
         #[test]
@@ -313,7 +321,7 @@ mod tests {
         ) {
             let rows = Rows { stride, pixel };
             let pixels = Pixels { colours, depth, width, palette: 0..bytes.len().min(9), alphas: 0..0 };
-            for opened in [rows.unfilter(&bytes), Some(bytes.clone())].into_iter().flatten() {
+            for opened in [rows.unfilter(&bytes).map(|opened| opened.to_vec()), Some(bytes.clone())].into_iter().flatten() {
                 let _ = rows.refilter(&opened);
                 let _ = pixels.convert(&opened, rows, &bytes, 4);
             }
@@ -326,8 +334,8 @@ mod tests {
             stride: usize::MAX,
             pixel: 1,
         };
-        assert_eq!(rows.unfilter(&[]), Some(Vec::new()));
-        assert_eq!(rows.refilter(&[]), Some(Vec::new()));
+        assert!(rows.unfilter(&[]).unwrap().is_empty());
+        assert!(rows.refilter(&[]).unwrap().is_empty());
     }
 
     #[test]
@@ -346,7 +354,7 @@ mod tests {
         };
         let opened = [0, 0x01, 0x90];
         assert_eq!(
-            indexed.convert(&opened, rows, &file, 4).unwrap(),
+            *indexed.convert(&opened, rows, &file, 4).unwrap(),
             [0, 1, 2, 3, 77, 250, 251, 252, 255, 0, 0, 0, 255]
         );
         let grey = Pixels {
@@ -360,9 +368,9 @@ mod tests {
             pixel: 1,
         };
         assert_eq!(
-            grey.convert(&[0, 0b1010_0000], rows, &file, 3).unwrap(),
+            *grey.convert(&[0, 0b1010_0000], rows, &file, 3).unwrap(),
             [0, 255, 255, 255, 0, 0, 0, 255, 255, 255]
         );
-        assert_eq!(grey.convert(&[0, 0], rows, &file, 1), None);
+        assert!(grey.convert(&[0, 0], rows, &file, 1).is_none());
     }
 }

@@ -29,6 +29,7 @@ use super::{Coded, EncodeError, EncodedFrame};
 use crate::entropy::{BitDecoder, BitEncoder, Coder};
 use crate::error::DeltaError;
 use crate::progress::Advanced;
+use crate::space::Space;
 use output::{Output, PIECE_BYTES};
 
 /// Knows how likely each step is, and learns of those that came.
@@ -131,7 +132,8 @@ pub(crate) fn decode<M: StepModel>(
     }
     let mut decoder = BitDecoder::new(frame.bytes);
     let mut model = M::new(reference, length);
-    let mut output = Output::new(reference, out);
+    let mut new = Space::zeros(length);
+    let mut output = Output::new(reference, &mut new, out);
     while output.len() < length {
         let history = output.history();
         match model.token(&mut decoder, Token::Literal(0), history) {

@@ -3,6 +3,7 @@
 use super::shares::{CLASSES, QUICK, STEADY, Shares, Weight, code, code_by_two};
 use crate::entropy::Coder;
 use crate::method::steps::{Distances, Guesses, History, Kind, StepModel, Token};
+use crate::space::Space;
 
 /// Contexts, which coding and decoding change alike.
 pub(crate) struct Model {
@@ -26,7 +27,7 @@ pub(crate) struct Model {
     far_low: Vec<Shares>,
     /// Of the halves of literals, by the byte before and by the two before.
     by_one: Vec<Shares>,
-    by_two: Vec<Shares>,
+    by_two: Space,
     /// How many contexts there are of two bytes, as a power of two.
     bits: u32,
     literal_weights: Vec<Weight>,
@@ -38,6 +39,8 @@ impl StepModel for Model {
     fn new(reference: &[u8], decoded_length: usize) -> Model {
         let bits = context_bits(decoded_length);
         let shares = |contexts: usize| vec![Shares::NEW; contexts];
+        let mut by_two = Space::zeros((Shares::BYTES * HALVES) << bits);
+        by_two.as_chunks_mut().0.fill(Shares::NEW.to_bytes());
         let mut model = Model {
             distances: Distances::new(reference.len()),
             guesses: Guesses::new(reference.len() + decoded_length),
@@ -55,7 +58,7 @@ impl StepModel for Model {
             far: shares(16),
             far_low: shares(16 << 3),
             by_one: shares(256 * HALVES),
-            by_two: shares(HALVES << bits),
+            by_two,
             bits,
             literal_weights: vec![Weight::EVEN; 2 * CLASSES * 4],
         };
@@ -146,10 +149,14 @@ impl Model {
         let context = u32::from(self.before) | u32::from(since > 0) << 24;
         let two = (context.wrapping_mul(0x9e37_79b1) >> (32 - self.bits)) as usize * HALVES;
         let mut half = |node: usize, wanted: u8| {
-            let (first, second) = (&mut self.by_one[one + node], &mut self.by_two[two + node]);
+            let first = &mut self.by_one[one + node];
+            let kept = &mut self.by_two.as_chunks_mut().0[two + node];
+            let mut second = Shares::from_bytes(kept);
             let weight = (usize::from(node > 0) * CLASSES + second.seen()) * 4 + since;
             let weight = &mut self.literal_weights[weight];
-            code_by_two(coder, wanted.into(), [first, second], weight, STEADY)
+            let half = code_by_two(coder, wanted.into(), [first, &mut second], weight, STEADY);
+            *kept = second.to_bytes();
+            half
         };
         let high = half(0, byte >> 4);
         let low = half(1 + high, byte & 15);

@@ -12,6 +12,28 @@ impl Shares {
     /// Sixteen symbols that are equally likely.
     pub(super) const NEW: Shares = Shares(even());
 
+    /// Returns the context that is kept as these bytes.
+    #[inline]
+    pub(super) fn from_bytes(bytes: &[u8; Shares::BYTES]) -> Shares {
+        let mut starts = [0; SYMBOLS];
+        for (start, bytes) in starts.iter_mut().zip(bytes.as_chunks().0) {
+            *start = i16::from_le_bytes(*bytes);
+        }
+        Shares(starts)
+    }
+
+    /// Returns the bytes that keep the context.
+    #[inline]
+    pub(super) fn to_bytes(self) -> [u8; Shares::BYTES] {
+        let mut bytes = [0; Shares::BYTES];
+        for (bytes, start) in bytes.as_chunks_mut().0.iter_mut().zip(self.0) {
+            *bytes = start.to_le_bytes();
+        }
+        bytes
+    }
+
+    pub(super) const BYTES: usize = 2 * SYMBOLS;
+
     /// Returns how often the context was seen, as a class from 0 to 4.
     #[inline]
     pub(super) fn seen(&self) -> usize {

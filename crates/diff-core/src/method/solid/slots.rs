@@ -1,19 +1,24 @@
 //! Counters of contexts that are told by a hash.
 
 use super::counter::Quick;
+use crate::space::Space;
 
 /// Slots of sixteen: one tells which context it is, the others count for the four decisions of half a
 /// byte.
 pub(super) struct Slots {
-    counters: Vec<u16>,
+    counters: Space,
     mask: usize,
 }
 
 impl Slots {
     /// Returns 2^`bits` slots.
     pub(super) fn new(bits: u32) -> Slots {
+        let mut counters = Space::zeros((COUNTER * SLOT) << bits);
+        for counter in counters.as_chunks_mut().0 {
+            *counter = Quick::NEW.0.to_le_bytes();
+        }
         Slots {
-            counters: vec![Quick::NEW.0; SLOT << bits],
+            counters,
             mask: (1 << bits) - 1,
         }
     }
@@ -25,37 +30,40 @@ impl Slots {
         let check = u16::from_be_bytes([high, low]);
         let slot = hash as usize & self.mask;
         let (first, second) = (slot * SLOT, (slot ^ 1) * SLOT);
-        if self.counters[first] == check {
+        if self.get(first).0 == check {
             return first;
         }
-        if self.counters[second] == check {
+        if self.get(second).0 == check {
             return second;
         }
-        let seen = |at: usize| Quick(self.counters[at + 1]).seen();
+        let seen = |at: usize| self.get(at + 1).seen();
         let taken = if seen(second) < seen(first) {
             second
         } else {
             first
         };
-        let counters = &mut self.counters[taken..taken + SLOT];
-        counters.fill(Quick::NEW.0);
-        counters[0] = check;
+        let counters = &mut self.counters.as_chunks_mut().0[taken..taken + SLOT];
+        counters.fill(Quick::NEW.0.to_le_bytes());
+        counters[0] = check.to_le_bytes();
         taken
     }
 
     /// Returns a counter.
     #[inline]
     pub(super) fn get(&self, at: usize) -> Quick {
-        Quick(self.counters[at])
+        Quick(u16::from_le_bytes(self.counters.as_chunks().0[at]))
     }
 
     /// Lets a counter learn of a decision.
     #[inline]
     pub(super) fn learn(&mut self, at: usize, bit: bool) {
-        let mut counter = Quick(self.counters[at]);
+        let place = &mut self.counters.as_chunks_mut().0[at];
+        let mut counter = Quick(u16::from_le_bytes(*place));
         counter.learn(bit);
-        self.counters[at] = counter.0;
+        *place = counter.0.to_le_bytes();
     }
 }
 
 const SLOT: usize = 16;
+/// Bytes of a counter.
+const COUNTER: usize = 2;

@@ -1,10 +1,11 @@
 //! Where the bytes just seen stood before: a guess of what comes next.
 
 use super::history::History;
+use crate::space::Space;
 
 /// For the last bytes before each place of the history, the two last places behind the same bytes.
 pub(crate) struct Guesses {
-    places: Vec<[u32; 2]>,
+    places: Space,
     /// How much of the history is known.
     known: usize,
     /// The last bytes of that, the last one lowest.
@@ -17,7 +18,7 @@ impl Guesses {
     pub(crate) fn new(history: usize) -> Guesses {
         let bits = (history.max(1).ilog2() + 1).clamp(10, Guesses::MOST_BITS);
         Guesses {
-            places: vec![[0; 2]; 1 << bits],
+            places: Space::zeros(PLACES << bits),
             known: 0,
             last: 0,
             shift: 64 - bits,
@@ -33,10 +34,11 @@ impl Guesses {
     #[inline]
     pub(crate) fn note(&mut self, more: &[u8]) {
         let mut place = u32::try_from(self.known).unwrap_or(u32::MAX);
+        let all = self.places.as_chunks_mut::<PLACES>().0;
         for byte in more {
-            let key = self.key();
-            if let Some(places) = self.places.get_mut(key) {
-                *places = [place, places[0]];
+            if let Some(places) = all.get_mut(key(self.last, self.shift)) {
+                let before = u64::from_le_bytes(*places) << 32;
+                *places = (before | u64::from(place)).to_le_bytes();
             }
             self.last = self.last << 8 | u64::from(*byte);
             place = place.wrapping_add(1);
@@ -48,10 +50,12 @@ impl Guesses {
     /// it is `except`, and of how many bytes they are the same.
     #[inline]
     pub(crate) fn distance(&self, history: History<'_>, except: usize) -> Option<(usize, u32)> {
-        let places = self.places.get(self.key())?;
-        for place in places {
-            let distance = self.known.wrapping_sub(*place as usize);
-            if distance == except || *place == 0 || distance == 0 || distance > self.known {
+        let all = self.places.as_chunks::<PLACES>().0;
+        let places = u64::from_le_bytes(*all.get(key(self.last, self.shift))?);
+        for place in [places & 0xffff_ffff, places >> 32] {
+            let place = usize::try_from(place).unwrap_or(0);
+            let distance = self.known.wrapping_sub(place);
+            if distance == except || place == 0 || distance == 0 || distance > self.known {
                 continue;
             }
             let mut same = 0;
@@ -72,15 +76,18 @@ impl Guesses {
         history.back(more as usize + 1)
     }
 
-    #[inline]
-    fn key(&self) -> usize {
-        let bytes = self.last & KEYED;
-        usize::try_from((bytes.wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> self.shift).unwrap_or(0)
-    }
-
     const LEAST: u32 = 4;
     const SAME: u32 = 16;
     const MOST_BITS: u32 = 18;
 }
 
+/// Returns the number of the last bytes.
+#[inline]
+fn key(last: u64, shift: u32) -> usize {
+    let bytes = last & KEYED;
+    usize::try_from((bytes.wrapping_mul(0x9e37_79b9_7f4a_7c15)) >> shift).unwrap_or(0)
+}
+
+/// Bytes of two places, the last one lowest.
+const PLACES: usize = 8;
 const KEYED: u64 = (1 << 40) - 1;
