@@ -2,7 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use release_format::{ContentReference, DeviceId, FormatError, Rollout, Verified};
+use release_format::{
+    Asker, ClientVersion, ContentReference, DeviceId, DeviceLabels, FormatError, Rollout, UtcTime,
+    Verified,
+};
 
 fn decode(bytes: &[u8]) -> Result<Rollout, FormatError> {
     let reference = ContentReference::of(bytes);
@@ -16,6 +19,19 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(decode(&written).as_ref(), Ok(&rollout));
         let device = DeviceId::from_bytes([7; DeviceId::LENGTH]);
         assert!(rollout.bucket(&device) < 10_000);
-        assert_eq!(rollout.decide(&device), rollout.decide(&device));
+        let mut labels = DeviceLabels::default();
+        for (key, values) in rollout.select.iter().take(DeviceLabels::MAX) {
+            let value = values.first().expect("a key has a value");
+            labels.set(key, value).expect("what is selected by is a label");
+        }
+        let asker = Asker {
+            device,
+            labels: &labels,
+            client: ClientVersion::new(0, 1, 0),
+            now: UtcTime::MAX,
+        };
+        let (decision, rulings) = rollout.explain(&asker);
+        assert_eq!(rollout.decide(&asker), decision);
+        assert!(!rulings.is_empty());
     }
 });

@@ -5,6 +5,7 @@ use diff_core::{Cancelled, ContentPath, DiffError, Digest, ListingError};
 use release_format::{FormatError, KeyId, Label, PackName, SignerError, TrustError};
 
 use crate::govern::ceremony_error::{CeremonyError, short_ids};
+use crate::govern::steering_error::SteeringError;
 use crate::release::problem::Problem;
 
 /// Why nothing was published.
@@ -197,6 +198,9 @@ pub enum PublishError {
     /// A step of a ceremony was refused.
     #[error(transparent)]
     Ceremony(#[from] CeremonyError),
+    /// A change of a rollout was refused.
+    #[error(transparent)]
+    Steering(#[from] SteeringError),
     /// A key is needed that is not there.
     #[error("the key of the role {role} is needed, and {path} is not there")]
     KeyMissing {

@@ -5,4 +5,8 @@ pub(crate) mod ceremony;
 pub(crate) mod ceremony_error;
 pub(crate) mod plain_words;
 pub(crate) mod proposal;
+pub(crate) mod rollout_plan;
+pub(crate) mod steering;
+pub(crate) mod steering_error;
+pub(crate) mod steering_words;
 pub(crate) mod trust_change;

@@ -23,6 +23,9 @@ pub use govern::audit::{AuditOptions, AuditProblem, AuditReport, audit, audit_in
 pub use govern::ceremony::{Governed, RoleReport};
 pub use govern::ceremony_error::{CeremonyError, Shortfall};
 pub use govern::proposal::Proposal;
+pub use govern::rollout_plan::{Objectives, PlanPosition, PlanStep, RolloutPlan};
+pub use govern::steering::{Offering, Promotion, Retraction, Steered, Steering};
+pub use govern::steering_error::SteeringError;
 pub use govern::trust_change::TrustChange;
 pub use key_store::hook::HookSigner;
 pub use key_store::public_key_file::read_public_key;

@@ -19,6 +19,7 @@ use crate::release::problem::Problem;
 use crate::release::routes::{self, Routes};
 use crate::repository::roles::Roles;
 use crate::repository::signing::TargetChange;
+use crate::repository::succession::succeeding;
 use crate::storage::folder::FolderStorage;
 use crate::storage::{Source, Storage};
 
@@ -26,6 +27,7 @@ pub(crate) mod location;
 pub(crate) mod revision;
 pub(crate) mod roles;
 pub(crate) mod signing;
+pub(crate) mod succession;
 
 /// A repository that releases are published into.
 ///
@@ -324,7 +326,7 @@ impl Repository {
             }
         }
         // Before the long work: a missing key should not cost it.
-        let signing = roles.signing(&options.pack, keys)?;
+        let signing = roles.signing(&options.pack, &options.channel, keys)?;
 
         let drafting = Drafting {
             pack: &options.pack,
@@ -344,8 +346,9 @@ impl Repository {
         let draft = drafting.make()?;
         let downloads = downloads(catalogue.as_ref(), &draft.release);
         let rollouts = roles.rollouts(&*self.storage, &options.pack)?;
+        let drafted = (&draft, roles.rollout_role(&options.pack, &options.channel));
         let targets =
-            targets(catalogue, &rollouts, &draft, options).map_err(PublishError::Format)?;
+            targets(catalogue, &rollouts, drafted, options).map_err(PublishError::Format)?;
         let files = roles.changed(
             &*self.storage,
             &signing,
@@ -471,11 +474,10 @@ fn downloads(catalogue: Option<&Catalogue>, new: &CatalogueRelease) -> Vec<(Labe
 fn targets(
     catalogue: Option<Catalogue>,
     rollouts: &[Rollout],
-    draft: &Draft,
+    (draft, rollout_role): (&Draft, String),
     options: &PublishOptions,
 ) -> Result<[TargetChange; 2], FormatError> {
-    let pack = &options.pack;
-    let manifest = draft.manifest.digest();
+    let (pack, channel) = (&options.pack, &options.channel);
     let mut catalogue = catalogue.unwrap_or_else(|| Catalogue {
         pack: pack.clone(),
         releases: Vec::new(),
@@ -483,15 +485,10 @@ fn targets(
     catalogue.releases.push(draft.release.clone());
     let is_of_channel = |rollout: &&Rollout| rollout.channel == options.channel;
     let before = rollouts.iter().find(is_of_channel);
+    let release = (draft.manifest.digest(), &options.label);
     let rollout = Rollout {
-        pack: pack.clone(),
-        channel: options.channel.clone(),
-        release: manifest,
-        label: options.label.clone(),
         share: options.share,
-        salt: salt(pack, &options.channel, &manifest),
-        halted: false,
-        otherwise: before.and_then(offered_to_all),
+        ..succeeding((pack, channel), release, before, &catalogue, options.now)
     };
     let others = rollouts.iter().filter(|other| !is_of_channel(other));
     forget_first_installs(&mut catalogue, others.chain([&rollout]));
@@ -502,8 +499,8 @@ fn targets(
             bytes: catalogue.encode()?,
         },
         TargetChange {
-            role: pack.operations_role(),
-            path: pack.rollout_target(&options.channel),
+            role: rollout_role,
+            path: pack.rollout_target(channel),
             bytes: rollout.encode()?,
         },
     ])
@@ -525,21 +522,3 @@ fn forget_first_installs<'a>(
         }
     }
 }
-
-/// Returns the release that every device of a channel may have.
-fn offered_to_all(rollout: &Rollout) -> Option<Digest> {
-    if rollout.share == Share::FULL && !rollout.halted {
-        Some(rollout.release)
-    } else {
-        rollout.otherwise
-    }
-}
-
-/// Each release of each channel deals the devices anew, and the same one always the same way.
-fn salt(pack: &PackName, channel: &ChannelName, manifest: &Digest) -> String {
-    let digest = Digest::of(format!("{pack}|{channel}|{manifest}").as_bytes());
-    digest.to_string().chars().take(SALT_DIGITS).collect()
-}
-
-/// Sixteen bytes.
-const SALT_DIGITS: usize = 32;

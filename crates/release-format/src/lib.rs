@@ -31,15 +31,16 @@
 //! | catalogue | the releases of a pack and what leads to each: [`Catalogue`] |
 //! | channel | a named line of releases of a pack: [`ChannelName`] |
 //! | rollout | the share of a channel's devices that is offered a release: [`Rollout`] |
-//! | withdraw, halt | stop offering a release: [`ReleaseStatus`]; stop widening: [`Rollout::halted`] |
+//! | withdraw, halt | make devices leave a release: [`Withdrawal`], [`ReleaseStatus`]; stop widening: [`Rollout::halted`] |
 //!
 //! # From a folder's listing to the release that a device asks for
 //!
 //! ```
 //! use diff_core::{ContentPath, Digest, Entry, Limits, Listing};
 //! use release_format::{
-//!     ArchiveWriter, Catalogue, CatalogueRelease, ChannelName, ChunkEncoder, ChunkMap, ChunkPlace,
-//!     Decision, DeviceId, Label, Manifest, PackName, ReleaseStatus, Rollout, Share, UtcTime,
+//!     ArchiveWriter, Asker, Catalogue, CatalogueRelease, ChannelName, ChunkEncoder, ChunkMap,
+//!     ChunkPlace, ClientVersion, Decision, DeviceId, DeviceLabels, Label, Manifest, PackName,
+//!     ReleaseStatus, Rollout, UtcTime,
 //!     Verified,
 //! };
 //!
@@ -78,20 +79,16 @@
 //!         status: ReleaseStatus::Offered,
 //!     }],
 //! };
-//! let rollout = Rollout {
-//!     pack,
-//!     channel: ChannelName::default(),
-//!     release: manifest.digest(),
-//!     label,
-//!     share: Share::FULL,
-//!     salt: "acme/biology-101@1.4.0".to_owned(),
-//!     halted: false,
-//!     otherwise: None,
-//! };
+//! let rollout = Rollout::new(pack, ChannelName::default(), manifest.digest(), label);
 //!
 //! // The device: which release, then its manifest, then one chunk by its range.
-//! let device = DeviceId::parse("00112233445566778899aabbccddeeff")?;
-//! assert_eq!(rollout.decide(&device), Decision::Offered);
+//! let asker = Asker {
+//!     device: DeviceId::parse("00112233445566778899aabbccddeeff")?,
+//!     labels: &DeviceLabels::default(),
+//!     client: ClientVersion::new(0, 1, 0),
+//!     now: UtcTime::parse("2026-11-21T00:00:00Z")?,
+//! };
+//! assert_eq!(rollout.decide(&asker), Decision::Offered);
 //! let offered = catalogue.release(&rollout.release).expect("the catalogue lists it");
 //!
 //! let fetched = Verified::new(manifest.encode(), &offered.manifest)?;
@@ -141,9 +138,15 @@ pub use content::manifest::Manifest;
 pub use error::{Document, FormatError};
 pub use name::{ChannelName, Label, NameError, PackName, TenantName};
 pub use offer::catalogue::{Catalogue, CatalogueDelta, CatalogueRelease, ReleaseStatus};
+pub use offer::client_version::{ClientVersion, ClientVersionError};
+pub use offer::decision::{Asker, Decision};
 pub use offer::device_id::{DeviceId, DeviceIdError};
-pub use offer::rollout::{Decision, Rollout};
+pub use offer::flag::FeatureFlag;
+pub use offer::rollout::{MinimumClient, Mode, Rollout};
+pub use offer::ruling::Ruling;
+pub use offer::selector::{DeviceLabels, LabelError, Selectors};
 pub use offer::share::{Share, ShareError};
+pub use offer::withdrawal::Withdrawal;
 pub use reference::ContentReference;
 pub use trust::draft::RoleDraft;
 pub use trust::error::TrustError;

@@ -220,7 +220,7 @@ impl NameError {
 const MAX_NAME_BYTES: usize = 64;
 
 /// A name that is also a folder name everywhere, whatever the case rules of the platform.
-fn is_plain_name(text: &str) -> bool {
+pub(crate) fn is_plain_name(text: &str) -> bool {
     let allowed =
         |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
     text.len() <= MAX_NAME_BYTES

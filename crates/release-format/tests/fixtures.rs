@@ -13,19 +13,20 @@ use std::path::{Path, PathBuf};
 
 use diff_core::{Digest, Limits};
 use release_format::{
-    Archive, Catalogue, ChunkMap, ContentReference, DeviceId, FormatError, Manifest, ReleaseStatus,
-    Rollout, Verified,
+    Archive, Catalogue, ChunkMap, ClientVersion, ContentReference, DeviceId, FormatError, Manifest,
+    Mode, ReleaseStatus, Rollout, Verified,
 };
 
 type Claim = fn(&[u8]);
 
 /// The fixtures and the claim that reads each.
-const FIXTURES: [(&str, Claim); 5] = [
+const FIXTURES: [(&str, Claim); 6] = [
     ("archive-v1.bin", archive_v1),
     ("catalogue-v1.json", catalogue_v1),
     ("chunk-map-v1.bin", chunk_map_v1),
     ("manifest-v1.bin", manifest_v1),
     ("rollout-v1.json", rollout_v1),
+    ("rollout-v2.json", rollout_v2),
 ];
 
 #[test]
@@ -75,7 +76,9 @@ fn damaged_bytes_that_are_trusted_all_the_same_never_panic_nor_mean_the_same() {
     damaged("catalogue-v1.json", |bytes| {
         Catalogue::decode(&trusted(bytes))
     });
-    damaged("rollout-v1.json", |bytes| Rollout::decode(&trusted(bytes)));
+    for name in ["rollout-v1.json", "rollout-v2.json"] {
+        damaged(name, |bytes| Rollout::decode(&trusted(bytes)));
+    }
 }
 
 /// Other than in the rest, a bit may mean nothing here: zstd does not look at all of its own.
@@ -220,6 +223,28 @@ fn rollout_v1(bytes: &[u8]) {
     assert!(!rollout.halted);
     let buckets = [0, 1, 2].map(|byte| rollout.bucket(&DeviceId::from_bytes([byte; 16])));
     assert_eq!(buckets, [3123, 2405, 1218]);
+    assert_eq!(rollout.encode().unwrap(), bytes);
+}
+
+fn rollout_v2(bytes: &[u8]) {
+    let rollout = Rollout::decode(&trusted(bytes)).unwrap();
+    assert_eq!(rollout.release, Digest::of(b"manifest 300"));
+    assert_eq!(rollout.otherwise, Some(Digest::from_bytes([0x11; 32])));
+    assert_eq!(
+        (rollout.share.to_string(), rollout.mode),
+        ("100%".to_owned(), Mode::Shadow)
+    );
+    assert_eq!(rollout.select.to_string(), "ring=pilot site=kisumu,nairobi");
+    assert_eq!(rollout.since.unwrap().seconds(), 1_795_219_200);
+    assert_eq!(rollout.starts.unwrap().to_string(), "2026-12-01T06:00:00Z");
+    let minimum = rollout.minimum_client(&rollout.release);
+    assert_eq!(minimum, Some(ClientVersion::new(0, 2, 0)));
+    let spring = rollout.withdrawal(&Digest::of(b"manifest 299")).unwrap();
+    assert_eq!(spring.fallback, rollout.otherwise);
+    assert!(spring.security);
+    assert_eq!(spring.reason, "unit 1 shows the answers");
+    let shown = [0, 1].map(|byte| rollout.flags_of(&DeviceId::from_bytes([byte; 16])));
+    assert_eq!(shown.map(|flags| flags.contains("new-quiz")), [true, false]);
     assert_eq!(rollout.encode().unwrap(), bytes);
 }
 

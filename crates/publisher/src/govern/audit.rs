@@ -186,6 +186,14 @@ impl Auditor<'_> {
             }
             Some(_) => {}
         }
+        let is_listed = |manifest: &Digest| {
+            catalogue.is_some_and(|catalogue| catalogue.release(manifest).is_some())
+        };
+        for manifest in rollout.named().filter(|named| *named != rollout.release) {
+            if !is_listed(&manifest) {
+                self.problem(location, "releases of the pack's catalogue", manifest);
+            }
+        }
     }
 
     fn catalogue(&mut self, catalogue: &Catalogue) -> Result<(), PublishError> {

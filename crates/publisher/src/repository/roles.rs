@@ -166,6 +166,15 @@ impl Roles {
         self.delegations()?.role(role)
     }
 
+    /// Returns the role that signs the rollout of a channel: the first that may, by the order in which
+    /// devices ask.
+    pub(crate) fn rollout_role(&self, pack: &PackName, channel: &ChannelName) -> String {
+        let target = pack.rollout_target(channel);
+        let mut roles = self.delegations().into_iter().flat_map(|all| &all.roles);
+        let role = roles.find(|role| role.may_sign(&target));
+        role.map_or_else(|| pack.operations_role(), |role| role.name.clone())
+    }
+
     fn delegated(&self) -> Vec<String> {
         let roles = self.delegations().into_iter().flat_map(|all| &all.roles);
         roles.map(|role| role.name.clone()).collect()

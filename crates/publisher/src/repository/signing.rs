@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use release_format::{
-    Catalogue, DelegatedRole, Lookup, PackName, Root, TargetEntry, Targets, UtcTime,
+    Catalogue, ChannelName, DelegatedRole, Lookup, PackName, Rollout, Root, TargetEntry, Targets,
+    UtcTime,
 };
 
 use crate::PublishError;
@@ -13,9 +14,10 @@ use crate::repository::revision::{
 use crate::repository::roles::{Roles, TIMESTAMP_LOCATION, absent, refused};
 use crate::storage::{Source, Storage};
 
-/// The keys that sign one release.
+/// The keys that sign one change.
 pub(crate) struct Signing {
-    content: RoleSigners,
+    /// There when a catalogue changes.
+    content: Option<RoleSigners>,
     /// There when rollouts change.
     operations: Option<RoleSigners>,
     snapshot: RoleSigners,
@@ -46,15 +48,16 @@ impl Roles {
     pub(crate) fn signing(
         &self,
         pack: &PackName,
+        channel: &ChannelName,
         keys: &KeyStore,
     ) -> Result<Signing, PublishError> {
-        let (content, operations) = (pack.content_role(), pack.operations_role());
+        let (content, operations) = (pack.content_role(), self.rollout_role(pack, channel));
         let is_new = self.delegation(&content).is_none();
         let snapshot = self.top_level_key("snapshot", keys)?;
         let timestamp = self.top_level_key("timestamp", keys)?;
         if !is_new {
             return Ok(Signing {
-                content: self.delegated_key(&content, keys)?,
+                content: Some(self.delegated_key(&content, keys)?),
                 operations: Some(self.delegated_key(&operations, keys)?),
                 snapshot,
                 timestamp,
@@ -71,7 +74,7 @@ impl Roles {
             Ok::<RoleSigners, PublishError>(signers)
         };
         Ok(Signing {
-            content: tenant_key(content)?,
+            content: Some(tenant_key(content)?),
             operations: Some(tenant_key(operations)?),
             snapshot,
             timestamp,
@@ -92,11 +95,60 @@ impl Roles {
         Ok(Signing {
             snapshot: self.top_level_key("snapshot", keys)?,
             timestamp: self.top_level_key("timestamp", keys)?,
-            content: self.delegated_key(&pack.content_role(), keys)?,
+            content: Some(self.delegated_key(&pack.content_role(), keys)?),
             operations: None,
             targets: None,
             generated: Vec::new(),
         })
+    }
+
+    /// Loads the keys that a change of the rollouts that `role` signs needs: none that can sign content.
+    ///
+    /// # Errors
+    /// As [`Roles::signing`].
+    pub(crate) fn signing_rollouts(
+        &self,
+        role: &str,
+        keys: &KeyStore,
+    ) -> Result<Signing, PublishError> {
+        Ok(Signing {
+            snapshot: self.top_level_key("snapshot", keys)?,
+            timestamp: self.top_level_key("timestamp", keys)?,
+            content: None,
+            operations: Some(self.delegated_key(role, keys)?),
+            targets: None,
+            generated: Vec::new(),
+        })
+    }
+
+    /// Signs and publishes other rollouts of a pack whose catalogue stays.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing is published then.
+    pub(crate) fn store_rollouts(
+        &self,
+        storage: &dyn Storage,
+        signing: &Signing,
+        (role, rollouts): (&str, &[Rollout]),
+        now: UtcTime,
+    ) -> Result<(), PublishError> {
+        let Some(first) = rollouts.first() else {
+            return Ok(());
+        };
+        let mut targets = Vec::new();
+        for rollout in rollouts {
+            targets.push(TargetChange {
+                role: role.to_owned(),
+                path: rollout.pack.rollout_target(&rollout.channel),
+                bytes: rollout.encode().map_err(PublishError::Format)?,
+            });
+        }
+        let files = self.changed(storage, signing, &first.pack, &targets, None, now)?;
+        for target in &targets {
+            storage.put_if_absent(&target.location(), Source::Bytes(&target.bytes))?;
+        }
+        storage.sync()?;
+        files.store(storage)
     }
 
     /// Signs and publishes another catalogue of a pack whose rollouts stay.
@@ -222,12 +274,10 @@ impl Roles {
             let body = self.delegating(pack, signing, versions.next("targets"), now);
             revision.sign_targets(&body, key)?;
         }
+        let content = signing.content.as_ref().map(|key| (key, TARGETS_DAYS));
         let operations = signing.operations.as_ref();
         let operations = operations.map(|key| (key, OPERATIONS_DAYS));
-        for (key, days) in [(&signing.content, TARGETS_DAYS)]
-            .into_iter()
-            .chain(operations)
-        {
+        for (key, days) in content.into_iter().chain(operations) {
             let role = key.role();
             let (version, expires) = (versions.next(role), now.plus_days(days));
             let mut body = no_targets(version, expires);
@@ -237,7 +287,7 @@ impl Roles {
                 body.delegations = current.delegations.clone();
                 body.offline_grace_days = current.offline_grace_days;
             }
-            if role == signing.content.role() {
+            if content.is_some_and(|(content, _)| content.role() == role) {
                 body.offline_grace_days = offline_grace_days.or(body.offline_grace_days);
             }
             for target in targets.iter().filter(|target| target.role == role) {
@@ -270,7 +320,7 @@ impl Roles {
             body.delegations = current.delegations.clone();
         }
         let delegations = body.delegations.get_or_insert_default();
-        let signers = [&signing.content].into_iter().chain(&signing.operations);
+        let signers = signing.content.iter().chain(&signing.operations);
         for (signers, (role, paths)) in signers.zip(pack.tenant_name().roles()) {
             delegations.delegate(&role, &signers.public_keys(), 1, &[paths]);
         }

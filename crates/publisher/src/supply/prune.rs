@@ -215,11 +215,7 @@ fn plan(catalogue: &Catalogue, rollouts: &[Rollout], keep: usize) -> Option<Pack
         .collect();
     let newest = kept.clone();
     // A rollout may name a release that it offers to nobody now; it names it all the same.
-    kept.extend(rollouts.iter().flat_map(|rollout| {
-        [Some(rollout.release), rollout.otherwise]
-            .into_iter()
-            .flatten()
-    }));
+    kept.extend(rollouts.iter().flat_map(Rollout::named));
     let before = hops(&catalogue.releases);
     let supported: Vec<Digest> = kept.iter().copied().collect();
     for target in &targets {

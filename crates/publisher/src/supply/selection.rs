@@ -297,8 +297,11 @@ pub(crate) fn offered<'a>(
 ) -> Vec<&'a CatalogueRelease> {
     let mut manifests = BTreeSet::new();
     for rollout in rollouts {
-        manifests.insert(rollout.release);
-        let is_for_all = rollout.share == release_format::Share::FULL && !rollout.halted;
+        let fallbacks = rollout.withdrawn.iter().filter_map(|of| of.fallback);
+        manifests.extend([rollout.release].into_iter().chain(fallbacks));
+        // An old client is left with what was offered before.
+        let is_for_all =
+            rollout.is_for_all(UtcTime::MIN) && rollout.minimum_client(&rollout.release).is_none();
         manifests.extend(rollout.otherwise.filter(|_| !is_for_all));
     }
     let releases = catalogue.releases.iter();

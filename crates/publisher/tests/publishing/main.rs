@@ -12,4 +12,5 @@ mod prune;
 mod refusals;
 mod release;
 mod rig;
+mod steering;
 mod tenant;

@@ -6,17 +6,28 @@ use serde::{Deserialize, Serialize};
 use crate::json;
 use crate::{Document, FormatError};
 
-/// The one schema that is read and written. Fields may join within it, so unknown ones are passed
-/// over; one that changes what the others mean takes the next number.
+/// The first schema. Fields may join within a schema, so unknown ones are passed over; one that changes
+/// what the others mean takes the next number.
 pub(crate) const SCHEMA: u64 = 1;
 
-/// Returns the value that `bytes` hold, if they are JSON that has one meaning alone: no key twice in
-/// an object, no number but whole ones that every reader keeps exactly, little nesting.
+/// Returns the value that `bytes` of the first schema hold; see [`read_up_to`].
 pub(crate) fn read<T: DeserializeOwned>(
     document: Document,
     bytes: &[u8],
     max_bytes: u64,
 ) -> Result<T, FormatError> {
+    read_up_to(document, bytes, max_bytes, SCHEMA).map(|(_, value)| value)
+}
+
+/// Returns the schema of `bytes`, `newest` at most, and the value that they hold, if they are JSON that
+/// has one meaning alone: no key twice in an object, no number but whole ones that every reader keeps
+/// exactly, little nesting.
+pub(crate) fn read_up_to<T: DeserializeOwned>(
+    document: Document,
+    bytes: &[u8],
+    max_bytes: u64,
+    newest: u64,
+) -> Result<(u64, T), FormatError> {
     let length = bytes.len() as u64;
     if length > max_bytes {
         return Err(FormatError::Limit {
@@ -29,14 +40,15 @@ pub(crate) fn read<T: DeserializeOwned>(
     let malformed = |error| not_as_expected(document, &error);
     json::check(bytes).map_err(malformed)?;
     let Schema { schema } = serde_json::from_slice(bytes).map_err(malformed)?;
-    if schema != SCHEMA {
+    if !(SCHEMA..=newest).contains(&schema) {
         return Err(FormatError::UnsupportedVersion {
             document,
             found: schema,
-            supported: SCHEMA,
+            supported: newest,
         });
     }
-    serde_json::from_slice(bytes).map_err(malformed)
+    let value = serde_json::from_slice(bytes).map_err(malformed)?;
+    Ok((schema, value))
 }
 
 /// Returns the canonical bytes of `value`: keys in the order of their bytes, no space between tokens.

@@ -1,6 +1,7 @@
 use diff_core::Digest;
 use release_format::{
-    Catalogue, CatalogueRelease, Decision, DeviceId, Label, ReleaseStatus, Rollout, Share,
+    Asker, Catalogue, CatalogueRelease, ClientVersion, Decision, DeviceId, DeviceLabels, Label,
+    ReleaseStatus, Rollout, Share, UtcTime,
 };
 
 use crate::library::state::StateRecord;
@@ -76,7 +77,13 @@ pub(crate) fn offer(
     {
         return Offer::Current;
     }
-    let withheld = match rollout.decide(device) {
+    let asker = Asker {
+        device: *device,
+        labels: &DeviceLabels::default(),
+        client: ClientVersion::new(0, 1, 0),
+        now: UtcTime::MIN,
+    };
+    let withheld = match rollout.decide(&asker) {
         Decision::Offered => {
             return judge(catalogue, &rollout.release, &rollout.label, state);
         }
@@ -133,7 +140,7 @@ fn judge(catalogue: &Catalogue, manifest: &Digest, label: &Label, state: &StateR
 mod tests {
     use super::*;
     use crate::library::state::InstalledRelease;
-    use release_format::{ChannelName, ContentReference, PackName, UtcTime};
+    use release_format::{ChannelName, ContentReference, PackName};
 
     const LABELS: [&str; 3] = ["1.0", "1.1", "1.2"];
 
@@ -172,15 +179,12 @@ mod tests {
     }
 
     fn rollout(label: &str, share: &str, otherwise: Option<&str>) -> Rollout {
+        let (channel, named) = (ChannelName::default(), Label::parse(label).unwrap());
         Rollout {
-            pack: pack(),
-            channel: ChannelName::default(),
-            release: manifest(label).digest,
-            label: Label::parse(label).unwrap(),
             share: Share::parse(share).unwrap(),
             salt: "salt".to_owned(),
-            halted: false,
             otherwise: otherwise.map(|label| manifest(label).digest),
+            ..Rollout::new(pack(), channel, manifest(label).digest, named)
         }
     }
 
