@@ -2,13 +2,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use diff_core::Limits;
-use release_format::ChannelName;
+use release_format::{ChannelName, DeviceLabels};
 
 use crate::UpdateError;
 use crate::clock::{Clock, SystemClock};
 use crate::event::{Observer, Unobserved};
 use crate::library::disk::{Disk, RealDisk};
 use crate::library::identity::LibraryRecord;
+use crate::step::abilities::Abilities;
 use crate::step::pace::FetchPolicy;
 use crate::transport::{FolderTransport, Https, Mirrors, Nearby, Transport, TransportError};
 
@@ -24,7 +25,9 @@ pub struct UpdaterBuilder {
     pub(crate) repository: Option<Arc<dyn Transport>>,
     pub(crate) preferred: Option<Arc<dyn Transport>>,
     pub(crate) nearby: Vec<Arc<dyn Transport>>,
-    pub(crate) channel: ChannelName,
+    pub(crate) channel: Option<ChannelName>,
+    pub(crate) labels: Option<DeviceLabels>,
+    pub(crate) abilities: Abilities,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) disk: Arc<dyn Disk>,
@@ -40,7 +43,9 @@ impl UpdaterBuilder {
             repository: None,
             preferred: None,
             nearby: Vec::new(),
-            channel: ChannelName::default(),
+            channel: None,
+            labels: None,
+            abilities: Abilities::of_build(),
             observer: Arc::new(Unobserved),
             clock: Arc::new(SystemClock),
             disk: Arc::new(RealDisk::new()),
@@ -75,9 +80,24 @@ impl UpdaterBuilder {
         self
     }
 
-    /// Follows `channel` rather than `stable`.
+    /// Follows `channel` rather than the one that the library was enrolled with; a library that is
+    /// enrolled keeps it.
     pub fn channel(mut self, channel: ChannelName) -> UpdaterBuilder {
-        self.channel = channel;
+        self.channel = Some(channel);
+        self
+    }
+
+    /// Answers rollouts with `labels` rather than with those that the library has; a library that is
+    /// enrolled keeps them.
+    pub fn labels(mut self, labels: DeviceLabels) -> UpdaterBuilder {
+        self.labels = Some(labels);
+        self
+    }
+
+    /// Uses no more than `abilities`: for hosts on devices that are too weak for some of what this build
+    /// can do.
+    pub fn abilities(mut self, abilities: Abilities) -> UpdaterBuilder {
+        self.abilities = abilities;
         self
     }
 

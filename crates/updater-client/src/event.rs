@@ -53,6 +53,15 @@ pub enum Event {
         /// Bytes of all that are fetched.
         total: u64,
     },
+    /// A release was rebuilt and compared with its manifest, and is not to become active.
+    Shadowed {
+        /// The pack.
+        pack: PackName,
+        /// The release.
+        label: Label,
+        /// How many of its files are not as they should be.
+        damaged: u64,
+    },
     /// A release became the active one.
     Activated {
         /// The pack.

@@ -42,6 +42,8 @@
 //! | [`Updater::lease`], [`Updater::open_at`] | lease it for another process; lease an attempt's release | no |
 //! | [`Updater::hold`], [`Updater::unhold`] | keep updates from switching for a while | no |
 //! | [`Updater::pin`], [`Updater::unpin`] | keep a release, and the device on it | no |
+//! | [`Updater::flags`] | tells which features of the content this device shows | no |
+//! | [`Updater::change_labels`] | says what rollouts may choose the device by | no |
 //! | [`Updater::prune`] | removes releases that nothing needs and nobody has open | no |
 //! | [`Updater::confirm`], [`Updater::fail`] | end a trial | no |
 //! | [`Updater::revert`] | goes back to the fallback | no |
@@ -75,8 +77,12 @@ pub use event::{Event, Observer, Unobserved};
 pub use library::lease::Lease;
 pub use library::state::{Hold, Pin};
 pub use mirror::{Mirror, MirrorBuilder, Missing, Served};
-pub use release_format::{ChannelName, ContentVersion, Label, PackName, UtcTime, VersionName};
-pub use step::check::{Offer, Withheld};
+pub use release_format::{
+    ChannelName, ClientVersion, ContentVersion, DeviceLabels, Label, PackName, Ruling, UtcTime,
+    VersionName,
+};
+pub use step::abilities::Abilities;
+pub use step::check::{Lacking, Leaving, Offer, Withheld};
 pub use step::document::{Documents, Traffic};
 pub use step::freshness::Freshness;
 pub use step::pace::FetchPolicy;

@@ -3,6 +3,7 @@ mod enrolment;
 mod heal;
 mod install;
 mod keep;
+mod offered;
 mod open;
 mod trial;
 mod update;
@@ -10,7 +11,7 @@ mod update;
 use std::path::PathBuf;
 
 use diff_core::CancelToken;
-use release_format::{ContentReference, Manifest, PackName, Verified};
+use release_format::{ChannelName, ContentReference, Manifest, PackName, Verified};
 
 use crate::UpdateError;
 use crate::config::UpdaterBuilder;
@@ -38,6 +39,8 @@ pub struct Updater {
     layout: LibraryLayout,
     record: LibraryRecord,
     config: UpdaterBuilder,
+    /// The channel that is followed where nobody says another.
+    stable: ChannelName,
 }
 
 /// A pack as it stands on the device.
@@ -78,6 +81,7 @@ impl Updater {
             layout,
             record,
             config,
+            stable: ChannelName::default(),
         }
     }
 

@@ -19,8 +19,9 @@ use updater_client::library::state::StateRecord;
 type Claim = fn(&[u8]);
 
 /// The fixtures and the claim that reads each.
-const FIXTURES: [(&str, Claim); 4] = [
+const FIXTURES: [(&str, Claim); 5] = [
     ("library-v1.json", library_v1),
+    ("library-v2.json", library_v2),
     ("state-v1-nothing-active", state_v1_nothing_active),
     ("state-v1-on-trial", state_v1_on_trial),
     ("state-v2-kept", state_v2_kept),
@@ -160,6 +161,14 @@ fn library_v1(bytes: &[u8]) {
     );
     let addresses = ["https://packs.example/satchel/", "/media/stick/satchel"];
     assert_eq!(record.repositories(), addresses);
+}
+
+fn library_v2(bytes: &[u8]) {
+    let record = LibraryRecord::decode(bytes).unwrap();
+    assert_eq!(record.repositories(), ["https://packs.example/satchel/"]);
+    let labels: Vec<_> = record.labels().iter().collect();
+    assert_eq!(labels, [("ring", "pilot"), ("site", "nairobi")]);
+    assert_eq!(record.channel().unwrap().as_str(), "beta");
 }
 
 fn read(name: &str) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! Which device a library belongs to, and where it gets its packs.
 
-use release_format::DeviceId;
+use release_format::{ChannelName, DeviceId, DeviceLabels};
 use serde::{Deserialize, Serialize};
 
 use super::disk::{Disk, DiskError, Operation};
@@ -16,6 +16,8 @@ use crate::error::UpdateError;
 pub struct LibraryRecord {
     device: DeviceId,
     repositories: Vec<String>,
+    labels: DeviceLabels,
+    channel: Option<ChannelName>,
 }
 
 impl LibraryRecord {
@@ -70,6 +72,8 @@ impl LibraryRecord {
             None => Ok(LibraryRecord {
                 device,
                 repositories,
+                labels: DeviceLabels::default(),
+                channel: None,
             }),
         }
     }
@@ -82,6 +86,30 @@ impl LibraryRecord {
     /// Returns where packs are had from: URLs or folders, in the order in which they are tried.
     pub fn repositories(&self) -> &[String] {
         &self.repositories
+    }
+
+    /// Returns what the device says of itself, for rollouts to choose by.
+    pub fn labels(&self) -> &DeviceLabels {
+        &self.labels
+    }
+
+    /// Returns the channel that the device follows, where it is not `stable`.
+    pub fn channel(&self) -> Option<&ChannelName> {
+        self.channel.as_ref()
+    }
+
+    /// Returns the record of a device that says this of itself.
+    #[must_use]
+    pub fn with_labels(mut self, labels: DeviceLabels) -> LibraryRecord {
+        self.labels = labels;
+        self
+    }
+
+    /// Returns the record of a device that follows `channel`.
+    #[must_use]
+    pub fn with_channel(mut self, channel: ChannelName) -> LibraryRecord {
+        self.channel = Some(channel).filter(|channel| *channel != ChannelName::default());
+        self
     }
 
     /// Returns the record of the library at `layout`.
@@ -109,10 +137,13 @@ impl LibraryRecord {
 
     /// Returns the bytes of the record's file.
     pub fn encode(&self) -> Vec<u8> {
+        let is_plain = self.labels.is_empty() && self.channel.is_none();
         let document = Document {
-            format: FORMAT,
+            format: if is_plain { PLAIN_FORMAT } else { FORMAT },
             device: self.device,
             repositories: self.repositories.clone(),
+            labels: self.labels.clone(),
+            channel: self.channel.clone(),
         };
         record::write_json(&document).into_bytes()
     }
@@ -128,12 +159,26 @@ impl LibraryRecord {
             return Err(RecordError::damaged(expected, "more"));
         }
         let document: Document = record::read_json(bytes, FORMAT)?;
-        LibraryRecord::new(document.device, document.repositories)
+        let record = LibraryRecord {
+            labels: document.labels,
+            channel: document.channel,
+            ..LibraryRecord::new(document.device, document.repositories)?
+        };
+        let is_plain = record.labels.is_empty() && record.channel.is_none();
+        if document.format == PLAIN_FORMAT && !is_plain {
+            return Err(RecordError::damaged(
+                "labels and a channel in format 2 alone",
+                "them in format 1",
+            ));
+        }
+        Ok(record)
     }
 }
 
-/// The version of the format that is written and read.
-const FORMAT: u64 = 1;
+/// The newest version of the format.
+const FORMAT: u64 = 2;
+/// The version without labels and channel; written wherever there are none.
+const PLAIN_FORMAT: u64 = 1;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -141,6 +186,10 @@ struct Document {
     format: u64,
     device: DeviceId,
     repositories: Vec<String>,
+    #[serde(default, skip_serializing_if = "DeviceLabels::is_empty")]
+    labels: DeviceLabels,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    channel: Option<ChannelName>,
 }
 
 #[cfg(test)]
@@ -164,6 +213,26 @@ mod tests {
     }
 
     #[test]
+    fn labels_and_channel_are_kept_in_the_second_format_and_only_there() {
+        let record = LibraryRecord::enroll(vec!["/media/stick".to_owned()]).unwrap();
+        let text = |record: &LibraryRecord| String::from_utf8(record.encode()).unwrap();
+        assert!(text(&record).contains("\"format\": 1"));
+        let stable = record.clone().with_channel(ChannelName::default());
+        assert_eq!(stable, record);
+        let mut labels = DeviceLabels::default();
+        labels.set("ring", "pilot").unwrap();
+        let beta = ChannelName::parse("beta").unwrap();
+        for labelled in [
+            record.clone().with_labels(labels.clone()),
+            record.clone().with_channel(beta.clone()),
+            record.with_labels(labels).with_channel(beta),
+        ] {
+            assert!(text(&labelled).contains("\"format\": 2"));
+            assert_eq!(LibraryRecord::decode(&labelled.encode()), Ok(labelled));
+        }
+    }
+
+    #[test]
     fn a_folder_without_a_record_is_no_library() {
         let temporary = tempfile::tempdir().unwrap();
         let layout = LibraryLayout::new(temporary.path());
@@ -174,10 +243,10 @@ mod tests {
     #[test]
     fn newer_records_and_broken_ones_are_told_apart() {
         let device = "00112233445566778899aabbccddeeff";
-        let newer = "{\"format\": 2, \"moods\": []}";
+        let newer = "{\"format\": 3, \"moods\": []}";
         let expected = RecordError::NewerFormat {
-            found: 2,
-            supported: 1,
+            found: 3,
+            supported: 2,
         };
         assert_eq!(LibraryRecord::decode(newer.as_bytes()), Err(expected));
         for text in [
@@ -189,6 +258,12 @@ mod tests {
             format!("{{\"format\": 1, \"device\": \"{device}\", \"repositories\": [], \"x\": 1}}"),
             format!("{{\"format\": 1, \"device\": \"{device}\", \"repositories\": []}}{{}}"),
             "{\"format\": 1, \"device\": \"0011\", \"repositories\": []}".to_owned(),
+            format!(
+                "{{\"format\": 1, \"device\": \"{device}\", \"repositories\": [], \"channel\": \"beta\"}}"
+            ),
+            format!(
+                "{{\"format\": 2, \"device\": \"{device}\", \"repositories\": [], \"labels\": {{\"Ring\": \"x\"}}}}"
+            ),
         ] {
             let read = LibraryRecord::decode(text.as_bytes());
             assert!(matches!(read, Err(RecordError::Damaged { .. })), "{text}");

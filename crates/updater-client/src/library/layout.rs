@@ -86,6 +86,11 @@ impl LibraryLayout {
         self.pack(pack).join("state.previous")
     }
 
+    /// Returns where it is kept which flags of a pack the device shows.
+    pub fn flags(&self, pack: &PackName) -> PathBuf {
+        self.pack(pack).join("flags")
+    }
+
     /// Returns the lock under which the commit point of a pack changes.
     pub fn state_lock(&self, pack: &PackName) -> PathBuf {
         self.pack(pack).join("state.lock")

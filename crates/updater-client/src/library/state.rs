@@ -201,6 +201,28 @@ impl StateRecord {
         }
     }
 
+    /// Returns the record in which the active release is left for `release`, on trial, and refused from
+    /// now on: it was withdrawn, so that it must not be what a failed trial goes back to.
+    ///
+    /// # Errors
+    /// As [`StateRecord::activate`].
+    pub fn leave(
+        &self,
+        release: InstalledRelease,
+        openings: u32,
+        reason: &str,
+    ) -> Result<StateRecord, UpdateError> {
+        self.may_become_active(&release)?;
+        let Some(active) = &self.active else {
+            return self.activate(release, openings);
+        };
+        let left = self.back_from(active, reason);
+        match &left.active {
+            Some(fallback) if fallback.manifest == release.manifest => Ok(left),
+            _ => left.activate(release, openings),
+        }
+    }
+
     /// Returns the record that counts an opening of the active release.
     ///
     /// Without a trial it is this one. The opening after the last one allowed reverts: whatever keeps
@@ -277,7 +299,8 @@ pub struct Trial {
     pub allowed: u32,
 }
 
-/// A release that failed here, and is not activated again until a newer one is confirmed.
+/// A release that failed here, or was left because it was withdrawn; it is not activated again until a
+/// newer one is confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefusedRelease {
@@ -307,6 +330,32 @@ mod tests {
 
     fn empty() -> StateRecord {
         StateRecord::empty(PackName::parse("acme/biology-101").unwrap())
+    }
+
+    #[test]
+    fn a_withdrawn_release_is_left_for_good() {
+        let leave = |steps: &[Step], to| {
+            let record = steps
+                .iter()
+                .fold(empty(), |record, step| take(&record, step).unwrap());
+            let left = record
+                .leave(release(to), StateRecord::OPENINGS, "withdrawn")
+                .unwrap();
+            assert!(matches!(
+                left.activate(record.active().unwrap().clone(), 3),
+                Err(UpdateError::ReleaseRefused { .. })
+            ));
+            shape(&left)
+        };
+        let confirmed = [Activate(1), Confirm, Activate(2), Confirm];
+        assert_eq!(leave(&confirmed, 1), (Some(1), None, None, vec![2]));
+        assert_eq!(leave(&confirmed, 3), (Some(3), Some(1), Some(0), vec![2]));
+        assert_eq!(
+            leave(&[Activate(2), Confirm], 1),
+            (Some(1), None, Some(0), vec![2])
+        );
+        let on_trial = [Activate(1), Confirm, Activate(3)];
+        assert_eq!(leave(&on_trial, 2), (Some(2), Some(1), Some(0), vec![3]));
     }
 
     /// Active, fallback, openings of the trial, refused: by sequence numbers.

@@ -9,6 +9,7 @@ use crate::library::state::{Hold, InstalledRelease, StateRecord, StateStore};
 pub(crate) fn activate(
     store: StateStore<'_>,
     (release, copy): (InstalledRelease, u32),
+    leaving: Option<&str>,
     now: UtcTime,
     observer: &dyn Observer,
 ) -> Result<Option<Hold>, UpdateError> {
@@ -19,9 +20,13 @@ pub(crate) fn activate(
         held = record.held_at(now).cloned();
         match held {
             Some(_) => record.stage(release, copy),
-            None => record
-                .with_copy(&release.manifest, copy)
-                .activate(release, StateRecord::OPENINGS),
+            None => {
+                let record = record.with_copy(&release.manifest, copy);
+                match leaving {
+                    Some(reason) => record.leave(release, StateRecord::OPENINGS, reason),
+                    None => record.activate(release, StateRecord::OPENINGS),
+                }
+            }
         }
     })?;
     if held.is_none() {

@@ -1,10 +1,13 @@
+mod withheld;
+
 use diff_core::Digest;
 use release_format::{
-    Asker, Catalogue, CatalogueRelease, ClientVersion, Decision, DeviceId, DeviceLabels, Label,
-    ReleaseStatus, Rollout, Share, UtcTime,
+    Asker, Catalogue, CatalogueRelease, Decision, Label, Mode, ReleaseStatus, Rollout, Ruling,
 };
 
-use crate::library::state::StateRecord;
+pub use withheld::{Lacking, Withheld};
+
+use crate::library::state::{InstalledRelease, StateRecord};
 
 /// What the repository offers this device for one pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,299 +15,322 @@ use crate::library::state::StateRecord;
 pub enum Offer {
     /// The device has the newest release that it is offered.
     Current,
-    /// A newer release, or the first.
+    /// A newer release, or the first; an older one where the active one is withdrawn.
     Release(CatalogueRelease),
+    /// A release to rebuild and to check, that does not become active.
+    Shadow(CatalogueRelease),
     /// There is a newer release, and this device is not to have it.
     Withheld(Withheld),
 }
 
-/// Why a device is not offered the release that a rollout names.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Withheld {
-    /// The rollout reaches a share of the devices, and this one is outside it.
-    #[error("the rollout reaches {share} of devices, and this one has bucket {bucket} of 10000")]
-    OutsideShare {
-        /// The device's bucket, 0 to 9999.
-        bucket: u16,
-        /// The share reached.
-        share: Share,
-    },
-    /// The rollout stands still.
-    #[error("the rollout is halted")]
-    Halted,
-    /// The release failed its trial on this device, and is refused until a newer one comes.
-    #[error("release {label} failed its trial on this device: {reason}")]
-    FailedHere {
-        /// The release's label.
-        label: String,
-        /// What was wrong with it.
-        reason: String,
-    },
-    /// Somebody pinned the device to the release that it has.
-    #[error("the device is pinned to {label}")]
-    Pinned {
-        /// The label of the active release.
-        label: String,
-    },
-    /// The release was withdrawn by its publisher.
-    #[error("release {label} was withdrawn: {reason}")]
-    Withdrawn {
-        /// The release's label.
-        label: String,
-        /// The publisher's reason.
-        reason: String,
-    },
-    /// The rollout names a release that the catalogue does not list: the two were signed by
-    /// different people, and the catalogue has not caught up.
-    #[error("the rollout names release {label}, which the catalogue does not list")]
-    Unlisted {
-        /// The release's label.
-        label: String,
-    },
+/// A release that the device has and is to leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaving {
+    /// The release's label.
+    pub label: Label,
+    /// Why it was withdrawn.
+    pub reason: String,
+    /// Whether a pin is no reason to stay.
+    pub security: bool,
 }
 
-/// Decides what `device` is offered, from signed documents and the pack's state alone.
-pub(crate) fn offer(
-    catalogue: &Catalogue,
-    rollout: &Rollout,
-    device: &DeviceId,
-    state: &StateRecord,
-) -> Offer {
-    if state
-        .active()
-        .is_some_and(|active| active.manifest == rollout.release)
-    {
-        return Offer::Current;
-    }
-    let asker = Asker {
-        device: *device,
-        labels: &DeviceLabels::default(),
-        client: ClientVersion::new(0, 1, 0),
-        now: UtcTime::MIN,
+/// What is asked: signed documents, who asks, and what there is on the device.
+pub(crate) struct Question<'a> {
+    pub(crate) catalogue: &'a Catalogue,
+    pub(crate) rollout: &'a Rollout,
+    pub(crate) asker: Asker<'a>,
+    pub(crate) state: &'a StateRecord,
+    /// Names the methods without which this client has no way to a release.
+    pub(crate) missing: &'a dyn Fn(&CatalogueRelease) -> Vec<String>,
+}
+
+/// What is offered, and the rules that led there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    pub(crate) offer: Offer,
+    /// The release to leave, whether or not there is one to go to.
+    pub(crate) leaving: Option<Leaving>,
+    /// What the client lacks for the release that the rollout would offer it.
+    pub(crate) lacking: Option<Lacking>,
+    pub(crate) rulings: Vec<Ruling>,
+}
+
+/// Decides what the device is offered, from signed documents and the pack's state alone.
+pub(crate) fn judge(question: &Question<'_>) -> Judgement {
+    let mut judge = Judge {
+        question,
+        leaving: None,
+        lacking: None,
+        rulings: Vec::new(),
     };
-    let withheld = match rollout.decide(&asker) {
-        Decision::Offered => {
-            return judge(catalogue, &rollout.release, &rollout.label, state);
+    let offer = judge.offer();
+    Judgement {
+        offer,
+        leaving: judge.leaving,
+        lacking: judge.lacking,
+        rulings: judge.rulings,
+    }
+}
+
+struct Judge<'a> {
+    question: &'a Question<'a>,
+    leaving: Option<Leaving>,
+    lacking: Option<Lacking>,
+    rulings: Vec<Ruling>,
+}
+
+impl Judge<'_> {
+    fn offer(&mut self) -> Offer {
+        let (rollout, state) = (self.question.rollout, self.question.state);
+        if let Some(active) = state.active() {
+            if let Some(leaving) = self.withdrawn(&active.manifest, &active.label) {
+                return self.leave(leaving);
+            }
+            if active.manifest == rollout.release {
+                let told = format!("the device has {}, which is offered", active.label);
+                self.rule("active", true, told);
+                return Offer::Current;
+            }
         }
-        Decision::OutsideShare { bucket } => Withheld::OutsideShare {
-            bucket,
-            share: rollout.share,
-        },
-        _ => Withheld::Halted,
-    };
-    // Whoever is not to have the new release may still lack the one before it.
-    if let Some(otherwise) = &rollout.otherwise
-        && let release @ Offer::Release(_) = judge(catalogue, otherwise, &rollout.label, state)
-    {
-        return release;
+        let (decision, rulings) = rollout.explain(&self.question.asker);
+        self.rulings.extend(rulings);
+        let withheld = match decision {
+            Decision::Offered if rollout.mode == Mode::Standard => {
+                let judged = self.candidate(&rollout.release, &rollout.label);
+                return match judged {
+                    Offer::Withheld(Withheld::Unsupported(lacking)) => self.older(lacking),
+                    judged => judged,
+                };
+            }
+            Decision::Offered => None,
+            Decision::ClientTooOld { minimum } => {
+                return self.older(Lacking {
+                    label: rollout.label.clone(),
+                    client: Some(minimum),
+                    methods: Vec::new(),
+                });
+            }
+            Decision::OutsideShare { bucket } => Some(Withheld::OutsideShare {
+                bucket,
+                share: rollout.share,
+            }),
+            Decision::NotYet { starts } => Some(Withheld::NotYet { starts }),
+            Decision::NotSelected { key } => Some(Withheld::NotSelected { key }),
+            _ => Some(Withheld::Halted),
+        };
+        // Whoever is not to have the new release may still lack the one before it.
+        if let Some(otherwise) = &rollout.otherwise
+            && let release @ Offer::Release(_) = self.otherwise(otherwise)
+        {
+            return release;
+        }
+        match withheld {
+            Some(withheld) => Offer::Withheld(withheld),
+            None => match self.candidate(&rollout.release, &rollout.label) {
+                Offer::Release(release) => Offer::Shadow(release),
+                judged => judged,
+            },
+        }
     }
-    Offer::Withheld(withheld)
+
+    /// Returns what is offered to a device whose active release is withdrawn.
+    fn leave(&mut self, leaving: Leaving) -> Offer {
+        let (rollout, state) = (self.question.rollout, self.question.state);
+        let label = leaving.label.clone();
+        if let Some(pin) = state.stays_on() {
+            let pinned = format!("the device is pinned to {}", pin.release.label);
+            if !leaving.security {
+                let told =
+                    format!("{pinned}, which outranks a withdrawal that is not for security");
+                self.rule("pin", false, told);
+                let label = pin.release.label.to_string();
+                return Offer::Withheld(Withheld::Pinned { label });
+            }
+            let told = format!("{pinned}, and a withdrawal for security outranks that");
+            self.rule("pin", true, told);
+        }
+        let reason = leaving.reason.clone();
+        self.leaving = Some(leaving);
+        let (decision, rulings) = rollout.explain(&self.question.asker);
+        self.rulings.extend(rulings);
+        let active = state.active().map(|active| active.manifest);
+        let named = active.and_then(|active| rollout.withdrawal(&active));
+        let offered = decision == Decision::Offered && rollout.mode == Mode::Standard;
+        let named = [
+            Some(rollout.release).filter(|_| offered),
+            rollout.otherwise,
+            named.and_then(|withdrawal| withdrawal.fallback),
+        ];
+        // The newest that is not withdrawn, where none of those can be had.
+        let newest = self.question.catalogue.releases.iter().rev();
+        let newest = newest.map(|release| release.manifest.digest).take(SEARCHED);
+        let mut seen: Vec<Digest> = active.into_iter().collect();
+        for manifest in named.into_iter().flatten().chain(newest) {
+            if seen.contains(&manifest) {
+                continue;
+            }
+            seen.push(manifest);
+            if let release @ Offer::Release(_) = self.candidate(&manifest, &rollout.label) {
+                return release;
+            }
+        }
+        Offer::Withheld(Withheld::Withdrawn {
+            label: label.to_string(),
+            reason,
+        })
+    }
+
+    /// Returns the newest release that this client can apply, of those that were offered before.
+    fn older(&mut self, lacking: Lacking) -> Offer {
+        let (rollout, catalogue) = (self.question.rollout, self.question.catalogue);
+        self.lacking = Some(lacking.clone());
+        let sequence = |manifest: &Digest| catalogue.release(manifest).map(|of| of.sequence);
+        let below = [rollout.otherwise.as_ref(), Some(&rollout.release)];
+        let below = below.into_iter().flatten().filter_map(sequence).min();
+        let older = catalogue.releases.iter().rev();
+        let older = older.filter(|release| Some(release.sequence) < below);
+        let older = older.map(|release| release.manifest.digest).take(SEARCHED);
+        for manifest in rollout.otherwise.into_iter().chain(older) {
+            match self.otherwise(&manifest) {
+                Offer::Withheld(
+                    Withheld::Unsupported(_)
+                    | Withheld::Withdrawn { .. }
+                    | Withheld::FailedHere { .. }
+                    | Withheld::Unlisted { .. },
+                ) => {}
+                // Nothing that is older still is newer than what the device has.
+                Offer::Current => break,
+                judged => return judged,
+            }
+        }
+        Offer::Withheld(Withheld::Unsupported(lacking))
+    }
+
+    /// Judges a release that is offered to whoever is not offered that of the rollout.
+    fn otherwise(&mut self, manifest: &Digest) -> Offer {
+        let label = self.question.catalogue.release(manifest);
+        let label = label.map_or_else(|| manifest.short(), |release| release.label.to_string());
+        self.rule(
+            "otherwise",
+            true,
+            format!("{label} is offered to the others"),
+        );
+        self.candidate(manifest, &self.question.rollout.label)
+    }
+
+    /// Judges one release by what the catalogue says of it and by what there is on the device.
+    fn candidate(&mut self, manifest: &Digest, label: &Label) -> Offer {
+        let (catalogue, state) = (self.question.catalogue, self.question.state);
+        let Some(release) = catalogue.release(manifest) else {
+            self.rule("listed", false, "the catalogue does not list it".to_owned());
+            return Offer::Withheld(Withheld::Unlisted {
+                label: label.to_string(),
+            });
+        };
+        let label = &release.label;
+        if let Some(Leaving { label, reason, .. }) = self.withdrawn(manifest, label) {
+            return Offer::Withheld(Withheld::Withdrawn {
+                label: label.to_string(),
+                reason,
+            });
+        }
+        // To go back, a device is told to leave what it has: a lower number alone is nothing new.
+        if let Some(active) = state.active().filter(|_| self.leaving.is_none()) {
+            let is_newer = release.sequence > active.sequence;
+            let than = if is_newer { "newer" } else { "not newer" };
+            let told = format!(
+                "{label} is {than} than {}, which the device has",
+                active.label
+            );
+            if !self.rule("newer", is_newer, told) {
+                return Offer::Current;
+            }
+        }
+        if let Some(refused) = state.refusal_of(manifest) {
+            let told = format!("{label} failed its trial here: {}", refused.reason);
+            self.rule("trial", false, told);
+            return Offer::Withheld(Withheld::FailedHere {
+                label: label.to_string(),
+                reason: refused.reason.clone(),
+            });
+        }
+        if let Some(pin) = state.stays_on().filter(|_| self.leaving.is_none()) {
+            let pinned = pin.release.label.to_string();
+            self.rule("pin", false, format!("the device is pinned to {pinned}"));
+            return Offer::Withheld(Withheld::Pinned { label: pinned });
+        }
+        match self.lacks(release) {
+            Some(lacking) => Offer::Withheld(Withheld::Unsupported(lacking)),
+            None => Offer::Release(release.clone()),
+        }
+    }
+
+    /// Returns what this client lacks for a release.
+    fn lacks(&mut self, release: &CatalogueRelease) -> Option<Lacking> {
+        let manifest = &release.manifest.digest;
+        let own = self.question.asker.client;
+        let minimum = self.question.rollout.minimum_client(manifest);
+        let client = minimum.filter(|minimum| own < *minimum);
+        if let Some(minimum) = client {
+            let told = format!(
+                "{} needs client {minimum}, and this one is {own}",
+                release.label
+            );
+            self.rule("minimum-client", false, told);
+        }
+        let methods = (self.question.missing)(release);
+        if !methods.is_empty() {
+            let (label, all) = (&release.label, methods.join(", "));
+            self.rule("methods", false, format!("{label} needs {all}"));
+        }
+        let lacks = client.is_some() || !methods.is_empty();
+        if !lacks {
+            let told = format!("this client can apply {}", release.label);
+            self.rule("methods", true, told);
+        }
+        lacks.then(|| Lacking {
+            label: release.label.clone(),
+            client,
+            methods,
+        })
+    }
+
+    /// Returns why a release is to be left, by the rollout or by the catalogue.
+    fn withdrawn(&mut self, manifest: &Digest, label: &Label) -> Option<Leaving> {
+        let by_rollout = self.question.rollout.withdrawal(manifest);
+        let listed = self.question.catalogue.release(manifest);
+        let leaving = match (by_rollout, listed.map(|release| &release.status)) {
+            (Some(withdrawal), _) => Leaving {
+                label: label.clone(),
+                reason: withdrawal.reason.clone(),
+                security: withdrawal.security,
+            },
+            (None, Some(ReleaseStatus::Withdrawn { reason })) => Leaving {
+                label: label.clone(),
+                reason: reason.clone(),
+                security: false,
+            },
+            _ => return None,
+        };
+        let told = format!("{label} is withdrawn: {}", leaving.reason);
+        self.rule("withdrawal", false, told);
+        Some(leaving)
+    }
+
+    fn rule(&mut self, rule: &'static str, holds: bool, told: String) -> bool {
+        self.rulings.push(Ruling::new(rule, holds, told));
+        holds
+    }
 }
 
-fn judge(catalogue: &Catalogue, manifest: &Digest, label: &Label, state: &StateRecord) -> Offer {
-    let Some(release) = catalogue.release(manifest) else {
-        return Offer::Withheld(Withheld::Unlisted {
-            label: label.to_string(),
-        });
-    };
-    let label = release.label.to_string();
-    if let ReleaseStatus::Withdrawn { reason } = &release.status {
-        return Offer::Withheld(Withheld::Withdrawn {
-            label,
-            reason: reason.clone(),
-        });
-    }
-    // A rollout that goes back says so by withdrawing: a lower number alone is nothing new.
-    if state
-        .active()
-        .is_some_and(|active| release.sequence <= active.sequence)
-    {
-        return Offer::Current;
-    }
-    match state.refusal_of(manifest) {
-        Some(refused) => Offer::Withheld(Withheld::FailedHere {
-            label,
-            reason: refused.reason.clone(),
-        }),
-        None => match state.stays_on() {
-            Some(pin) => Offer::Withheld(Withheld::Pinned {
-                label: pin.release.label.to_string(),
-            }),
-            None => Offer::Release(release.clone()),
-        },
-    }
+/// Releases of a catalogue that are looked through for one that can be had.
+const SEARCHED: usize = 32;
+
+/// Whether `release` is the one that lies here to go back to.
+pub(crate) fn is_fallback(state: &StateRecord, release: &CatalogueRelease) -> bool {
+    let is_it = |fallback: &InstalledRelease| fallback.manifest == release.manifest.digest;
+    state.fallback().is_some_and(is_it)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::library::state::InstalledRelease;
-    use release_format::{ChannelName, ContentReference, PackName};
-
-    const LABELS: [&str; 3] = ["1.0", "1.1", "1.2"];
-
-    fn manifest(label: &str) -> ContentReference {
-        ContentReference::of(label.as_bytes())
-    }
-
-    fn pack() -> PackName {
-        PackName::parse("acme/biology-101").unwrap()
-    }
-
-    /// Three releases, of which `withdrawn` is withdrawn.
-    fn catalogue(withdrawn: &str) -> Catalogue {
-        let release = |(label, sequence): (&&str, u64)| CatalogueRelease {
-            label: Label::parse(label).unwrap(),
-            sequence,
-            manifest: manifest(label),
-            published: UtcTime::from_seconds(0),
-            tree_bytes: 1,
-            files: 1,
-            chunk_map: ContentReference::of(b"chunk map"),
-            archives: Vec::new(),
-            deltas: Vec::new(),
-            notes: None,
-            status: match *label == withdrawn {
-                true => ReleaseStatus::Withdrawn {
-                    reason: "a wrong key".to_owned(),
-                },
-                false => ReleaseStatus::Offered,
-            },
-        };
-        Catalogue {
-            pack: pack(),
-            releases: LABELS.iter().zip(1..).map(release).collect(),
-        }
-    }
-
-    fn rollout(label: &str, share: &str, otherwise: Option<&str>) -> Rollout {
-        let (channel, named) = (ChannelName::default(), Label::parse(label).unwrap());
-        Rollout {
-            share: Share::parse(share).unwrap(),
-            salt: "salt".to_owned(),
-            otherwise: otherwise.map(|label| manifest(label).digest),
-            ..Rollout::new(pack(), channel, manifest(label).digest, named)
-        }
-    }
-
-    fn installed(label: &str, sequence: u64) -> InstalledRelease {
-        InstalledRelease {
-            label: Label::parse(label).unwrap(),
-            sequence,
-            manifest: manifest(label).digest,
-            tree_bytes: 1,
-        }
-    }
-
-    fn state(label: Option<(&str, u64)>) -> StateRecord {
-        let empty = StateRecord::empty(pack());
-        match label {
-            Some((label, sequence)) => {
-                let active = empty.activate(installed(label, sequence), 3).unwrap();
-                active.confirm().unwrap()
-            }
-            None => empty,
-        }
-    }
-
-    /// The label that is offered, or why none is.
-    fn outcome(catalogue: &Catalogue, rollout: &Rollout, state: &StateRecord) -> String {
-        let device = DeviceId::parse("00112233445566778899aabbccddeeff").unwrap();
-        match offer(catalogue, rollout, &device, state) {
-            Offer::Current => "current".to_owned(),
-            Offer::Release(release) => release.label.to_string(),
-            Offer::Withheld(Withheld::OutsideShare { .. }) => "outside".to_owned(),
-            Offer::Withheld(Withheld::Halted) => "halted".to_owned(),
-            Offer::Withheld(Withheld::Withdrawn { .. }) => "withdrawn".to_owned(),
-            Offer::Withheld(Withheld::FailedHere { .. }) => "failed here".to_owned(),
-            Offer::Withheld(Withheld::Pinned { .. }) => "pinned".to_owned(),
-            Offer::Withheld(Withheld::Unlisted { .. }) => "unlisted".to_owned(),
-        }
-    }
-
-    #[test]
-    fn device_is_offered_what_the_table_says() {
-        let failed = state(Some(("1.0", 1)))
-            .activate(installed("1.1", 2), 3)
-            .unwrap();
-        let failed = failed.fail("the quiz does not open").unwrap();
-        let (nothing, old, new) = (
-            state(None),
-            state(Some(("1.0", 1))),
-            state(Some(("1.2", 3))),
-        );
-        let halted = Rollout {
-            halted: true,
-            ..rollout("1.1", "100%", None)
-        };
-        let stranger = rollout("9.9", "100%", None);
-        for (claim, rollout, state, expected) in [
-            (
-                "first install",
-                rollout("1.1", "100%", None),
-                &nothing,
-                "1.1",
-            ),
-            ("newer release", rollout("1.1", "100%", None), &old, "1.1"),
-            (
-                "same release",
-                rollout("1.0", "100%", None),
-                &old,
-                "current",
-            ),
-            (
-                "device is ahead",
-                rollout("1.1", "100%", None),
-                &new,
-                "current",
-            ),
-            (
-                "outside the share",
-                rollout("1.1", "0%", None),
-                &old,
-                "outside",
-            ),
-            (
-                "outside, with nothing yet",
-                rollout("1.1", "0%", Some("1.0")),
-                &nothing,
-                "1.0",
-            ),
-            (
-                "outside, with the one before",
-                rollout("1.1", "0%", Some("1.0")),
-                &old,
-                "outside",
-            ),
-            (
-                "has it, share was narrowed",
-                rollout("1.2", "0%", Some("1.0")),
-                &new,
-                "current",
-            ),
-            ("halted", halted, &old, "halted"),
-            (
-                "failed here",
-                rollout("1.1", "100%", None),
-                &failed,
-                "failed here",
-            ),
-            (
-                "newer than what failed",
-                rollout("1.2", "100%", None),
-                &failed,
-                "1.2",
-            ),
-            ("not in the catalogue", stranger, &old, "unlisted"),
-        ] {
-            assert_eq!(
-                outcome(&catalogue("none"), &rollout, state),
-                expected,
-                "{claim}"
-            );
-        }
-        let rollout = rollout("1.1", "100%", None);
-        assert_eq!(outcome(&catalogue("1.1"), &rollout, &old), "withdrawn");
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@ mod graph;
 mod holdings;
 mod route;
 
+use diff_core::Digest;
 use release_format::{Catalogue, CatalogueRelease};
 
 use graph::Graph;
@@ -80,6 +81,30 @@ pub(crate) fn may_chunks_pay(release: &CatalogueRelease, route: &Route) -> bool 
 pub(crate) fn telling_bytes(release: &CatalogueRelease) -> u64 {
     let (manifest, map) = (release.manifest.length, release.chunk_map.length);
     manifest.saturating_add(map)
+}
+
+/// Returns the methods that a client which has `methods` lacks for every way over deltas from what is
+/// `held` to `release`; none where there is a way, and where no method would make one.
+pub(crate) fn missing_methods(
+    catalogue: &Catalogue,
+    release: &CatalogueRelease,
+    held: &[Digest],
+    methods: &[&str],
+) -> Vec<String> {
+    let holdings = Holdings {
+        releases: held,
+        methods,
+        partial_bytes: &|_| 0,
+        links: true,
+        available_bytes: u64::MAX,
+        unusable: &Unusable::default(),
+    };
+    let manifest = &release.manifest.digest;
+    let known = Graph::new(catalogue, &holdings);
+    match known.cheapest(manifest, None) {
+        Some(_) => Vec::new(),
+        None => Graph::missing_methods(catalogue, &holdings, manifest),
+    }
 }
 
 /// Returns the cheapest way to `release` over all deltas of `catalogue`, and others behind it.

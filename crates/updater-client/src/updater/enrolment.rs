@@ -45,7 +45,14 @@ impl UpdaterBuilder {
         TrustStore::new(disk, layout.trust(), TrustLimits::standard()).pin(root)?;
         // Last of what it cannot do without: the folder is a library once it has its record, and what an enrolment that was cut
         // off left is written over by the next.
-        LibraryRecord::enroll(repositories)?.store(disk, &layout)?;
+        let mut record = LibraryRecord::enroll(repositories)?;
+        if let Some(labels) = &self.labels {
+            record = record.with_labels(labels.clone());
+        }
+        if let Some(channel) = &self.channel {
+            record = record.with_channel(channel.clone());
+        }
+        record.store(disk, &layout)?;
         reserve::keep(disk, &layout)?;
         self.build()
     }

@@ -22,7 +22,7 @@ impl Updater {
     ) -> Result<Plan, UpdateError> {
         let named = record.named();
         let releases: Vec<_> = named.iter().map(|release| release.manifest).collect();
-        let methods = diff_core::abilities();
+        let methods = self.methods();
         let partial_bytes = |digest: &_| {
             let length = self.disk().length(&self.layout.partial(digest));
             length.ok().flatten().unwrap_or(0)
@@ -66,7 +66,8 @@ impl Updater {
         };
         // What passes the budget is not even asked about.
         let is_affordable = budget.is_none_or(|budget| plan::telling_bytes(release) <= budget);
-        if unusable.chunks || !is_asked_for || !is_affordable {
+        let without_chunks = unusable.chunks || !self.config.abilities.chunks;
+        if without_chunks || !is_asked_for || !is_affordable {
             return Ok((plan?, None));
         }
         let means = match self.chunk_means(release, fetcher, cancel) {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use diff_core::{CancelToken, Digest};
-use release_format::{Catalogue, CatalogueRelease, PackName, TrustLimits};
+use release_format::{Asker, Catalogue, CatalogueRelease, PackName, Rollout, Ruling, TrustLimits};
 
 use super::Updater;
 use crate::clock::{Clock, EffectiveClock};
@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::library::lock::LibraryLock;
 use crate::library::state::{Hold, InstalledRelease, StateRecord};
 use crate::library::trust_store::TrustStore;
-use crate::step::check::{self, Offer, Withheld};
+use crate::step::check::{self, Judgement, Lacking, Leaving, Offer, Question, Withheld};
 use crate::step::document::{Documents, Traffic};
 use crate::step::fetch::Fetcher;
 use crate::step::freshness::Freshness;
@@ -28,6 +28,12 @@ pub struct Check {
     pub installed: Option<InstalledRelease>,
     /// What the repository offers.
     pub offer: Offer,
+    /// The active release, where it is withdrawn and the device is to leave it.
+    pub leaving: Option<Leaving>,
+    /// What this client lacks for a newer release than it is offered.
+    pub lacking: Option<Lacking>,
+    /// The rules by which the offer was decided, in their order.
+    pub rulings: Vec<Ruling>,
     /// The way to the release that is offered; `None` where none is, or where it is staged already.
     pub plan: Option<Plan>,
     /// Bytes that must be free to go that way.
@@ -75,6 +81,16 @@ pub enum Outcome {
     Current,
     /// There is a newer release, and this device is not to have it.
     Withheld(Withheld),
+    /// The release was rebuilt beside the active one and compared with its manifest, and does not
+    /// become active.
+    Shadowed {
+        /// The release.
+        release: InstalledRelease,
+        /// How many of its files are not as they should be.
+        damaged: u64,
+    },
+    /// The active release was withdrawn, and the one before it is active again; nothing was fetched.
+    Returned(InstalledRelease),
     /// The release lies beside the active one, which stays.
     Staged(InstalledRelease),
     /// The release is active, on trial until [`Updater::trial`] is confirmed.
@@ -85,7 +101,8 @@ pub enum Outcome {
 pub(super) struct Answer {
     record: StateRecord,
     pub(super) catalogue: Catalogue,
-    offer: Offer,
+    judgement: Judgement,
+    rollout: Rollout,
     freshness: Freshness,
 }
 
@@ -103,11 +120,15 @@ impl Updater {
         let Answer {
             record,
             catalogue,
-            offer,
+            judgement,
             freshness,
+            ..
         } = self.ask(pack, &fetcher, &clock)?;
+        let offer = judgement.offer;
         let plan = match &offer {
-            Offer::Release(release) if self.staged_copy(pack, release)?.is_none() => {
+            Offer::Release(release) | Offer::Shadow(release)
+                if self.staged_copy(pack, release)?.is_none() =>
+            {
                 let tools = (&fetcher, cancel);
                 let planned = self.planned(
                     (&catalogue, release),
@@ -127,6 +148,9 @@ impl Updater {
             held: record.held_at(clock.now()).cloned(),
             freshness,
             offer,
+            leaving: judgement.leaving,
+            lacking: judgement.lacking,
+            rulings: judgement.rulings,
             plan,
         })
     }
@@ -152,11 +176,14 @@ impl Updater {
         let Answer {
             record,
             catalogue,
-            offer,
+            judgement,
+            rollout,
             freshness,
         } = self.ask(pack, &fetcher, &clock)?;
+        let Judgement { offer, leaving, .. } = judgement;
+        let is_shadow = matches!(offer, Offer::Shadow(_));
         let next = match &offer {
-            Offer::Release(release) => Some(release),
+            Offer::Release(release) | Offer::Shadow(release) => Some(release),
             _ => None,
         };
         let next_manifest = next.map(|next| next.manifest.digest);
@@ -164,7 +191,7 @@ impl Updater {
         Pruner::new(self.disk(), &self.layout).drop_releases(&record, next_manifest.as_ref())?;
         recover::drop_downloads(self.disk(), &self.layout, &catalogue, next)?;
         let release = match offer {
-            Offer::Release(release) => release,
+            Offer::Release(release) | Offer::Shadow(release) => release,
             Offer::Current => {
                 return Ok(Updated::without_transfer(
                     Outcome::Current,
@@ -180,6 +207,14 @@ impl Updater {
                 ));
             }
         };
+        let leaving = leaving.map(|leaving| format!("withdrawn: {}", leaving.reason));
+        if let Some(reason) = &leaving
+            && let Some(fallback) = self.fallback_at_hand(&record, &release)?
+        {
+            let (outcome, held) = self.go_back(pack, fallback, (reason, options), clock.now())?;
+            let updated = Updated::without_transfer(outcome, &fetcher, freshness);
+            return Ok(Updated { held, ..updated });
+        }
         let (copy, route) = match self.staged_copy(pack, &release)? {
             Some(copy) => {
                 // Whoever staged it may have been killed between the rename and its sync.
@@ -195,7 +230,9 @@ impl Updater {
         };
         let installed = installed(&release);
         let mut held = None;
-        let outcome = if options.stage_only {
+        let outcome = if is_shadow {
+            self.shadow(&record, installed, copy, cancel)?
+        } else if options.stage_only {
             let staged = installed.clone();
             self.store(pack)
                 .change(|record| record.stage(staged, copy))?;
@@ -203,7 +240,8 @@ impl Updater {
         } else {
             cancel.check()?;
             let ready = (installed.clone(), copy);
-            held = activate::activate(self.store(pack), ready, clock.now(), self.observer())?;
+            let (store, reason) = (self.store(pack), leaving.as_deref());
+            held = activate::activate(store, ready, reason, clock.now(), self.observer())?;
             match held {
                 Some(_) => Outcome::Staged(installed),
                 None => Outcome::Activated(installed),
@@ -212,6 +250,8 @@ impl Updater {
         // The switch is made: what cannot be tidied now is tidied by the next update.
         let _ = recover::drop_downloads(self.disk(), &self.layout, &catalogue, None);
         let _ = self.drop_surplus(pack);
+        // A first install has only now a folder to keep them in.
+        self.keep_flags(&rollout)?;
         Ok(Updated {
             outcome,
             traffic: fetcher.traffic(),
@@ -258,7 +298,7 @@ impl Updater {
             let mut repository = TrustedRepository::load(store, documents, clock.now(), floor)?;
             // A dead clock must not shut the device out of HTTPS, by which the right time would come.
             clock.raise(repository.now());
-            match refresh::refresh(&mut repository, (pack, &self.config.channel)) {
+            match refresh::refresh(&mut repository, (pack, self.channel())) {
                 // One of several mirrors may be stale, or lie; a stick that is, is told of.
                 Err(UpdateError::Trust(_))
                     if !self.config.is_given_a_mirror() && documents.pass_over(METADATA) => {}
@@ -266,12 +306,33 @@ impl Updater {
             }
         };
         let freshness = repository.freshness();
+        // What was just learned may prove that it is later still.
+        clock.raise(repository.now());
         let record = self.store(pack).load()?.record;
-        let offer = check::offer(&catalogue, &rollout, self.record.device(), &record);
+        if record.generation() > 0 {
+            self.keep_flags(&rollout)?;
+        }
+        let asker = Asker {
+            device: *self.record.device(),
+            labels: self.labels(),
+            client: self.config.abilities.version,
+            now: clock.now(),
+        };
+        let by_chunks = self.can_chunk()?;
+        let missing =
+            |release: &CatalogueRelease| self.missing(&catalogue, release, &record, by_chunks);
+        let judgement = check::judge(&Question {
+            catalogue: &catalogue,
+            rollout: &rollout,
+            asker,
+            state: &record,
+            missing: &missing,
+        });
         Ok(Answer {
             record,
             catalogue,
-            offer,
+            judgement,
+            rollout,
             freshness,
         })
     }
