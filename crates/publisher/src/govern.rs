@@ -1,8 +1,10 @@
 //! What operators and auditors do with a repository.
 
+pub(crate) mod approval;
 pub(crate) mod audit;
 pub(crate) mod ceremony;
 pub(crate) mod ceremony_error;
+pub(crate) mod guard;
 pub(crate) mod plain_words;
 pub(crate) mod proposal;
 pub(crate) mod rollout_plan;

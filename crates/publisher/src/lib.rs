@@ -19,9 +19,11 @@ mod storage;
 mod supply;
 
 pub use error::PublishError;
+pub use govern::approval::Approval;
 pub use govern::audit::{AuditOptions, AuditProblem, AuditReport, audit, audit_in};
 pub use govern::ceremony::{Governed, RoleReport};
 pub use govern::ceremony_error::{CeremonyError, Shortfall};
+pub use govern::guard::ChannelGuard;
 pub use govern::proposal::Proposal;
 pub use govern::rollout_plan::{Objectives, PlanPosition, PlanStep, RolloutPlan};
 pub use govern::steering::{Offering, Promotion, Retraction, Steered, Steering};

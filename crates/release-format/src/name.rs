@@ -76,6 +76,7 @@ impl PackName {
 }
 
 const OPERATIONS_SUFFIX: &str = "-operations";
+const APPROVAL_INFIX: &str = "-operations.";
 
 /// Who publishes packs: the part of a [`PackName`] before the slash, and the name of the role that
 /// signs the tenant's catalogues.
@@ -96,8 +97,9 @@ impl TenantName {
         if !is_plain_name(text) || is_role {
             return refused("a tenant of a-z 0-9 - _ . that is none of the four roles");
         }
-        if text.ends_with(OPERATIONS_SUFFIX) {
-            return refused("a tenant whose name does not end in -operations");
+        let ends_as_role = text.ends_with(OPERATIONS_SUFFIX);
+        if ends_as_role || text.contains(APPROVAL_INFIX) {
+            return refused("a tenant whose name has no part -operations");
         }
         Ok(TenantName(text.to_owned()))
     }
@@ -113,6 +115,23 @@ impl TenantName {
                 format!("{tenant}/*/rollout/*"),
             ),
         ]
+    }
+
+    /// Returns the role whose keys approve the rollouts of one of the tenant's channels, and the pattern
+    /// of the paths that it may sign.
+    pub fn approval_role(&self, channel: &ChannelName) -> (String, String) {
+        let tenant = &self.0;
+        (
+            format!("{tenant}{APPROVAL_INFIX}{channel}"),
+            format!("{tenant}/*/rollout/{channel}"),
+        )
+    }
+
+    /// Returns the tenant and the channel whose rollouts `role` approves.
+    pub fn of_approval_role(role: &str) -> Option<(TenantName, ChannelName)> {
+        let (tenant, channel) = role.split_once(APPROVAL_INFIX)?;
+        let tenant = TenantName::parse(tenant).ok()?;
+        Some((tenant, ChannelName::parse(channel).ok()?))
     }
 
     /// Returns the tenant that `role` belongs to, and whether it is the role that signs rollouts.
@@ -278,6 +297,28 @@ spelled!(Label, 0);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_channel_s_approval_role_is_told_from_every_tenant_s() {
+        let tenant = TenantName::parse("acme").unwrap();
+        let stable = ChannelName::default();
+        let (role, paths) = tenant.approval_role(&stable);
+        assert_eq!(role, "acme-operations.stable");
+        assert_eq!(paths, "acme/*/rollout/stable");
+        assert_eq!(TenantName::of_approval_role(&role), Some((tenant, stable)));
+        for other in [
+            "acme",
+            "acme-operations",
+            "acme-operations.",
+            "-operations.x",
+            "root",
+        ] {
+            assert_eq!(TenantName::of_approval_role(other), None, "{other}");
+        }
+        // No tenant has such a name, so that its content role is never taken for one.
+        assert!(TenantName::parse(&role).is_err());
+        assert_eq!(TenantName::of_role(&role), None);
+    }
 
     #[test]
     fn pack_name_has_a_tenant_and_a_name() {

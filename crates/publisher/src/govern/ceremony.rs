@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use release_format::{KeyId, RoleDraft, RoleKeys, Targets, TrustLimits, UtcTime};
+use release_format::{KeyId, RoleDraft, RoleKeys, Targets, TenantName, TrustLimits, UtcTime};
 
 use crate::PublishError;
 use crate::govern::ceremony_error::CeremonyError;
@@ -116,7 +116,10 @@ impl Repository {
             let table = changed.delegations.as_ref().map(|all| &all.keys);
             let is_there = trusted.targets(role).is_some();
             if is_there && table.is_some_and(|table| !is_signed(&roles, role, Some(&keys), table)) {
-                let days = if role.ends_with("-operations") {
+                let signs_rollouts = |(_, is_operations): (_, bool)| is_operations;
+                let days = if TenantName::of_approval_role(role).is_some()
+                    || TenantName::of_role(role).is_some_and(signs_rollouts)
+                {
                     OPERATIONS_DAYS
                 } else {
                     TARGETS_DAYS

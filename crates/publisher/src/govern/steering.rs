@@ -419,9 +419,13 @@ impl Place<'_> {
             withdrawn.retain(|of| Some(sequence(&of.release)) != oldest);
         }
         withdrawn.sort_by_key(|of| of.release);
-        let otherwise = before.otherwise.filter(|otherwise| *otherwise != release);
+        // Who is not reached by a newer one is offered what devices go back to.
+        let otherwise = match before.otherwise {
+            Some(otherwise) if otherwise == release => fallback,
+            otherwise => otherwise,
+        };
         let mut rollout = before;
-        rollout.otherwise = otherwise;
+        rollout.otherwise = otherwise.filter(|otherwise| *otherwise != rollout.release);
         if rollout.release == release {
             let going_back = fallback.and_then(|manifest| self.catalogue.release(&manifest));
             match going_back {

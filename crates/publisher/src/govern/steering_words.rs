@@ -100,6 +100,42 @@ pub(crate) fn changes(
     told
 }
 
+/// Returns all that a rollout says, a sentence each: what whoever approves it reads.
+pub(crate) fn whole(rollout: &Rollout) -> Vec<String> {
+    let (pack, channel) = (&rollout.pack, &rollout.channel);
+    let (label, release) = (&rollout.label, rollout.release.short());
+    let mut told = vec![format!(
+        "{pack}, {channel}: offers {label} ({release}) to {}",
+        to_whom(rollout)
+    )];
+    told.extend(details(rollout));
+    if rollout.halted {
+        told.push(format!("it is halted: {}", rollout.halt_reason));
+    }
+    if let Some(otherwise) = &rollout.otherwise {
+        told.push(format!("others are offered {}", otherwise.short()));
+    }
+    for minimum in &rollout.minimum_clients {
+        let (release, client) = (minimum.release.short(), minimum.client);
+        told.push(format!("{release} is for client {client} or newer"));
+    }
+    for of in &rollout.withdrawn {
+        let back = of.fallback.map_or("the newest".to_owned(), |to| to.short());
+        let pins = if of.security { ", pinned ones too" } else { "" };
+        told.push(format!(
+            "{} is withdrawn: devices go back to {back}{pins}",
+            of.label
+        ));
+    }
+    for flag in &rollout.flags {
+        told.push(format!(
+            "flag {} is on for {} of devices",
+            flag.name, flag.share
+        ));
+    }
+    told
+}
+
 /// Returns the devices that a rollout reaches, in words.
 pub(crate) fn to_whom(rollout: &Rollout) -> String {
     let share = match rollout.share {

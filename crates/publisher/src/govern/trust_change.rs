@@ -50,10 +50,16 @@ impl TrustChange {
                     ));
                 }
             }
+            tenants.roles.retain(|role, _| {
+                let approves = TenantName::of_approval_role(role);
+                approves.is_none_or(|(approver, _)| approver != *tenant)
+            });
         }
         for (role, key) in &self.add {
             let is_top = top.roles.contains_key(role);
-            if !is_top && TenantName::of_role(role).is_none() {
+            // Whoever approves a channel begins with a file that has its rollouts.
+            let is_known = tenants.roles.contains_key(role);
+            if !is_top && !is_known && TenantName::of_role(role).is_none() {
                 let expected = "one of the four, TENANT or TENANT-operations";
                 return Err(unfit(role, expected, role));
             }

@@ -328,7 +328,7 @@ impl Roles {
     }
 
     /// Takes the road of a device that has trusted the metadata so far, over the new files.
-    fn rehearse(
+    pub(crate) fn rehearse(
         &self,
         files: &SignedFiles,
         targets: &[TargetChange],

@@ -3,6 +3,7 @@
 // All of it is tests, the rig too.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod approvals;
 mod audit;
 mod ceremony;
 mod deltas;

@@ -255,6 +255,19 @@ fn a_withdrawal_that_makes_no_sense_is_refused() {
 }
 
 #[test]
+fn whoever_a_newer_release_does_not_reach_is_offered_the_fallback_of_a_withdrawn_one() {
+    let rig = three_releases();
+    let keys = operators(&rig);
+    rig.repository()
+        .withdraw(&pack(), &keys, later(1), &retract("1.1", None))
+        .unwrap();
+    let after = rollout(&rig, "stable");
+    assert_eq!(after.release, manifest(&rig, "1.2"));
+    assert_eq!(after.otherwise, Some(manifest(&rig, "1.0")));
+    assert_eq!(after.withdrawn[0].fallback, Some(manifest(&rig, "1.0")));
+}
+
+#[test]
 fn a_pack_s_only_release_is_withdrawn_by_a_halt_that_nothing_resumes() {
     let rig = Rig::with_release();
     let keys = operators(&rig);

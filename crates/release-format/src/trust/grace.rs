@@ -1,7 +1,7 @@
 use crate::UtcTime;
 
 /// For how long a tenant lets devices go on with what online keys have signed after it has expired:
-/// the timestamp, the snapshot, and the tenant's own operations role.
+/// the timestamp, the snapshot, and the tenant's own operations role and those that approve its rollouts.
 ///
 /// What offline keys have signed, the root, the targets and the tenant's own role, is covered by
 /// nothing: it is what the grace is signed with.
@@ -27,7 +27,9 @@ impl OfflineGrace {
     }
 
     pub(crate) fn covers(&self, role: &str) -> bool {
-        let tenant = role.strip_suffix("-operations");
+        // Whoever approves the rollouts of one channel stands in for operations there.
+        let approves = || Some(role.split_once("-operations.")?.0);
+        let tenant = role.strip_suffix("-operations").or_else(approves);
         matches!(role, "timestamp" | "snapshot")
             || (tenant.is_some() && tenant == self.tenant.as_deref())
     }
@@ -53,6 +55,8 @@ mod tests {
             ("timestamp", true),
             ("snapshot", true),
             ("acme-operations", true),
+            ("acme-operations.stable", true),
+            ("other-operations.stable", false),
             ("acme", false),
             ("other-operations", false),
             ("-operations", false),

@@ -160,6 +160,23 @@ impl Delegations {
         });
     }
 
+    /// Does as [`Delegations::delegate`], and has the role asked before the one called `before`.
+    pub fn delegate_before(
+        &mut self,
+        before: &str,
+        (name, keys, threshold): (&str, &[PublicKey], u64),
+        paths: &[String],
+    ) {
+        self.delegate(name, keys, threshold, paths);
+        let place = self.roles.iter().position(|role| role.name == before);
+        if let Some(place) = place {
+            self.roles
+                .get_mut(place..)
+                .unwrap_or_default()
+                .rotate_right(1);
+        }
+    }
+
     pub(crate) fn keys_of(&self, role: &DelegatedRole) -> Keys {
         resolve(&self.keys, Some(&role.role_keys()))
     }
