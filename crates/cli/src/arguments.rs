@@ -5,6 +5,7 @@ mod https;
 mod keeping;
 mod mirroring;
 mod source;
+mod steering;
 mod supplying;
 mod values;
 
@@ -27,6 +28,11 @@ pub(crate) use keeping::{
 };
 pub(crate) use mirroring::MirrorArguments;
 pub(crate) use source::SourceArguments;
+pub(crate) use steering::{
+    ApplyPlanArguments, ApprovalVerb, GuardArguments, HaltArguments, LabelArguments,
+    MergeApprovalArguments, Pair, PlanArguments, PromoteArguments, PublishApprovalArguments,
+    RolloutArguments, RolloutVerb, SignApprovalArguments, WithdrawArguments, selectors, set_labels,
+};
 pub(crate) use supplying::{
     AddDeltasArguments, DeltasVerb, ExportArguments, PlanDeltasArguments, PruneRepositoryArguments,
 };
@@ -82,6 +88,30 @@ pub(crate) enum Verb {
     Show(ShowArguments),
     /// Check a repository as a device would, and more; fails on any fault
     Audit(AuditArguments),
+    /// Offer a release to a share of a channel's devices, to some of them, or from some day on
+    ///
+    /// Says all of how the release is offered: what is left out is not so any more, but for the client
+    /// and the flags. Devices that have the release keep it. Needs the keys of operations, snapshot and
+    /// timestamp, and none that sign content.
+    Rollout(RolloutArguments),
+    /// Offer in one channel the very release that another one offers to all
+    Promote(PromoteArguments),
+    /// Offer a release to nobody who does not have it yet
+    ///
+    /// `rollout --resume` lets it go on.
+    Halt(HaltArguments),
+    /// Make the devices that have a release go back to the one before
+    ///
+    /// In every channel of the pack. The release is not offered again. A pinned device stays, unless it
+    /// is for --security.
+    Withdraw(WithdrawArguments),
+    /// Collect the signatures that a change of a guarded channel needs
+    #[command(subcommand)]
+    Approval(ApprovalVerb),
+    /// Let several people approve every change of a channel
+    ///
+    /// Needs the keys of targets, and enough of those that are to approve: give them with --signer.
+    Guard(GuardArguments),
     /// Write what devices need to a stick, or bring an older export on it up to date
     ///
     /// `update --from TO` then works without a network. Without --from and --full, carries every delta
@@ -115,6 +145,8 @@ pub(crate) enum Verb {
     Mirror(MirrorArguments),
     /// Make a device library that trusts one repository's root
     Enroll(EnrollArguments),
+    /// Show or change the labels that rollouts choose a device by
+    Label(LabelArguments),
     /// Say what is offered and what it would cost; fetches no content
     Check(CheckArguments),
     /// Bring packs to the release that is offered, on trial
@@ -273,6 +305,12 @@ pub(crate) struct EnrollArguments {
     /// The root metadata to trust, obtained by a way that is trusted already
     #[arg(long, value_name = "ROOT.json")]
     pub(crate) root: PathBuf,
+    /// The channel that the device follows
+    #[arg(long, default_value = "stable")]
+    pub(crate) channel: ChannelName,
+    /// A label that rollouts choose the device by, such as site=nairobi; repeatable
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub(crate) labels: Vec<Pair>,
 }
 
 #[derive(Debug, Args)]
@@ -281,6 +319,9 @@ pub(crate) struct CheckArguments {
     pub(crate) library: PathBuf,
     /// The pack; every installed one unless given
     pub(crate) pack: Option<PackName>,
+    /// Say by which rules it is offered or withheld
+    #[arg(long)]
+    pub(crate) why: bool,
     #[command(flatten)]
     pub(crate) source: SourceArguments,
 }

@@ -1,5 +1,6 @@
 //! The verbs, each a call into a library and a way to tell what it did.
 
+pub(crate) mod approve;
 mod custody;
 pub(crate) mod deltas;
 pub(crate) mod demo;
@@ -16,4 +17,5 @@ mod proposed;
 pub(crate) mod publish;
 pub(crate) mod root;
 pub(crate) mod serve;
+pub(crate) mod steer;
 pub(crate) mod thinning;

@@ -3,7 +3,7 @@ use std::io;
 use std::path::Path;
 
 use diff_core::{DeltaError, DiffError};
-use publisher::{CeremonyError, PublishError};
+use publisher::{CeremonyError, PublishError, SteeringError};
 use serde::Serialize;
 use updater_client::{ErrorKind, UpdateError};
 
@@ -195,6 +195,10 @@ impl From<PublishError> for Failure {
                 let (exit, code, remedy) = ceremony(refused);
                 told(exit, code, remedy)
             }
+            PublishError::Steering(refused) => {
+                let (code, remedy) = steering(refused);
+                told(Exit::Other, code, remedy)
+            }
             PublishError::NoSpace { .. } => told(Exit::Space, "no-space", FREE_SPACE),
             PublishError::NewerExport { .. } => told(
                 Exit::Refused,
@@ -254,6 +258,36 @@ fn ceremony(refused: &CeremonyError) -> (Exit, &'static str, &'static str) {
             Exit::Refused,
             "bad-proposal",
             "Ask for the proposal once more.",
+        ),
+    }
+}
+
+fn steering(refused: &SteeringError) -> (&'static str, &'static str) {
+    match refused {
+        SteeringError::NoChannel { .. } => (
+            "no-channel",
+            "Offer a release there first, with `satchel rollout --release`.",
+        ),
+        SteeringError::Halted { .. } => (
+            "halted",
+            "Let it go on with `satchel rollout --resume`, or publish a release that does better.",
+        ),
+        SteeringError::Withdrawn { .. } => (
+            "withdrawn",
+            "Publish the content under another label, once it is put right.",
+        ),
+        SteeringError::NotOffered { .. } => (
+            "not-offered",
+            "Widen it in its channel to 100% first, or name that channel with --from.",
+        ),
+        SteeringError::Plan { .. } => ("bad-plan", "Put the plan right, and look at it again."),
+        SteeringError::NotInPlan { .. } => (
+            "not-in-plan",
+            "Bring the channel to a step of the plan with `satchel rollout`, or change the plan.",
+        ),
+        _ => (
+            "unfit-rollout",
+            "`satchel show` says what the channels offer.",
         ),
     }
 }

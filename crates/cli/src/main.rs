@@ -16,8 +16,8 @@ use clap::error::ErrorKind;
 
 use arguments::{Arguments, OutputArguments, Verb};
 use command::{
-    deltas, demo, device, engine, export, inspect, keys, manual, mirror, publish, root, serve,
-    thinning,
+    approve, deltas, demo, device, engine, export, inspect, keys, manual, mirror, publish, root,
+    serve, steer, thinning,
 };
 use failure::{Exit, Failure};
 use output::Output;
@@ -41,6 +41,12 @@ fn run(verb: &Verb, output: Output) -> Result<Exit, Failure> {
         Verb::Show(arguments) => inspect::show(arguments, output),
         Verb::Audit(arguments) => inspect::audit(arguments, output),
         Verb::Lint(arguments) => publish::lint(arguments, output),
+        Verb::Rollout(arguments) => steer::rollout(arguments, output),
+        Verb::Promote(arguments) => steer::promote(arguments, output),
+        Verb::Halt(arguments) => steer::halt(arguments, output),
+        Verb::Withdraw(arguments) => steer::withdraw(arguments, output),
+        Verb::Approval(verb) => approve::approval(verb, output),
+        Verb::Guard(arguments) => approve::guard(arguments, output),
         Verb::Export(arguments) => export::export(arguments, output),
         Verb::PruneRepository(arguments) => thinning::prune(arguments, output),
         Verb::Deltas(verb) => deltas::deltas(verb, output),
@@ -49,6 +55,7 @@ fn run(verb: &Verb, output: Output) -> Result<Exit, Failure> {
         Verb::Serve(arguments) => serve::serve(arguments, output),
         Verb::Mirror(arguments) => mirror::mirror(arguments, output),
         Verb::Enroll(arguments) => device::enroll(arguments, output),
+        Verb::Label(arguments) => device::label(arguments, output),
         Verb::Check(arguments) => device::check(arguments, output),
         Verb::Update(arguments) => device::update(arguments, output),
         Verb::Status(arguments) => device::status(arguments, output),

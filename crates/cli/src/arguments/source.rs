@@ -18,9 +18,9 @@ pub(crate) struct SourceArguments {
     /// The most bytes to receive in a second, such as 200kB
     #[arg(long, value_name = "BYTES")]
     pub(crate) throttle: Option<ByteBudget>,
-    /// The channel to follow
-    #[arg(long, default_value = "stable")]
-    pub(crate) channel: ChannelName,
+    /// The channel to follow (default: the one that the library was enrolled for)
+    #[arg(long)]
+    pub(crate) channel: Option<ChannelName>,
     #[command(flatten)]
     pub(crate) https: HttpsArguments,
 }

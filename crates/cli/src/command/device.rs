@@ -3,6 +3,7 @@
 mod document;
 mod healing;
 mod keeping;
+mod labelling;
 mod looking;
 mod teller;
 
@@ -11,19 +12,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use diff_core::Digest;
-use release_format::{ChannelName, PackName};
+use release_format::{DeviceLabels, PackName};
 use serde::Serialize;
 use updater_client::library::disk::RealDisk;
 use updater_client::library::first_root;
 use updater_client::library::layout::LibraryLayout;
 use updater_client::{
     CancelToken, Check, FetchPolicy, Freshness, Https, Offer, Outcome, Route, UpdateError,
-    UpdateOptions, Updated, Updater, transport_to,
+    UpdateOptions, Updated, Updater, Withheld, transport_to,
 };
 
 use crate::arguments::{
     CheckArguments, EnrollArguments, FailArguments, PackArguments, RevertArguments,
-    SourceArguments, UpdateArguments,
+    SourceArguments, UpdateArguments, set_labels,
 };
 use crate::failure::{Exit, Failure};
 use crate::interrupt::cancel_on_interrupt;
@@ -34,6 +35,7 @@ use super::https::https;
 use document::{CheckDocument, EndedDocument, UpdateDocument};
 pub(crate) use healing::heal;
 pub(crate) use keeping::{hold, open, pin, prune, unhold, unpin};
+pub(crate) use labelling::label;
 pub(crate) use looking::{path, status, verify};
 use teller::Teller;
 
@@ -57,7 +59,13 @@ pub(crate) fn enroll(arguments: &EnrollArguments, output: Output) -> Result<Exit
         transport_to(&address, &Https::new())?;
         repositories.push(address);
     }
-    Updater::builder(&arguments.library).enroll(&root, repositories.clone())?;
+    let mut labels = DeviceLabels::default();
+    set_labels(&mut labels, &arguments.labels)
+        .map_err(|message| Failure::new(Exit::Usage, "usage", message))?;
+    Updater::builder(&arguments.library)
+        .labels(labels)
+        .channel(arguments.channel.clone())
+        .enroll(&root, repositories.clone())?;
     let (repository, mirrors) = match repositories.split_first() {
         Some((first, others)) => (first.as_str(), others),
         None => ("", &[][..]),
@@ -88,7 +96,13 @@ pub(crate) fn check(arguments: &CheckArguments, output: Output) -> Result<Exit, 
         let check = updater.check(pack, &cancel)?;
         let document = CheckDocument::new(pack, &check);
         output.result(&document, |out| {
-            writeln!(out, "{}", check_told(pack, &check))
+            writeln!(out, "{}", check_told(pack, &check))?;
+            if arguments.why {
+                for ruling in &check.rulings {
+                    writeln!(out, "  {ruling}")?;
+                }
+            }
+            Ok(())
         })?;
         warn(pack, check.freshness, output);
         Ok(())
@@ -117,6 +131,7 @@ pub(crate) fn update(arguments: &UpdateArguments, output: Output) -> Result<Exit
 }
 
 /// Brings one pack to the release that is offered; tells whether a hold keeps it from the switch.
+/// What this client cannot apply is told, and fails.
 fn update_one(
     updater: &Updater,
     pack: &PackName,
@@ -132,6 +147,11 @@ fn update_one(
         writeln!(out, "{}", update_told(pack, &updated, active))
     })?;
     warn(pack, updated.freshness, output);
+    if let Outcome::Withheld(Withheld::Unsupported(lacking)) = &updated.outcome {
+        let message = format!("{pack}: {lacking}");
+        return Err(Failure::new(Exit::Unsupported, "client-too-old", message)
+            .with_remedy("Install a newer Satchel."));
+    }
     Ok(updated.held.is_some())
 }
 
@@ -199,7 +219,9 @@ fn opened(
 ) -> Result<Updater, Failure> {
     let mut builder = Updater::builder(library).observer(Arc::new(Teller::new(output)));
     if let Some(source) = source {
-        builder = builder.channel(ChannelName::clone(&source.channel));
+        if let Some(channel) = &source.channel {
+            builder = builder.channel(channel.clone());
+        }
         let https = https(&source.https)?;
         if let Some(address) = &source.from {
             let mirror = transport_to(address, &https)?;
@@ -292,7 +314,26 @@ fn check_told(pack: &PackName, check: &Check) -> String {
         .installed
         .as_ref()
         .map_or("nothing", |release| release.label.as_str());
+    let leaving = check.leaving.as_ref().map_or(String::new(), |leaving| {
+        format!("; {} was withdrawn: {}", leaving.label, leaving.reason)
+    });
+    let lacking = check
+        .lacking
+        .as_ref()
+        .map_or(String::new(), |lacking| format!("; {lacking}"));
+    let told = offer_told(pack, check, installed);
+    match check.offer {
+        Offer::Withheld(_) => told,
+        _ => format!("{told}{leaving}{lacking}"),
+    }
+}
+
+fn offer_told(pack: &PackName, check: &Check, installed: &str) -> String {
     match (&check.offer, &check.plan) {
+        (Offer::Shadow(release), _) => format!(
+            "{pack}: stays on {installed}; {} is to be rebuilt and checked, and not switched to",
+            release.label
+        ),
         (Offer::Current, _) => format!("{pack}: up to date with {installed}"),
         (Offer::Withheld(why), _) => format!("{pack}: stays on {installed}: {why}"),
         (Offer::Release(release), Some(plan)) => {
@@ -313,6 +354,12 @@ fn check_told(pack: &PackName, check: &Check) -> String {
                 told.push_str(&format!("\n  otherwise {way} of {fetch} in {requests}"));
             }
             told
+        }
+        (Offer::Release(release), None) if check.leaving.is_some() => {
+            format!(
+                "{pack}: {installed} -> {}, back to what lies here",
+                release.label
+            )
         }
         (Offer::Release(release), None) => {
             format!(
@@ -344,6 +391,22 @@ fn update_told(pack: &PackName, updated: &Updated, active: Option<&str>) -> Stri
                 release.label
             )
         }
+        Outcome::Shadowed {
+            release,
+            damaged: 0,
+        } => format!(
+            "{pack}: stays on {active}; {} was rebuilt and is sound; {traffic}",
+            release.label
+        ),
+        Outcome::Shadowed { release, damaged } => format!(
+            "{pack}: stays on {active}; {} was rebuilt, and {} not as they should be",
+            release.label,
+            counted(*damaged, "file")
+        ),
+        Outcome::Returned(release) => format!(
+            "{pack}: {} is active again, what came after it was withdrawn; nothing was fetched of it",
+            release.label
+        ),
         Outcome::Activated(release) => {
             format!(
                 "{pack}: {} is active, on trial until it is confirmed; {traffic}",

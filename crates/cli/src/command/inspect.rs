@@ -5,7 +5,10 @@ use std::path::Path;
 
 use diff_core::Digest;
 use publisher::{AuditOptions, AuditProblem};
-use release_format::{Catalogue, CatalogueRelease, PackName, ReleaseStatus, Rollout};
+use release_format::{
+    Catalogue, CatalogueRelease, ClientVersion, FeatureFlag, Mode, PackName, ReleaseStatus,
+    Rollout, UtcTime, Withdrawal,
+};
 use serde::Serialize;
 
 use crate::arguments::{AuditArguments, RepositoryArguments, ShowArguments};
@@ -31,12 +34,21 @@ struct PackDocument {
 }
 
 #[derive(Serialize)]
-struct ChannelDocument {
+pub(super) struct ChannelDocument {
     channel: String,
     release: String,
     manifest: Digest,
     share: String,
     halted: bool,
+    /// Why it is halted; empty where nobody said.
+    halt_reason: String,
+    mode: Mode,
+    select: String,
+    starts: Option<UtcTime>,
+    since: Option<UtcTime>,
+    minimum_client: Option<ClientVersion>,
+    flags: Vec<FeatureFlag>,
+    withdrawn: Vec<Withdrawal>,
 }
 
 impl From<&Rollout> for ChannelDocument {
@@ -47,6 +59,14 @@ impl From<&Rollout> for ChannelDocument {
             manifest: rollout.release,
             share: rollout.share.to_string(),
             halted: rollout.halted,
+            halt_reason: rollout.halt_reason.clone(),
+            mode: rollout.mode,
+            select: rollout.select.to_string(),
+            starts: rollout.starts,
+            since: rollout.since,
+            minimum_client: rollout.minimum_client(&rollout.release),
+            flags: rollout.flags.clone(),
+            withdrawn: rollout.withdrawn.clone(),
         }
     }
 }

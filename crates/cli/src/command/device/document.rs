@@ -5,8 +5,8 @@ use release_format::{CatalogueRelease, ContentVersion, PackName, UtcTime};
 use serde::Serialize;
 use updater_client::library::state::{Hold, InstalledRelease, Pin, RefusedRelease};
 use updater_client::{
-    Check, Damage, Fault, Freshness, Hop, Offer, Outcome, Plan, Route, Status, Traffic, Updated,
-    VerifyReport,
+    Check, Damage, Fault, Freshness, Hop, Offer, Outcome, Plan, Route, Ruling, Status, Traffic,
+    Updated, VerifyReport,
 };
 
 /// A release on the device.
@@ -174,6 +174,25 @@ impl From<&Plan> for PlanDocument {
     }
 }
 
+/// One rule that a decision went through.
+#[derive(Serialize)]
+struct RuleDocument<'a> {
+    rule: &'a str,
+    /// Whether it lets the release through.
+    holds: bool,
+    told: &'a str,
+}
+
+impl<'a> From<&'a Ruling> for RuleDocument<'a> {
+    fn from(ruling: &'a Ruling) -> RuleDocument<'a> {
+        RuleDocument {
+            rule: ruling.rule,
+            holds: ruling.holds,
+            told: &ruling.told,
+        }
+    }
+}
+
 /// What `check` prints of one pack.
 #[derive(Serialize)]
 pub(super) struct CheckDocument<'a> {
@@ -182,6 +201,12 @@ pub(super) struct CheckDocument<'a> {
     offer: &'static str,
     release: Option<OfferedDocument>,
     reason: Option<String>,
+    /// Why the active release is to be left, or null.
+    withdrawn: Option<String>,
+    /// What this client lacks for a newer release, or null.
+    lacking: Option<String>,
+    /// The rules that decided, in their order.
+    rules: Vec<RuleDocument<'a>>,
     plan: Option<PlanDocument>,
     needed_bytes: u64,
     available_bytes: u64,
@@ -192,10 +217,11 @@ pub(super) struct CheckDocument<'a> {
 }
 
 impl<'a> CheckDocument<'a> {
-    pub(super) fn new(pack: &'a PackName, check: &Check) -> CheckDocument<'a> {
+    pub(super) fn new(pack: &'a PackName, check: &'a Check) -> CheckDocument<'a> {
         let (offer, release, reason) = match &check.offer {
             Offer::Current => ("current", None, None),
             Offer::Release(release) => ("release", Some(OfferedDocument::from(release)), None),
+            Offer::Shadow(release) => ("shadow", Some(OfferedDocument::from(release)), None),
             Offer::Withheld(why) => ("withheld", None, Some(why.to_string())),
             _ => ("other", None, None),
         };
@@ -208,6 +234,9 @@ impl<'a> CheckDocument<'a> {
             offer,
             release,
             reason,
+            withdrawn: check.leaving.as_ref().map(|leaving| leaving.reason.clone()),
+            lacking: check.lacking.as_ref().map(ToString::to_string),
+            rules: check.rulings.iter().map(RuleDocument::from).collect(),
             plan: check.plan.as_ref().map(PlanDocument::from),
             needed_bytes: check.needed_bytes,
             available_bytes: check.available_bytes,
@@ -244,6 +273,15 @@ impl<'a> UpdateDocument<'a> {
             Outcome::Current => ("current", None, None),
             Outcome::Withheld(why) => ("withheld", None, Some(why.to_string())),
             Outcome::Staged(release) => ("staged", Some(release), None),
+            Outcome::Shadowed { release, damaged } => {
+                let reason = format!("{damaged} files are not as they should be");
+                (
+                    "shadowed",
+                    Some(release),
+                    Some(reason).filter(|_| *damaged > 0),
+                )
+            }
+            Outcome::Returned(release) => ("returned", Some(release), None),
             Outcome::Activated(release) => ("activated", Some(release), None),
             _ => ("other", None, None),
         };
