@@ -22,6 +22,7 @@
 //!
 //! `line PAIR` measures instead what a line that drops every 64 KiB costs a first install and an update of
 //! the pair in that folder, beside one that holds.
+//! `rollouts` measures instead what it costs a device to find out what a rollout means for it.
 //!
 //! `class [DEVICES]` measures instead what forty devices cost a repository: each for itself, and behind
 //! a `satchel mirror`, which is the program beside this one or the one that `SATCHEL` names.
@@ -37,6 +38,7 @@ mod peer;
 mod recorded;
 mod refresh;
 mod sequence;
+mod rollouts;
 mod summary;
 mod table;
 
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         [refresh::REFRESH] => refresh::measure(),
         [line::LINE, pair] => line::measure(pair.as_ref()),
         [sequence::SEQUENCE, folder] => sequence::measure(folder.as_ref()),
+        [rollouts::ROLLOUTS] => rollouts::measure(),
         [class::CLASS, devices @ ..] => class::measure(devices.first().copied()),
         [device::DEVICE, pack @ ..] => device::measure(pack.first().copied(), pack.get(1).copied()),
         [device::STEP, name, library, repository] => {

@@ -7,6 +7,7 @@
 )]
 
 mod bit_flips;
+mod compatibility;
 mod crash;
 mod embedding;
 mod export;
@@ -25,6 +26,7 @@ mod names;
 mod neighbours;
 mod nginx;
 mod power_loss;
+mod rollout;
 mod rotation;
 mod routes;
 // What a file takes on the disk is told in blocks by Unix alone.
