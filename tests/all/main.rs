@@ -6,6 +6,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod authority;
 mod bit_flips;
 mod compatibility;
 mod crash;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use diff_core::Level;
 use publisher::{Offering, Promotion, Repository, Retraction, Steered, Steering};
 use release_format::{
-    ChannelName, ClientVersion, DeviceId, DeviceLabels, Label, Mode, PackName, Rollout, Share,
-    TrustError,
+    ChannelName, ClientVersion, DeviceId, DeviceLabels, Label, Mode, Rollout, Share, TrustError,
 };
 use satchel_tests::rig::disk::{Fault, FaultyDisk};
 use satchel_tests::rig::world::{
@@ -16,8 +15,8 @@ use satchel_tests::rig::world::{
 use updater_client::library::disk::RealDisk;
 use updater_client::library::identity::LibraryRecord;
 use updater_client::{
-    Abilities, CancelToken, Clock, ErrorKind, FolderTransport, Offer, Outcome, PinFor, UpdateError,
-    UpdateOptions, Updated, Withheld,
+    Abilities, CancelToken, Clock, Offer, Outcome, PinFor, UpdateError, UpdateOptions, Updated,
+    Withheld,
 };
 
 fn label(text: &str) -> Label {
@@ -539,71 +538,4 @@ fn flags_reach_a_share_of_their_own_and_are_told_without_a_network() {
     let new = world.device();
     settle(&new);
     assert!(new.updater().flags(new.pack()).unwrap().contains("lit"));
-}
-
-#[test]
-fn what_a_role_may_not_sign_is_nothing_to_a_device() {
-    let (world, device) = World::with_an_update();
-    let other = PackName::parse("other/history").unwrap();
-    world.publish_with("1.0", &first_course(), |options| {
-        options.pack = other.clone()
-    });
-    let (beta, pack) = (ChannelName::parse("beta").unwrap(), world.pack());
-    let mut bytes = rollout(&world, &stable());
-    bytes.channel = beta.clone();
-    let bytes = bytes.encode().unwrap();
-    let follow = |mirror: &std::path::Path, pack: &PackName| {
-        let updater = device
-            .builder()
-            .repository(Arc::new(FolderTransport::new(mirror)))
-            .channel(beta.clone())
-            .build()
-            .unwrap();
-        updater.check(pack, &CancelToken::new())
-    };
-    // Content keys, and another tenant's operations keys, put a rollout into their own files.
-    for role in ["acme", "other", "other-operations", "acme-operations"] {
-        let mirror = world.copy_of_repository();
-        let target = pack.rollout_target(&beta);
-        world
-            .forger(&mirror)
-            .put_target(role, &target, &bytes)
-            .unwrap();
-        let found = follow(&mirror, pack)
-            .map(drop)
-            .map_err(|failed| failed.code());
-        let expected = match role {
-            "acme-operations" => Ok(()),
-            _ => Err("unknown-channel"),
-        };
-        assert_eq!(found, expected, "{role}");
-    }
-    // Operations keys put a catalogue into theirs.
-    let new = PackName::parse("acme/new").unwrap();
-    let mirror = world.copy_of_repository();
-    let target = new.catalogue_target();
-    world
-        .forger(&mirror)
-        .put_target("acme-operations", &target, b"{}")
-        .unwrap();
-    let failed = follow(&mirror, &new).unwrap_err();
-    assert_eq!(failed.code(), "unknown-pack");
-}
-
-#[test]
-fn a_rollout_that_this_client_would_misjudge_is_refused_as_newer_and_changes_nothing() {
-    let (world, device) = World::with_an_update();
-    let mirror = world.copy_of_repository();
-    world
-        .forger(&mirror)
-        .change_rollout(world.pack(), "stable", |rollout| {
-            rollout["schema"] = 3.into()
-        })
-        .unwrap();
-    let refused = device.update_from(&mirror).unwrap_err();
-    assert_eq!(
-        (refused.kind(), refused.code()),
-        (ErrorKind::Unsupported, "newer-document")
-    );
-    device.assert_has(&first_course());
 }

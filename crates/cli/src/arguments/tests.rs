@@ -33,7 +33,8 @@ fn every_verb_of_the_contract_is_there_and_no_other_is_shown() {
         .filter(|verb| !verb.is_hide_set())
         .map(|verb| verb.get_name())
         .collect();
-    let contract = "init publish lint list show audit export prune-repository deltas keys root serve mirror enroll \
+    let contract = "init publish lint list show audit rollout promote halt withdraw approval guard \
+                    export prune-repository deltas keys root serve mirror enroll label \
                     check update status path open confirm fail revert verify heal hold unhold pin \
                     unpin prune diff apply demo";
     assert_eq!(shown, contract.split_whitespace().collect::<Vec<_>>());
@@ -50,6 +51,23 @@ fn every_line_of_the_contract_parses() {
         "satchel prune-repository repo --keep 3 --dry-run",
         "satchel deltas add repo a/b --from 1.0 --to 1.2",
         "satchel deltas plan repo a/b --fleet fleet.csv --worth 20",
+        "satchel rollout repo a/b --release 1.0 --share 5%",
+        "satchel rollout repo a/b --release 1.0 --share 5% --channel beta --select site=nairobi \
+         --select ring=pilot --mode shadow --starts 2026-12-01T06:00:00Z --min-client 0.2 \
+         --flag new-quiz=10%",
+        "satchel rollout repo a/b --resume",
+        "satchel rollout plan repo rollout.toml",
+        "satchel rollout apply repo rollout.toml --next --keys dir",
+        "satchel promote repo a/b --release 1.0 --to stable --from beta --share 5% --propose file",
+        "satchel halt repo a/b --channel beta --reason broken",
+        "satchel withdraw repo a/b --release 1.0 --fallback 0.9 --reason broken --security",
+        "satchel guard repo acme --threshold 2 --key one.pub --key two.pub --signer file:one.pem",
+        "satchel approval sign file --show",
+        "satchel approval merge file other",
+        "satchel approval publish repo file --keys dir",
+        "satchel enroll library --repository repo --root root.json --channel beta --label ring=pilot",
+        "satchel label library ring=pilot --remove site",
+        "satchel check library --why",
         "satchel mirror library",
         "satchel mirror library --listen 127.0.0.1:0 --keep 500MB --no-upstream --no-announce",
         "satchel update library acme/biology-101 --nearby",
