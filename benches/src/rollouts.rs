@@ -65,11 +65,15 @@ pub(crate) fn measure() -> Outcome<()> {
         let decided = nanoseconds(|number| {
             black_box(rollout.decide(black_box(&asker(number))));
         });
+        let explained = nanoseconds(|number| {
+            black_box(rollout.explain(black_box(&asker(number))));
+        });
         let flags = nanoseconds(|number| {
             black_box(rollout.flags_of(black_box(&device(number))));
         });
         println!(
-            "{name:12} {bytes:6} bytes: decided, with its reasons, in {decided} ns; its flags in {flags} ns"
+            "{name:12} {bytes:6} bytes: decided in {decided} ns, explained in {explained} ns; its flags \
+             in {flags} ns"
         );
     }
     Ok(())

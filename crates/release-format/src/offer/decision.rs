@@ -56,78 +56,83 @@ impl Rollout {
     /// Widening the share keeps everyone who is in; a device that has the release keeps it whatever
     /// this says, unless the release is withdrawn.
     pub fn decide(&self, asker: &Asker<'_>) -> Decision {
-        self.explain(asker).0
+        self.judge(asker, &mut |_, _, _| {})
     }
 
     /// Returns what [`Rollout::decide`] does, and the rules that it went through, in their order up to
     /// the first that keeps the release from the device.
     pub fn explain(&self, asker: &Asker<'_>) -> (Decision, Vec<Ruling>) {
         let mut rulings = Vec::with_capacity(6);
-        let decision = self.judge(asker, &mut rulings);
+        let decision = self.judge(asker, &mut |rule, holds, told| {
+            rulings.push(Ruling::new(rule, holds, told()));
+        });
         (decision, rulings)
     }
 
-    fn judge(&self, asker: &Asker<'_>, rulings: &mut Vec<Ruling>) -> Decision {
-        let mut rule = |name, holds: bool, told: String| {
-            rulings.push(Ruling::new(name, holds, told));
+    /// Decides, and hands over each rule as it is asked, its words to be made by whoever wants them.
+    fn judge(
+        &self,
+        asker: &Asker<'_>,
+        hear: &mut dyn FnMut(&'static str, bool, &dyn Fn() -> String),
+    ) -> Decision {
+        let mut rule = |name, holds: bool, told: &dyn Fn() -> String| {
+            hear(name, holds, told);
             holds
         };
-        let halt = match (self.halted, self.halt_reason.as_str()) {
+        let halt = || match (self.halted, self.halt_reason.as_str()) {
             (false, _) => "the rollout is not halted".to_owned(),
             (true, "") => "the rollout is halted".to_owned(),
             (true, reason) => format!("the rollout is halted: {reason}"),
         };
-        if !rule("halt", !self.halted, halt) {
+        if !rule("halt", !self.halted, &halt) {
             return Decision::Halted;
         }
         if let Some(starts) = self.starts {
-            let told = format!("it starts {starts}, and it is {} at least", asker.now);
-            if !rule("start", starts <= asker.now, told) {
+            let told = || format!("it starts {starts}, and it is {} at least", asker.now);
+            if !rule("start", starts <= asker.now, &told) {
                 return Decision::NotYet { starts };
             }
         }
         for (key, values) in self.select.iter() {
             let found = asker.labels.get(key);
-            let told = format!(
-                "it is for {key}={}, and the device has {}",
-                listed(values),
-                found.map_or_else(
+            let told = || {
+                let has = found.map_or_else(
                     || format!("no label {key}"),
-                    |found| format!("{key}={found}")
+                    |found| format!("{key}={found}"),
+                );
+                format!(
+                    "it is for {key}={}, and the device has {has}",
+                    listed(values)
                 )
-            );
-            if !rule(
-                "select",
-                found.is_some_and(|found| values.contains(found)),
-                told,
-            ) {
+            };
+            let is_chosen = found.is_some_and(|found| values.contains(found));
+            if !rule("select", is_chosen, &told) {
                 return Decision::NotSelected {
                     key: key.to_owned(),
                 };
             }
         }
         let bucket = self.bucket(&asker.device);
-        let is_in = bucket < self.share.basis_points();
-        let told = format!(
-            "it reaches {} of devices, the buckets below {}, and this one has bucket {bucket}",
-            self.share,
-            self.share.basis_points()
-        );
-        if !rule("share", is_in, told) {
+        let below = self.share.basis_points();
+        let told = || {
+            format!(
+                "it reaches {} of devices, the buckets below {below}, and this one has bucket {bucket}",
+                self.share
+            )
+        };
+        if !rule("share", bucket < below, &told) {
             return Decision::OutsideShare { bucket };
         }
         if let Some(minimum) = self.minimum_client(&self.release) {
-            let told = format!(
-                "it needs client {minimum}, and this one is {}",
-                asker.client
-            );
-            if !rule("minimum-client", minimum <= asker.client, told) {
+            let own = asker.client;
+            let told = || format!("it needs client {minimum}, and this one is {own}");
+            if !rule("minimum-client", minimum <= own, &told) {
                 return Decision::ClientTooOld { minimum };
             }
         }
         if self.mode == Mode::Shadow {
-            let told = "it is a shadow: staged and checked, and never active";
-            rule("mode", true, told.to_owned());
+            let told = || "it is a shadow: staged and checked, and never active".to_owned();
+            rule("mode", true, &told);
         }
         Decision::Offered
     }
