@@ -8,7 +8,7 @@ use crate::name::is_plain_name;
 /// What a device says of itself, for rollouts to choose by: `site=nairobi`, `ring=pilot`.
 ///
 /// Keys and values are 1 to 64 of the characters `a-z 0-9 - _ .`, beginning with a letter or a digit.
-/// They leave the device by nothing that Satchel sends.
+/// A rollout is decided on the device, so nobody has to be told them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(
     try_from = "BTreeMap<String, String>",
