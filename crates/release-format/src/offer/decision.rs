@@ -70,11 +70,7 @@ impl Rollout {
     }
 
     /// Decides, and hands over each rule as it is asked, its words to be made by whoever wants them.
-    fn judge(
-        &self,
-        asker: &Asker<'_>,
-        hear: &mut dyn FnMut(&'static str, bool, &dyn Fn() -> String),
-    ) -> Decision {
+    fn judge(&self, asker: &Asker<'_>, hear: &mut Hear<'_>) -> Decision {
         let mut rule = |name, holds: bool, told: &dyn Fn() -> String| {
             hear(name, holds, told);
             holds
@@ -137,6 +133,9 @@ impl Rollout {
         Decision::Offered
     }
 }
+
+/// Hears of a rule, whether it holds, and how to put it into words.
+type Hear<'a> = dyn FnMut(&'static str, bool, &dyn Fn() -> String) + 'a;
 
 fn listed(values: &BTreeSet<String>) -> String {
     let shown = values.iter().take(SHOWN_VALUES).map(String::as_str);
