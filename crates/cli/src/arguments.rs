@@ -14,7 +14,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use release_format::{ChannelName, Label, PackName, Share};
+use release_format::{
+    ChannelName, DeviceId, DeviceLabels, Label, Language, PackName, Share, UtcTime,
+};
 
 pub(crate) use governing::{
     DelegateArguments, GenerateArguments, GovernArguments, KeysVerb, ListKeysArguments,
@@ -36,7 +38,9 @@ pub(crate) use steering::{
 pub(crate) use supplying::{
     AddDeltasArguments, DeltasVerb, ExportArguments, PlanDeltasArguments, PruneRepositoryArguments,
 };
-pub(crate) use values::{Ability, ByteBudget, DeltaChoice, PackAt, Strength};
+pub(crate) use values::{
+    Ability, ByteBudget, DeltaChoice, DeviceLabel, NotesFile, PackAt, SeenHead, Strength,
+};
 
 /// Delta updates for offline learning: publish course packs, carry them, update them, go back.
 #[derive(Debug, Parser)]
@@ -50,6 +54,9 @@ pub(crate) use values::{Ability, ByteBudget, DeltaChoice, PackAt, Strength};
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) output: OutputArguments,
+    /// Append what happens to a file, a line of JSON each; - for stderr
+    #[arg(long, global = true, value_name = "FILE", env = "SATCHEL_LOG")]
+    pub(crate) log_json: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -88,6 +95,8 @@ pub(crate) enum Verb {
     Show(ShowArguments),
     /// Check a repository as a device would, and more; fails on any fault
     Audit(AuditArguments),
+    /// Write one page of HTML that tells how a repository stands; it needs no network
+    Report(ReportArguments),
     /// Offer a release to a share of a channel's devices, to some of them, or from some day on
     ///
     /// Says all of how the release is offered: what is left out is not so any more, but for the client
@@ -155,7 +164,9 @@ pub(crate) enum Verb {
     /// fetched before an interruption is kept: run it again and it goes on from there.
     Update(UpdateArguments),
     /// Say which release is active, on trial and to fall back to
-    Status(LibraryArguments),
+    Status(StatusArguments),
+    /// Print what learners and teachers should know of a pack's active release; needs no network
+    Notes(NotesArguments),
     /// Print the folder of a pack's active release, alone on the last line
     Path(PackArguments),
     /// Open a release, and keep it where it is for as long as it is open
@@ -241,9 +252,9 @@ pub(crate) struct PublishArguments {
     /// baseline:LABEL; and pays:SIZE, what a delta has to save over the one from nothing
     #[arg(long, default_value = "last:4", value_name = "RELEASES")]
     pub(crate) delta_from: DeltaChoice,
-    /// Notes for learners and teachers
-    #[arg(long, value_name = "FILE")]
-    pub(crate) notes: Option<PathBuf>,
+    /// Notes for learners and teachers; in several languages by --notes en=FILE --notes fr=FILE
+    #[arg(long, value_name = "[LANGUAGE=]FILE")]
+    pub(crate) notes: Vec<NotesFile>,
     /// For how many days devices may go on with the tenant's packs once the timestamp has expired
     /// (default: as it was; 0 ends it)
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(..=366))]
@@ -274,6 +285,45 @@ pub(crate) struct ShowArguments {
     /// The pack, or one release of it
     #[arg(value_name = "PACK[@LABEL]")]
     pub(crate) pack: PackAt,
+    /// What was offered at a time such as 2026-12-24T18:00:00Z, by whom it was signed and until when,
+    /// from the repository's log
+    #[arg(long, value_name = "TIME", value_parser = UtcTime::parse, conflicts_with_all = ["notes", "sbom", "provenance"])]
+    pub(crate) at: Option<UtcTime>,
+    /// With --at: what the device of this id was offered
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "at",
+        conflicts_with = "device_bucket"
+    )]
+    pub(crate) device: Option<DeviceId>,
+    /// With --at: what devices in this bucket were offered
+    #[arg(long, value_name = "N", requires = "at", value_parser = clap::value_parser!(u16).range(..10_000))]
+    pub(crate) device_bucket: Option<u16>,
+    /// With --at: a label that the device had, such as site=nairobi; repeatable
+    #[arg(long, value_name = "KEY=VALUE", requires = "at")]
+    pub(crate) label: Vec<DeviceLabel>,
+    /// Print the release's notes, in this language or the nearest that there is
+    #[arg(long, value_name = "LANGUAGE", num_args = 0..=1, default_missing_value = "en", conflicts_with_all = ["sbom", "provenance"])]
+    pub(crate) notes: Option<Language>,
+    /// Print the CycloneDX list of what the release contains
+    #[arg(long, conflicts_with = "provenance")]
+    pub(crate) sbom: bool,
+    /// Print the in-toto statement of how the release came to be
+    #[arg(long)]
+    pub(crate) provenance: bool,
+}
+
+impl ShowArguments {
+    /// Returns the labels of the device that is asked about.
+    pub(crate) fn labels(&self) -> DeviceLabels {
+        let mut labels = DeviceLabels::default();
+        for label in &self.label {
+            // What is no label was refused when it was read.
+            let _ = labels.set(&label.key, &label.value);
+        }
+        labels
+    }
 }
 
 #[derive(Debug, Args)]
@@ -283,6 +333,33 @@ pub(crate) struct AuditArguments {
     /// Apply every delta too, and compare what comes out
     #[arg(long)]
     pub(crate) apply: bool,
+    /// Tell the whole history, an entry of the log a line
+    #[arg(long)]
+    pub(crate) log: bool,
+    /// The last entry as an earlier audit, or one of another copy, showed it: what lies there has to
+    /// go on from it
+    #[arg(long, value_name = "NUMBER:DIGEST")]
+    pub(crate) seen: Option<SeenHead>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArguments {
+    /// The repository
+    pub(crate) repo: PathBuf,
+    /// The page to write
+    #[arg(short, long, value_name = "FILE", default_value = "report.html")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NotesArguments {
+    /// The library
+    pub(crate) library: PathBuf,
+    /// The pack
+    pub(crate) pack: PackName,
+    /// A language that the reader reads, the dearest first; repeatable
+    #[arg(long, value_name = "LANGUAGE")]
+    pub(crate) language: Vec<Language>,
 }
 
 #[derive(Debug, Args)]
@@ -349,6 +426,17 @@ pub(crate) struct LibraryArguments {
     pub(crate) library: PathBuf,
     /// The pack; every installed one unless given
     pub(crate) pack: Option<PackName>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    /// The library
+    pub(crate) library: PathBuf,
+    /// The pack; every installed one unless given
+    pub(crate) pack: Option<PackName>,
+    /// What became of each pack here: activations, confirmations and ways back
+    #[arg(long)]
+    pub(crate) history: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@ mod aside;
 mod command;
 mod failure;
 mod interrupt;
+mod log;
 mod nearby;
 mod output;
 mod server;
@@ -16,8 +17,8 @@ use clap::error::ErrorKind;
 
 use arguments::{Arguments, OutputArguments, Verb};
 use command::{
-    approve, deltas, demo, device, engine, export, inspect, keys, manual, mirror, publish, root,
-    serve, steer, thinning,
+    approve, deltas, demo, device, engine, export, inspect, keys, manual, mirror, publish, report,
+    root, serve, steer, thinning,
 };
 use failure::{Exit, Failure};
 use output::Output;
@@ -26,7 +27,19 @@ fn main() -> ExitCode {
     let exit = match Arguments::try_parse() {
         Ok(arguments) => {
             let output = Output::new(arguments.output);
-            run(&arguments.verb, output).unwrap_or_else(|failure| output.fail(&failure))
+            match log::begin(arguments.log_json.as_deref()) {
+                Ok(log) => {
+                    let exit = run(&arguments.verb, output).unwrap_or_else(|failure| {
+                        tracing::error!(code = failure.code, "{}", failure.message);
+                        output.fail(&failure)
+                    });
+                    if let Err(error) = log.end() {
+                        output.warning(format!("the spans were not sent: {error}"));
+                    }
+                    exit
+                }
+                Err(failure) => output.fail(&failure),
+            }
         }
         Err(error) => explain(&error),
     };
@@ -40,6 +53,7 @@ fn run(verb: &Verb, output: Output) -> Result<Exit, Failure> {
         Verb::List(arguments) => inspect::list(arguments, output),
         Verb::Show(arguments) => inspect::show(arguments, output),
         Verb::Audit(arguments) => inspect::audit(arguments, output),
+        Verb::Report(arguments) => report::report(arguments, output),
         Verb::Lint(arguments) => publish::lint(arguments, output),
         Verb::Rollout(arguments) => steer::rollout(arguments, output),
         Verb::Promote(arguments) => steer::promote(arguments, output),
@@ -59,6 +73,7 @@ fn run(verb: &Verb, output: Output) -> Result<Exit, Failure> {
         Verb::Check(arguments) => device::check(arguments, output),
         Verb::Update(arguments) => device::update(arguments, output),
         Verb::Status(arguments) => device::status(arguments, output),
+        Verb::Notes(arguments) => device::notes(arguments, output),
         Verb::Path(arguments) => device::path(arguments, output),
         Verb::Open(arguments) => device::open(arguments, output),
         Verb::Confirm(arguments) => device::confirm(arguments, output),

@@ -2,9 +2,12 @@
 
 pub(crate) mod approval;
 pub(crate) mod audit;
+pub(crate) mod audit_log;
+pub(crate) mod audit_problem;
 pub(crate) mod ceremony;
 pub(crate) mod ceremony_error;
 pub(crate) mod guard;
+pub(crate) mod offers;
 pub(crate) mod plain_words;
 pub(crate) mod proposal;
 pub(crate) mod rollout_plan;

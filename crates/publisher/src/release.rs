@@ -7,4 +7,6 @@ pub(crate) mod draft;
 pub(crate) mod earlier;
 pub(crate) mod folder;
 pub(crate) mod problem;
+pub(crate) mod provenance;
 pub(crate) mod routes;
+pub(crate) mod sbom;

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use diff_core::{CancelToken, Digest, Level, Limits};
 use release_format::{
-    Catalogue, CatalogueRelease, ChannelName, ContentVersion, FormatError, Label, Manifest,
-    PackName, Rollout, Share, UtcTime,
+    Catalogue, CatalogueRelease, ChannelName, ContentReference, ContentVersion, FormatError, Label,
+    Language, LogSubject, Manifest, PackName, Rollout, Share, UtcTime,
 };
+
+use tracing::info_span;
 
 use crate::PublishError;
 use crate::key_store::KeyStore;
@@ -17,13 +19,15 @@ use crate::release::draft::{DeltaReport, Draft, Drafting};
 use crate::release::folder::ContentFolder;
 use crate::release::problem::Problem;
 use crate::release::routes::{self, Routes};
+use crate::repository::record::Action;
 use crate::repository::roles::Roles;
-use crate::repository::signing::TargetChange;
+use crate::repository::signing::{Change, TargetChange};
 use crate::repository::succession::succeeding;
 use crate::storage::folder::FolderStorage;
 use crate::storage::{Source, Storage};
 
 pub(crate) mod location;
+pub(crate) mod record;
 pub(crate) mod revision;
 pub(crate) mod roles;
 pub(crate) mod signing;
@@ -86,6 +90,8 @@ pub struct PublishOptions {
     pub pays_bytes: u64,
     /// A file that learners and teachers should read.
     pub notes: Option<PathBuf>,
+    /// The same in several languages, the first for readers that know of one alone.
+    pub translations: Vec<(Language, PathBuf)>,
     /// For how many days devices may go on with the tenant's packs once the timestamp has expired;
     /// `None` leaves it as it is.
     pub offline_grace_days: Option<u32>,
@@ -106,6 +112,7 @@ impl PublishOptions {
             delta_from: DeltaFrom::default(),
             pays_bytes: 0,
             notes: None,
+            translations: Vec::new(),
             offline_grace_days: None,
             now,
             level: Level::Default,
@@ -189,7 +196,7 @@ impl Repository {
                 repository: storage.address(),
             });
         }
-        let (files, generated_keys) = Roles::first(keys, now)?;
+        let (files, generated_keys) = Roles::first(storage, keys, now)?;
         let root = files
             .file(roles::FIRST_ROOT_LOCATION)
             .expect("the first metadata has a root")
@@ -287,6 +294,15 @@ impl Repository {
         })
     }
 
+    /// Returns a document that a catalogue names: notes, a list of contents or a statement of origin.
+    ///
+    /// # Errors
+    /// [`PublishError::Absent`] and [`PublishError::Damaged`].
+    pub fn document(&self, reference: &ContentReference) -> Result<Vec<u8>, PublishError> {
+        self.storage
+            .content(reference, |bytes| Ok(bytes.get().to_vec()))
+    }
+
     /// Publishes `folder` as the next release of a pack.
     ///
     /// Content is written first, then targets, then metadata, `timestamp.json` last, each durable before
@@ -303,6 +319,7 @@ impl Repository {
         progress: &dyn PublishProgress,
         cancel: &CancelToken,
     ) -> Result<Published, PublishError> {
+        let _span = info_span!("publish", pack = %options.pack, release = %options.label).entered();
         refuse_inside(folder, keys.path())?;
         if let Some(repository) = &self.folder {
             refuse_inside(folder, repository)?;
@@ -338,27 +355,28 @@ impl Repository {
             pays_bytes: options.pays_bytes,
             level: options.level,
             notes: options.notes.as_deref(),
+            translations: &options.translations,
             now: options.now,
             storage: &*self.storage,
             listener: progress,
             cancel,
         };
-        let draft = drafting.make()?;
+        let draft = info_span!("publish.draft").in_scope(|| drafting.make())?;
         let downloads = downloads(catalogue.as_ref(), &draft.release);
         let rollouts = roles.rollouts(&*self.storage, &options.pack)?;
         let drafted = (&draft, roles.rollout_role(&options.pack, &options.channel));
         let targets =
             targets(catalogue, &rollouts, drafted, options).map_err(PublishError::Format)?;
-        let files = roles.changed(
-            &*self.storage,
-            &signing,
-            &options.pack,
-            &targets,
-            options.offline_grace_days,
-            options.now,
-        )?;
+        let change = Change {
+            pack: &options.pack,
+            targets: &targets,
+            offline_grace_days: options.offline_grace_days,
+            action: publishing(options, &draft),
+        };
+        let files = roles.changed(&*self.storage, &signing, change, options.now)?;
         cancel.check()?;
 
+        let _storing = info_span!("publish.store", bytes = draft.stored_bytes()).entered();
         draft.store(&*self.storage)?;
         self.storage.sync()?;
         for target in &targets {
@@ -521,4 +539,20 @@ fn forget_first_installs<'a>(
             release.deltas.retain(|delta| delta.from.is_some());
         }
     }
+}
+
+/// Returns what the log tells of a release.
+fn publishing(options: &PublishOptions, draft: &Draft) -> Action {
+    let subject = LogSubject {
+        pack: Some(options.pack.clone()),
+        release: Some(options.label.clone()),
+        manifest: Some(draft.manifest.digest()),
+        channel: Some(options.channel.clone()),
+        reason: None,
+    };
+    let offered = format!(
+        "{} offers {} to {}",
+        options.channel, options.label, options.share
+    );
+    Action::new("publish", subject).told([offered])
 }

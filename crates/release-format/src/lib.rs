@@ -76,6 +76,9 @@
 //!         archives: vec![archive_reference],
 //!         deltas: Vec::new(),
 //!         notes: None,
+//!         translations: Default::default(),
+//!         provenance: None,
+//!         sbom: None,
 //!         status: ReleaseStatus::Offered,
 //!     }],
 //! };
@@ -120,6 +123,7 @@
 mod content;
 mod error;
 mod json;
+mod language;
 mod name;
 mod offer;
 mod reference;
@@ -136,6 +140,7 @@ pub use content::chunk_map::{ChunkMap, ChunkPlace};
 pub use content::cutting::{Segment, cut_points, segments};
 pub use content::manifest::Manifest;
 pub use error::{Document, FormatError};
+pub use language::Language;
 pub use name::{ChannelName, Label, NameError, PackName, TenantName};
 pub use offer::catalogue::{Catalogue, CatalogueDelta, CatalogueRelease, ReleaseStatus};
 pub use offer::client_version::{ClientVersion, ClientVersionError};
@@ -153,6 +158,8 @@ pub use trust::error::TrustError;
 pub use trust::grace::OfflineGrace;
 pub use trust::key::{Ed25519Signer, KeyId, PublicKey, Signer, SignerError};
 pub use trust::limits::TrustLimits;
+pub use trust::log_entry::{LogBaseline, LogEntry, LogSubject, LogTarget};
+pub use trust::log_head::LogHead;
 pub use trust::meta_file::MetaFile;
 #[cfg(feature = "ecdsa-rsa")]
 pub use trust::pem_key::PemKey;

@@ -227,7 +227,7 @@ pub struct NameError {
 }
 
 impl NameError {
-    fn new(kind: &'static str, found: &str, expected: &'static str) -> NameError {
+    pub(crate) fn new(kind: &'static str, found: &str, expected: &'static str) -> NameError {
         NameError {
             kind,
             found: found.chars().take(200).collect(),

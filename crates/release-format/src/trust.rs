@@ -7,6 +7,8 @@ pub(crate) mod error;
 pub(crate) mod grace;
 pub(crate) mod key;
 pub(crate) mod limits;
+pub(crate) mod log_entry;
+pub(crate) mod log_head;
 pub(crate) mod meta_file;
 pub(crate) mod pattern;
 #[cfg(feature = "ecdsa-rsa")]

@@ -23,6 +23,13 @@ pub enum Event {
         /// Bytes of the whole.
         total: u64,
     },
+    /// The notes of a release could not be had; it is installed without them.
+    NotesMissing {
+        /// The pack.
+        pack: PackName,
+        /// Why.
+        reason: String,
+    },
     /// A way to the release turned out unusable, and the next one is taken.
     RouteAbandoned {
         /// The pack.

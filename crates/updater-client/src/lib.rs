@@ -74,12 +74,14 @@ pub use config::{UpdaterBuilder, transport_to};
 pub use diff_core::CancelToken;
 pub use error::{ErrorKind, UpdateError};
 pub use event::{Event, Observer, Unobserved};
+pub use library::history::{HistoryEvent, HistoryKind};
 pub use library::lease::Lease;
+pub use library::notes::Notes;
 pub use library::state::{Hold, Pin};
 pub use mirror::{Mirror, MirrorBuilder, Missing, Served};
 pub use release_format::{
-    ChannelName, ClientVersion, ContentVersion, DeviceLabels, Label, PackName, Ruling, UtcTime,
-    VersionName,
+    ChannelName, ClientVersion, ContentVersion, DeviceLabels, Label, Language, PackName, Ruling,
+    UtcTime, VersionName,
 };
 pub use step::abilities::Abilities;
 pub use step::check::{Lacking, Leaving, Offer, Withheld};

@@ -9,17 +9,20 @@
 //! - [`identity::LibraryRecord`] says which device this is and where it gets its packs;
 //! - [`trust_store::TrustStore`] keeps the metadata that is trusted where
 //!   [`trust_layout::TrustLayout`] puts it;
-//! - [`state::StateRecord`] is the commit point of a pack: which release is active.
+//! - [`state::StateRecord`] is the commit point of a pack: which release is active;
+//! - [`history::HistoryEvent`] is what became of it.
 //!
 //! Room for one more record is kept, so that a device goes back on a full disk, too.
 
 pub(crate) mod content;
 pub mod disk;
 pub mod first_root;
+pub mod history;
 pub mod identity;
 pub mod layout;
 pub mod lease;
 pub mod lock;
+pub mod notes;
 pub mod record;
 pub(crate) mod reserve;
 pub(crate) mod shelf;

@@ -3,6 +3,7 @@ mod enrolment;
 mod heal;
 mod install;
 mod keep;
+mod notes;
 mod offered;
 mod open;
 mod trial;
@@ -17,6 +18,7 @@ use crate::UpdateError;
 use crate::config::UpdaterBuilder;
 use crate::event::Observer;
 use crate::library::disk::Disk;
+use crate::library::history::HistoryEvent;
 use crate::library::identity::LibraryRecord;
 use crate::library::layout::LibraryLayout;
 use crate::library::shelf::Shelf;
@@ -111,6 +113,15 @@ impl Updater {
         })
     }
 
+    /// Returns what became of `pack` on this device, the oldest first: at most the last 1,000
+    /// activations, confirmations and ways back.
+    ///
+    /// # Errors
+    /// [`UpdateError`] when the state record or the history cannot be read.
+    pub fn history(&self, pack: &PackName) -> Result<Vec<HistoryEvent>, UpdateError> {
+        self.store(pack).history()
+    }
+
     /// Compares every byte of the active release of `pack` with its manifest.
     ///
     /// # Errors
@@ -138,7 +149,7 @@ impl Updater {
     }
 
     fn store<'a>(&'a self, pack: &'a PackName) -> StateStore<'a> {
-        StateStore::new(self.disk(), &self.layout, pack)
+        StateStore::new(self.disk(), &self.layout, pack).at(self.config.clock.now())
     }
 
     /// Returns the folder of an installed release.

@@ -8,9 +8,9 @@ use diff_core::{CancelToken, Digest};
 use satchel_tests::rig::course::Course;
 use satchel_tests::rig::sim::{Image, SimDisk};
 use satchel_tests::rig::world::{Device, Partial, first_course, second_course, third_course};
-use updater_client::UpdateError;
 use updater_client::library::layout::LibraryLayout;
 use updater_client::library::state::InstalledRelease;
+use updater_client::{HistoryKind, UpdateError};
 
 use super::scene::{Scene, Verb};
 
@@ -111,6 +111,15 @@ impl<'a> Judge<'a> {
         let label = |release: &InstalledRelease| release.label.to_string();
         let pins = record.pins().iter().map(|pin| label(&pin.release));
         let active = record.active();
+        // Where both records were lost, one was made of what lies there, which no event tells of.
+        if self.scene.verb() != Verb::HealRecord {
+            let history = updater.history(device.pack()).unwrap();
+            let told = history.last().and_then(|event| match event.kind {
+                HistoryKind::Reverted => event.other.as_ref().map(label),
+                _ => Some(label(&event.release)),
+            });
+            assert_eq!(told, active.map(label), "{history:?}");
+        }
         Some(Stand {
             active: active.map(label),
             copy: active.map_or(0, |active| record.copy_of(&active.manifest)),

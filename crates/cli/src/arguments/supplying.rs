@@ -26,6 +26,9 @@ pub(crate) struct ExportArguments {
     /// Carry the archives as well: what heals damaged devices, and brings any older one up to date
     #[arg(long)]
     pub(crate) full: bool,
+    /// Carry the log for auditors as well, which --full does too; no device reads it
+    #[arg(long)]
+    pub(crate) log: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,9 +1,10 @@
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::ValueEnum;
 use diff_core::{Method, Recompressor, abilities};
 use publisher::DeltaFrom;
-use release_format::{Label, PackName};
+use release_format::{DeviceLabels, Label, Language, LogHead, PackName};
 
 /// How hard to look for a small delta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -15,6 +16,72 @@ pub(crate) enum Strength {
     Default,
     /// As small as it gets
     Best,
+}
+
+/// The last entry of a log as it was seen: `12:<SHA-256 of its file>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SeenHead(pub(crate) LogHead);
+
+impl FromStr for SeenHead {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<SeenHead, String> {
+        let expected = || format!("expected NUMBER:DIGEST as audit shows it, found {text:?}");
+        let (number, sha256) = text.split_once(':').ok_or_else(expected)?;
+        let number = number.parse().map_err(|_| expected())?;
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if sha256.len() != 64 || !sha256.bytes().all(is_digit) {
+            return Err(expected());
+        }
+        let sha256 = sha256.to_owned();
+        Ok(SeenHead(LogHead { number, sha256 }))
+    }
+}
+
+/// A label of a device: `site=nairobi`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeviceLabel {
+    pub(crate) key: String,
+    pub(crate) value: String,
+}
+
+impl FromStr for DeviceLabel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<DeviceLabel, String> {
+        let expected = || format!("expected KEY=VALUE, found {text:?}");
+        let (key, value) = text.split_once('=').ok_or_else(expected)?;
+        let mut labels = DeviceLabels::default();
+        labels.set(key, value).map_err(|error| error.to_string())?;
+        let (key, value) = (key.to_owned(), value.to_owned());
+        Ok(DeviceLabel { key, value })
+    }
+}
+
+/// Notes in a file, and their language where it is told: `en=notes.md`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NotesFile {
+    pub(crate) language: Option<Language>,
+    pub(crate) file: PathBuf,
+}
+
+impl FromStr for NotesFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<NotesFile, String> {
+        if let Some((language, file)) = text.split_once('=')
+            && let Ok(language) = Language::parse(language)
+        {
+            return Ok(NotesFile {
+                language: Some(language),
+                file: file.into(),
+            });
+        }
+        Ok(NotesFile {
+            language: None,
+            file: text.into(),
+        })
+    }
 }
 
 /// The older releases that get a delta, and what it has to save: `last:2,baseline:1.0,pays:20kB`.

@@ -36,7 +36,7 @@ use document::{CheckDocument, EndedDocument, UpdateDocument};
 pub(crate) use healing::heal;
 pub(crate) use keeping::{hold, open, pin, prune, unhold, unpin};
 pub(crate) use labelling::label;
-pub(crate) use looking::{path, status, verify};
+pub(crate) use looking::{notes, path, status, verify};
 use teller::Teller;
 
 #[derive(Serialize)]

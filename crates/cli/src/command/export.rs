@@ -76,7 +76,8 @@ pub(crate) fn export(arguments: &ExportArguments, output: Output) -> Result<Exit
         (false, []) => ExportReach::Deltas,
         (false, labels) => ExportReach::From(labels.to_vec()),
     };
-    let options = ExportOptions::new(arguments.packs.clone(), reach);
+    let mut options = ExportOptions::new(arguments.packs.clone(), reach);
+    options.with_log = arguments.log;
     let cancel = cancel_on_interrupt();
     let exported = {
         let bar = output.bar("exporting", 0);

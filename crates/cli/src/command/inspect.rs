@@ -6,12 +6,13 @@ use std::path::Path;
 use diff_core::Digest;
 use publisher::{AuditOptions, AuditProblem};
 use release_format::{
-    Catalogue, CatalogueRelease, ClientVersion, FeatureFlag, Mode, PackName, ReleaseStatus,
-    Rollout, UtcTime, Withdrawal,
+    Catalogue, CatalogueRelease, ClientVersion, FeatureFlag, Language, Mode, PackName,
+    ReleaseStatus, Rollout, UtcTime, Withdrawal,
 };
 use serde::Serialize;
 
 use crate::arguments::{AuditArguments, RepositoryArguments, ShowArguments};
+use crate::command::history::{self, LogDocument};
 use crate::command::place;
 use crate::command::publish::signing_time;
 use crate::failure::{Exit, Failure};
@@ -130,6 +131,9 @@ struct ShowDocument<'a> {
 
 /// Shows a pack's releases, or one of them with its deltas.
 pub(crate) fn show(arguments: &ShowArguments, output: Output) -> Result<Exit, Failure> {
+    if let Some(at) = arguments.at {
+        return history::show_at(arguments, at, output);
+    }
     let repository = place::open(&arguments.repo)?;
     let pack = &arguments.pack.pack;
     let catalogue = repository.catalogue(pack)?;
@@ -144,6 +148,9 @@ pub(crate) fn show(arguments: &ShowArguments, output: Output) -> Result<Exit, Fa
             }
         })?],
     };
+    if arguments.notes.is_some() || arguments.sbom || arguments.provenance {
+        return document(arguments, &repository, &catalogue, output);
+    }
     let document = ShowDocument {
         pack,
         channels: &channels,
@@ -156,6 +163,52 @@ pub(crate) fn show(arguments: &ShowArguments, output: Output) -> Result<Exit, Fa
         }
     })?;
     Ok(Exit::Done)
+}
+
+/// Prints a document of a release: of the newest one unless another is named.
+fn document(
+    arguments: &ShowArguments,
+    repository: &publisher::Repository,
+    catalogue: &Catalogue,
+    output: Output,
+) -> Result<Exit, Failure> {
+    let label = arguments.pack.label.as_ref();
+    let release = match label {
+        Some(label) => catalogue.labelled(label),
+        None => catalogue.latest(),
+    };
+    let none = |what: &str| {
+        let message = format!("{} has no {what}", arguments.pack.pack);
+        Failure::new(Exit::Other, "no-document", message)
+    };
+    let release = release.ok_or_else(|| none("release that is not withdrawn"))?;
+    let (what, reference) = if arguments.sbom {
+        ("list of contents", release.sbom)
+    } else if arguments.provenance {
+        ("statement of its origin", release.provenance)
+    } else {
+        let best = Language::best(arguments.notes.as_slice(), release.translations.keys());
+        let found = best.and_then(|language| release.translations.get(language));
+        ("notes", found.copied().or(release.notes))
+    };
+    let reference = reference.ok_or_else(|| none(what))?;
+    let text = String::from_utf8_lossy(&repository.document(&reference)?).into_owned();
+    let document = TextDocument {
+        pack: &arguments.pack.pack,
+        release: release.label.as_str(),
+        digest: reference.digest,
+        text: &text,
+    };
+    output.result(&document, |out| writeln!(out, "{}", text.trim_end()))?;
+    Ok(Exit::Done)
+}
+
+#[derive(Serialize)]
+struct TextDocument<'a> {
+    pack: &'a PackName,
+    release: &'a str,
+    digest: Digest,
+    text: &'a str,
 }
 
 fn write_releases(out: &mut dyn Write, document: &ShowDocument<'_>) -> io::Result<()> {
@@ -265,6 +318,7 @@ struct AuditDocument<'a> {
     bytes: u64,
     releases: u64,
     problems: Vec<AuditProblemDocument<'a>>,
+    log: LogDocument<'a>,
     unreferenced: &'a [String],
 }
 
@@ -289,6 +343,7 @@ impl<'a> From<&'a AuditProblem> for AuditProblemDocument<'a> {
 pub(crate) fn audit(arguments: &AuditArguments, output: Output) -> Result<Exit, Failure> {
     let mut options = AuditOptions::at(signing_time()?);
     options.apply_deltas = arguments.apply;
+    options.seen = arguments.seen.clone().map(|seen| seen.0);
     let report = match place::bucket(&arguments.repo)? {
         Some(storage) => publisher::audit_in(&*storage, &options)?,
         None => publisher::audit(&arguments.repo, &options)?,
@@ -304,12 +359,16 @@ pub(crate) fn audit(arguments: &AuditArguments, output: Output) -> Result<Exit, 
             .iter()
             .map(AuditProblemDocument::from)
             .collect(),
+        log: LogDocument::of(&report.log, arguments.log),
         unreferenced: &report.unreferenced,
     };
     for location in &report.unreferenced {
         output.detail(format!("nothing refers to {location}"));
     }
     output.result(&document, |out| {
+        if arguments.log {
+            document.log.write(out)?;
+        }
         if !report.problems.is_empty() {
             let mut table = Table::new(&["FILE", "EXPECTED", "FOUND"]);
             for problem in &report.problems {
@@ -332,6 +391,7 @@ pub(crate) fn audit(arguments: &AuditArguments, output: Output) -> Result<Exit, 
             0 => "sound".to_owned(),
             count => counted(count, "fault"),
         };
+        document.log.write_head(out)?;
         writeln!(
             out,
             "{checked}, {}: {verdict}; {unreferenced} unreferenced",

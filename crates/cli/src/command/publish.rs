@@ -113,7 +113,19 @@ pub(crate) fn publish(arguments: &PublishArguments, output: Output) -> Result<Ex
     options.share = arguments.share;
     options.delta_from = arguments.delta_from.from.clone();
     options.pays_bytes = arguments.delta_from.pays_bytes;
-    options.notes = arguments.notes.clone();
+    for notes in &arguments.notes {
+        match &notes.language {
+            Some(language) => {
+                let translation = (language.clone(), notes.file.clone());
+                options.translations.push(translation);
+            }
+            None if options.notes.is_none() => options.notes = Some(notes.file.clone()),
+            None => {
+                let message = "--notes was given twice without a language: say en=FILE and fr=FILE";
+                return Err(Failure::new(Exit::Usage, "notes-twice", message));
+            }
+        }
+    }
     options.offline_grace_days = arguments.offline_grace;
     options.level = Level::from(arguments.level);
     let cancel = cancel_on_interrupt();

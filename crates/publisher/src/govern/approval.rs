@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use release_format::{
-    ChannelName, ContentReference, KeyId, PackName, RoleDraft, Rollout, Signer, TargetEntry,
-    Targets, TrustError, TrustLimits, UtcTime, Verified,
+    ChannelName, ContentReference, KeyId, LogSubject, PackName, RoleDraft, Rollout, Signer,
+    TargetEntry, Targets, TrustError, TrustLimits, UtcTime, Verified,
 };
 use serde_json::{Map, Value, json};
 
@@ -12,6 +12,7 @@ use crate::govern::steering::Steering;
 use crate::govern::steering_words;
 use crate::key_store::KeyStore;
 use crate::repository::Repository;
+use crate::repository::record::{Action, Record};
 use crate::repository::revision::{OPERATIONS_DAYS, Revision, Versions, no_targets};
 use crate::repository::roles::Roles;
 use crate::repository::signing::TargetChange;
@@ -153,6 +154,26 @@ impl Approval {
         Ok(())
     }
 
+    /// Returns what the log tells of it.
+    fn action(&self) -> Action {
+        let rollouts = self
+            .rollouts
+            .values()
+            .filter_map(|bytes| decode(bytes).ok());
+        let one: Vec<Rollout> = rollouts.collect();
+        let one = match &one[..] {
+            [one] => Some(one),
+            _ => None,
+        };
+        let subject = LogSubject {
+            pack: one.map(|rollout| rollout.pack.clone()),
+            release: one.map(|rollout| rollout.label.clone()),
+            channel: one.map(|rollout| rollout.channel.clone()),
+            ..LogSubject::default()
+        };
+        Action::new("approve", subject).told(self.describe())
+    }
+
     /// Refuses what vouches for more than it shows, so that nobody is asked to sign it.
     fn check(&self) -> Result<(), CeremonyError> {
         let malformed = |expected: &str, found: &str| CeremonyError::Malformed {
@@ -278,7 +299,14 @@ impl Repository {
             })
             .collect();
         let versions = Versions::taken(storage)?;
-        let mut revision = Revision::new(now);
+        let mut record = Record::begin(storage, Some(&roles), approval.action())?;
+        for target in &targets {
+            let current = roles.file_of_target(&target.path)?;
+            if current.is_none_or(|file| file.location != target.location()) {
+                record.add_target(&target.path, &target.bytes);
+            }
+        }
+        let mut revision = Revision::new(now, record);
         if let Some(snapshot) = roles.trusted.snapshot() {
             revision.meta = snapshot.meta.clone();
         }

@@ -5,10 +5,12 @@ use diff_core::{CancelToken, ContentPath, Delta, Digest, Limits, Listing, Silent
 use rayon::prelude::*;
 use release_format::{
     Archive, Catalogue, CatalogueDelta, CatalogueRelease, ChunkMap, ContentReference, FormatError,
-    Manifest, PackName, ReleaseStatus, Rollout, UtcTime, Verified,
+    LogEntry, LogHead, Manifest, PackName, ReleaseStatus, Rollout, UtcTime, Verified,
 };
 
 use crate::PublishError;
+use crate::govern::audit_log::AuditLog;
+use crate::govern::audit_problem::AuditProblem;
 use crate::release::delta_build::NoFiles;
 use crate::release::earlier::{ChunkSource, EarlierTree};
 use crate::repository::roles::{Roles, TargetKind};
@@ -25,6 +27,9 @@ pub struct AuditOptions {
     pub against: Option<Vec<u8>>,
     /// Whether every delta is applied, and not only read: takes as long as building the releases.
     pub apply_deltas: bool,
+    /// The head of the log as it was seen before, or in another copy: what lies there has to go on
+    /// from it.
+    pub seen: Option<LogHead>,
 }
 
 impl AuditOptions {
@@ -34,6 +39,7 @@ impl AuditOptions {
             now,
             against: None,
             apply_deltas: false,
+            seen: None,
         }
     }
 }
@@ -50,6 +56,8 @@ pub struct AuditReport {
     pub releases: u64,
     /// What a device would refuse, or could not use.
     pub problems: Vec<AuditProblem>,
+    /// The log of what was done.
+    pub log: AuditLog,
     /// Files that nothing refers to: an interrupted publish leaves them, older metadata too.
     pub unreferenced: Vec<String>,
 }
@@ -59,19 +67,6 @@ impl AuditReport {
     pub fn is_sound(&self) -> bool {
         self.problems.is_empty()
     }
-}
-
-/// A file of a repository that is not what it should be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-#[error("{location}: expected {expected}, found {found}")]
-pub struct AuditProblem {
-    /// The file.
-    pub location: String,
-    /// What refers to it, or its format, asks for.
-    pub expected: String,
-    /// What is there.
-    pub found: String,
 }
 
 /// Checks the repository in the folder at `path` as a device would, and beyond: every signature,
@@ -92,6 +87,7 @@ pub fn audit_in(
     storage: &dyn Storage,
     options: &AuditOptions,
 ) -> Result<AuditReport, PublishError> {
+    let _span = tracing::info_span!("audit", repository = %storage.address()).entered();
     let mut auditor = Auditor {
         storage,
         options,
@@ -105,6 +101,12 @@ pub fn audit_in(
             auditor.seen.extend(roles.locations());
             auditor.report.files = auditor.seen.len() as u64;
             auditor.targets(&roles)?;
+            let log = AuditLog::read(storage, &roles, options.seen.as_ref())?;
+            auditor.report.files += log.records.len() as u64;
+            auditor.report.problems.extend(log.problems.iter().cloned());
+            let numbers = log.records.iter().map(|record| record.entry.number);
+            auditor.seen.extend(numbers.map(LogEntry::location));
+            auditor.report.log = log;
             let there = storage.list("")?;
             auditor.report.unreferenced = there
                 .into_iter()
@@ -232,8 +234,8 @@ impl Auditor<'_> {
         for archive in &release.archives {
             self.archive(archive)?;
         }
-        if let Some(notes) = &release.notes {
-            self.content(notes, |_| Ok(()))?;
+        for document in release.documents() {
+            self.content(document, |_| Ok(()))?;
         }
         let (Some(manifest), Some(map)) = (manifest, map) else {
             return Ok(None);
@@ -446,11 +448,8 @@ impl Auditor<'_> {
     }
 
     fn problem(&mut self, location: impl ToString, expected: impl ToString, found: impl ToString) {
-        self.report.problems.push(AuditProblem {
-            location: location.to_string(),
-            expected: expected.to_string(),
-            found: found.to_string(),
-        });
+        let problem = AuditProblem::new(location, expected, found);
+        self.report.problems.push(problem);
     }
 }
 

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 
-use release_format::{KeyId, RoleDraft, RoleKeys, Targets, TenantName, TrustLimits, UtcTime};
+use release_format::{
+    KeyId, LogSubject, RoleDraft, RoleKeys, Targets, TenantName, TrustLimits, UtcTime,
+};
 
 use crate::PublishError;
 use crate::govern::ceremony_error::CeremonyError;
@@ -9,6 +11,7 @@ use crate::govern::trust_change::TrustChange;
 use crate::key_store::KeyStore;
 use crate::key_store::ring::RoleSigners;
 use crate::repository::Repository;
+use crate::repository::record::{Action, Record};
 use crate::repository::revision::{
     OPERATIONS_DAYS, ROOT_DAYS, Revision, SignedFiles, TARGETS_DAYS, Versions, no_targets,
 };
@@ -151,6 +154,7 @@ impl Repository {
         keys: &KeyStore,
         now: UtcTime,
     ) -> Result<Governed, PublishError> {
+        let _span = tracing::info_span!("keys.publish").entered();
         let storage = self.storage();
         let _lock = storage.lock()?;
         proposal.expect_complete()?;
@@ -166,7 +170,16 @@ impl Repository {
             expect_free(storage, location, bytes)?;
         }
 
-        let mut revision = Revision::new(now);
+        let action = Action::new("keys", LogSubject::default()).told(proposal.describe());
+        let mut record = Record::begin(storage, Some(&roles), action)?;
+        if let Some((_, bytes)) = &root {
+            record.add_file("root", proposal.new_root().version, bytes);
+        }
+        let online = Online::of(&roles, proposal, keys)?;
+        let Some(online) = online else {
+            return self.publish_root(proposal, record, keys, &roles, now);
+        };
+        let mut revision = Revision::new(now, record);
         if let Some(snapshot) = roles.trusted.snapshot() {
             revision.meta = snapshot.meta.clone();
         }
@@ -174,29 +187,19 @@ impl Repository {
             expect_free(storage, &format!("metadata/{version}.{role}.json"), &bytes)?;
             revision.add_targets(role, version, bytes);
         }
-        let online = Online::of(&roles, proposal, keys)?;
-        let (files, is_seamless) = match online {
-            Some(online) => {
-                let version = Versions::taken(storage)?.next("snapshot");
-                let timestamp = roles.trusted.timestamp().map_or(0, |body| body.version);
-                let next = timestamp.saturating_add(1);
-                let seamless = online.is_seamless && proposal.satisfies_old_root();
-                let files =
-                    revision.finish((version, &online.snapshot), (next, &online.timestamp))?;
-                (Some((files, version, next)), seamless)
-            }
-            None => (None, true),
-        };
-        let signed = files.as_ref().map(|(files, ..)| files);
+        let version = Versions::taken(storage)?.next("snapshot");
+        let timestamp = roles.trusted.timestamp().map_or(0, |body| body.version);
+        let next = timestamp.saturating_add(1);
+        let is_seamless = online.is_seamless && proposal.satisfies_old_root();
+        let files = revision.finish((version, &online.snapshot), (next, &online.timestamp))?;
         rehearse(
             storage,
             &roles,
             root.as_ref().map(|(_, bytes)| &**bytes),
-            signed,
+            Some(&files),
             now,
         )?;
 
-        let mut published = proposal.files();
         let put_root = || match &root {
             Some((location, bytes)) => {
                 storage.put(location, Source::Bytes(bytes))?;
@@ -204,27 +207,55 @@ impl Repository {
             }
             None => Ok(()),
         };
-        match files {
+        if is_seamless {
             // Signed by old and new keys alike, the timestamp leads devices under either root.
-            Some((files, snapshot, timestamp)) if is_seamless => {
-                files.store(storage)?;
-                put_root()?;
-                published.push(("snapshot".to_owned(), snapshot));
-                published.push(("timestamp".to_owned(), timestamp));
-            }
-            Some((files, snapshot, timestamp)) => {
-                files.store_versioned(storage)?;
-                put_root()?;
-                files.store(storage)?;
-                published.push(("snapshot".to_owned(), snapshot));
-                published.push(("timestamp".to_owned(), timestamp));
-            }
-            None => put_root()?,
+            files.store(storage)?;
+            put_root()?;
+        } else {
+            files.store_versioned(storage)?;
+            put_root()?;
+            files.store(storage)?;
         }
+        let mut published = proposal.files();
+        published.push(("snapshot".to_owned(), version));
+        published.push(("timestamp".to_owned(), next));
         Ok(Governed {
             root: proposal.new_root().version,
             files: published,
             is_seamless,
+        })
+    }
+
+    /// Publishes a root under which all that is signed stays as it is: the root itself puts its entry
+    /// of the log into force, which the keys of online roles sign where they are at hand.
+    fn publish_root(
+        &self,
+        proposal: &Proposal,
+        mut record: Record,
+        keys: &KeyStore,
+        roles: &Roles,
+        now: UtcTime,
+    ) -> Result<Governed, PublishError> {
+        let storage = self.storage();
+        let new = proposal.new_root();
+        let root = proposal.root_file();
+        rehearse(storage, roles, root.as_deref(), None, now)?;
+        if let Some(bytes) = root {
+            for role in ["snapshot", "timestamp"] {
+                if let Ok(signers) = keys.role_signers(role, new.roles.get(role)) {
+                    record.add_acting(&signers);
+                }
+            }
+            let (location, entry, _) = record.finish(now, None)?;
+            storage.put(&location, Source::Bytes(&entry))?;
+            storage.sync()?;
+            storage.put(&root_location(new.version), Source::Bytes(&bytes))?;
+            storage.sync()?;
+        }
+        Ok(Governed {
+            root: new.version,
+            files: proposal.files(),
+            is_seamless: true,
         })
     }
 

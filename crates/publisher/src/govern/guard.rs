@@ -1,9 +1,12 @@
-use release_format::{ChannelName, Delegations, PublicKey, RoleKeys, Targets, TenantName, UtcTime};
+use release_format::{
+    ChannelName, Delegations, LogSubject, PublicKey, RoleKeys, Targets, TenantName, UtcTime,
+};
 
 use crate::PublishError;
 use crate::govern::ceremony_error::CeremonyError;
 use crate::key_store::KeyStore;
 use crate::repository::Repository;
+use crate::repository::record::{Action, Record};
 use crate::repository::revision::{OPERATIONS_DAYS, Revision, TARGETS_DAYS, Versions, no_targets};
 use crate::repository::roles::{Roles, absent};
 use crate::repository::signing::TargetChange;
@@ -61,7 +64,16 @@ impl Repository {
             issued: Some(now),
             ..first
         };
-        let mut revision = Revision::new(now);
+        let subject = LogSubject {
+            channel: Some(guard.channel.clone()),
+            ..LogSubject::default()
+        };
+        let told = format!(
+            "{role} approves what {} offers, by {} signatures",
+            guard.channel, guard.threshold
+        );
+        let action = Action::new("guard", subject).told([told]);
+        let mut revision = Revision::new(now, Record::begin(storage, Some(&roles), action)?);
         if let Some(snapshot) = roles.trusted.snapshot() {
             revision.meta = snapshot.meta.clone();
         }

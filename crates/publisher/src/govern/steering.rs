@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use diff_core::Digest;
 use release_format::{
-    Catalogue, CatalogueRelease, ChannelName, ClientVersion, FeatureFlag, Label, MinimumClient,
-    Mode, PackName, ReleaseStatus, Rollout, Selectors, Share, UtcTime, Withdrawal,
+    Catalogue, CatalogueRelease, ChannelName, ClientVersion, FeatureFlag, Label, LogSubject,
+    MinimumClient, Mode, PackName, ReleaseStatus, Rollout, Selectors, Share, UtcTime, Withdrawal,
 };
 
 use crate::PublishError;
@@ -11,6 +11,7 @@ use crate::govern::steering_error::SteeringError;
 use crate::govern::steering_words;
 use crate::key_store::KeyStore;
 use crate::repository::Repository;
+use crate::repository::record::Action;
 use crate::repository::roles::Roles;
 use crate::repository::succession::{flag_salt, for_all, succeeding};
 
@@ -112,6 +113,35 @@ impl Steered {
     /// Whether anything is otherwise than before, so that it has to be published.
     pub fn is_changed(&self) -> bool {
         self.before.as_ref() != Some(&self.after)
+    }
+}
+
+impl Steering {
+    /// Returns what the log tells of the change of these rollouts.
+    fn action(&self, rollouts: &[Rollout], steered: &[Steered]) -> Action {
+        let (name, reason) = match self {
+            Steering::Widen(_) => ("widen", None),
+            Steering::Offer(_) => ("rollout", None),
+            Steering::Halt { reason } => ("halt", Some(reason)),
+            Steering::Resume => ("resume", None),
+            Steering::Withdraw(retraction) => ("withdraw", Some(&retraction.reason)),
+            Steering::Flags(_) => ("flags", None),
+        };
+        let first = rollouts.first();
+        let release = match self {
+            Steering::Withdraw(retraction) => Some(retraction.release.clone()),
+            _ => first.map(|rollout| rollout.label.clone()),
+        };
+        let subject = LogSubject {
+            pack: first.map(|rollout| rollout.pack.clone()),
+            release,
+            manifest: None,
+            channel: first.map(|rollout| rollout.channel.clone()),
+            reason: reason.filter(|reason| !reason.is_empty()).cloned(),
+        };
+        let own = steered.iter().filter(|one| rollouts.contains(&one.after));
+        let told = own.flat_map(|one| one.changes.iter().cloned());
+        Action::new(name, subject).told(told)
     }
 }
 
@@ -245,7 +275,8 @@ impl Repository {
         for (role, rollouts) in &by_role {
             let roles = Roles::load(self.storage())?;
             let signing = roles.signing_rollouts(role, keys)?;
-            roles.store_rollouts(self.storage(), &signing, (role, rollouts), now)?;
+            let action = change.action(rollouts, &all);
+            roles.store_rollouts(self.storage(), &signing, (role, rollouts), action, now)?;
         }
         Ok(all)
     }

@@ -6,6 +6,7 @@ use crate::PublishError;
 use crate::key_store::{KeyStore, SharedSigner};
 
 /// Signers that reach the threshold of a role.
+#[derive(Clone)]
 pub(crate) struct RoleSigners {
     role: String,
     signers: Vec<SharedSigner>,
@@ -23,6 +24,11 @@ impl RoleSigners {
     /// Returns the role.
     pub(crate) fn role(&self) -> &str {
         &self.role
+    }
+
+    /// Returns the signers.
+    pub(crate) fn signers(&self) -> Vec<SharedSigner> {
+        self.signers.clone()
     }
 
     /// Returns the public halves.

@@ -117,6 +117,9 @@ mod tests {
             archives: Vec::new(),
             deltas: Vec::new(),
             notes: None,
+            translations: Default::default(),
+            provenance: None,
+            sbom: None,
             status: ReleaseStatus::Offered,
         };
         Catalogue {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use diff_core::{CancelToken, Contents, Digest, FolderContents, Level, Limits, Listing, Tree};
 use release_format::{
-    Catalogue, CatalogueDelta, CatalogueRelease, ChunkMap, ContentReference, Label, Manifest,
-    PackName, ReleaseStatus, UtcTime,
+    Catalogue, CatalogueDelta, CatalogueRelease, ChunkMap, ContentReference, Label, Language,
+    Manifest, PackName, ReleaseStatus, UtcTime,
 };
 
 use crate::PublishError;
@@ -16,6 +16,7 @@ use crate::release::delta_build::{BuiltDelta, DeltaBuilder};
 use crate::release::delta_policy::{DeltaFrom, pays, spares};
 use crate::release::earlier::EarlierTree;
 use crate::release::routes::{self, Routes};
+use crate::release::{provenance, sbom};
 use crate::storage::{Source, Storage};
 
 /// A release before it is signed: every byte of it is made, and nothing refers to it yet.
@@ -105,6 +106,8 @@ pub(crate) struct Drafting<'a> {
     pub(crate) level: Level,
     /// What learners and teachers should know of it.
     pub(crate) notes: Option<&'a Path>,
+    /// The same in several languages.
+    pub(crate) translations: &'a [(Language, PathBuf)],
     /// When it is published.
     pub(crate) now: UtcTime,
     /// Where earlier releases lie.
@@ -120,6 +123,9 @@ impl Drafting<'_> {
     pub(crate) fn make(&self) -> Result<Draft, PublishError> {
         let earlier = self.delta_from.choose(self.pack, self.catalogue)?;
         let notes = self.notes.map(read_notes).transpose()?;
+        let translated = self.translations.iter();
+        let translated = translated.map(|(language, path)| Ok((language, read_notes(path)?)));
+        let translated = translated.collect::<Result<Vec<_>, PublishError>>()?;
         let scratch = self.storage.scratch()?;
         let contents = FolderContents::new(self.folder, self.listing);
         let sequence = self.catalogue.map_or(1, Catalogue::next_sequence);
@@ -133,6 +139,12 @@ impl Drafting<'_> {
         let manifest_reference = in_memory(manifest.encode(), &mut pieces);
         let chunk_map = self.chunk(&contents, &scratch, &mut pieces)?;
         let notes = notes.map(|notes| in_memory(notes, &mut pieces));
+        let translations: Vec<(Language, ContentReference)> = translated
+            .into_iter()
+            .map(|(language, notes)| (language.clone(), in_memory(notes, &mut pieces)))
+            .collect();
+        let first = translations.first().map(|(_, notes)| *notes);
+        let sbom = in_memory(sbom::sbom(&manifest, self.now), &mut pieces);
         let mut draft = Draft {
             release: CatalogueRelease {
                 label: self.label.clone(),
@@ -144,7 +156,11 @@ impl Drafting<'_> {
                 chunk_map: in_memory(chunk_map.encode(), &mut pieces),
                 archives: chunk_map.archives().to_vec(),
                 deltas: Vec::new(),
-                notes,
+                // For readers that know of one language alone.
+                notes: notes.or(first),
+                translations: translations.into_iter().collect(),
+                provenance: None,
+                sbom: Some(sbom),
                 status: ReleaseStatus::Offered,
             },
             manifest,
@@ -153,6 +169,8 @@ impl Drafting<'_> {
             pieces,
         };
         self.add_deltas(&mut draft, &contents, &earlier, &scratch)?;
+        let told = provenance::provenance(&draft.manifest, &draft.release, &sbom, self.now);
+        draft.release.provenance = Some(in_memory(told, &mut draft.pieces));
         Ok(draft)
     }
 
@@ -355,6 +373,7 @@ mod tests {
             pays_bytes: 0,
             level: Level::Fast,
             notes: None,
+            translations: &[],
             now: UtcTime::from_seconds(0),
             storage,
             listener: &Quiet,

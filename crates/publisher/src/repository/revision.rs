@@ -5,12 +5,13 @@ use release_format::{MetaFile, Snapshot, Targets, Timestamp, UtcTime};
 use crate::PublishError;
 use crate::key_store::ring::RoleSigners;
 use crate::repository::location::versioned_role;
+use crate::repository::record::Record;
 use crate::repository::roles::{TIMESTAMP_LOCATION, root_location};
 use crate::storage::{Source, Storage};
 
 /// Metadata that is signed and not yet published.
 pub(crate) struct SignedFiles {
-    /// All but the timestamp, by their locations.
+    /// All but the timestamp, by their locations; the entry of the log behind what it tells of.
     files: Vec<(String, Vec<u8>)>,
     pub(crate) timestamp: Vec<u8>,
 }
@@ -38,18 +39,20 @@ impl SignedFiles {
     }
 }
 
-/// The next state of the metadata while it is being signed.
+/// The next state of the metadata while it is being signed, with the entry of the log that tells of it.
 pub(crate) struct Revision {
     now: UtcTime,
+    record: Record,
     /// What the snapshot will list.
     pub(crate) meta: BTreeMap<String, MetaFile>,
     files: Vec<(String, Vec<u8>)>,
 }
 
 impl Revision {
-    pub(crate) fn new(now: UtcTime) -> Revision {
+    pub(crate) fn new(now: UtcTime, record: Record) -> Revision {
         Revision {
             now,
+            record,
             meta: BTreeMap::new(),
             files: Vec::new(),
         }
@@ -57,12 +60,14 @@ impl Revision {
 
     /// Adds the file of a root.
     pub(crate) fn add_root(&mut self, version: u64, bytes: Vec<u8>) {
+        self.record.add_file("root", version, &bytes);
         self.files.push((root_location(version), bytes));
     }
 
     /// Adds the file of a targets role, and lists it.
     pub(crate) fn add_targets(&mut self, role: &str, version: u64, bytes: Vec<u8>) {
         let file = MetaFile::of(version, &bytes);
+        self.record.add_file(role, version, &bytes);
         self.meta.insert(format!("{role}.json"), file);
         let location = format!("metadata/{version}.{role}.json");
         self.files.push((location, bytes));
@@ -75,11 +80,13 @@ impl Revision {
         signers: &RoleSigners,
     ) -> Result<(), PublishError> {
         let bytes = signers.sign(body)?;
+        self.record.add_acting(signers);
         self.add_targets(signers.role(), body.version, bytes);
         Ok(())
     }
 
-    /// Signs snapshot and timestamp, each of the version beside its keys.
+    /// Signs snapshot, the entry of the log and the timestamp, which names both; each of the version
+    /// beside its keys.
     pub(crate) fn finish(
         mut self,
         (version, snapshot_signers): (u64, &RoleSigners),
@@ -93,10 +100,19 @@ impl Revision {
         let bytes = snapshot_signers.sign(&snapshot)?;
         let file = MetaFile::of(version, &bytes);
         let location = format!("metadata/{version}.snapshot.json");
+        self.record.add_file("snapshot", version, &bytes);
+        self.files.push((location, bytes));
+        // What others signed beforehand, as in a ceremony, is told of by those who publish it.
+        if !self.record.has_acting() {
+            self.record.add_acting(snapshot_signers);
+            self.record.add_acting(timestamp_signers);
+        }
+        let (location, bytes, head) = self.record.finish(self.now, Some(timestamp_version))?;
         self.files.push((location, bytes));
         let expires = self.now.plus_days(TIMESTAMP_DAYS);
         let timestamp = Timestamp {
             issued: Some(self.now),
+            log: Some(head),
             ..Timestamp::of(timestamp_version, expires, file)
         };
         Ok(SignedFiles {

@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
 use release_format::{
-    Catalogue, ChannelName, DelegatedRole, Lookup, PackName, Rollout, Root, TargetEntry, Targets,
-    UtcTime,
+    Catalogue, ChannelName, DelegatedRole, LogSubject, Lookup, PackName, Rollout, Root,
+    TargetEntry, Targets, UtcTime,
 };
 
 use crate::PublishError;
 use crate::key_store::KeyStore;
 use crate::key_store::ring::RoleSigners;
+use crate::repository::record::{Action, Record};
 use crate::repository::revision::{
     OPERATIONS_DAYS, ROOT_DAYS, Revision, SignedFiles, TARGETS_DAYS, Versions, no_targets,
 };
@@ -130,6 +131,7 @@ impl Roles {
         storage: &dyn Storage,
         signing: &Signing,
         (role, rollouts): (&str, &[Rollout]),
+        action: Action,
         now: UtcTime,
     ) -> Result<(), PublishError> {
         let Some(first) = rollouts.first() else {
@@ -143,7 +145,13 @@ impl Roles {
                 bytes: rollout.encode().map_err(PublishError::Format)?,
             });
         }
-        let files = self.changed(storage, signing, &first.pack, &targets, None, now)?;
+        let change = Change {
+            pack: &first.pack,
+            targets: &targets,
+            offline_grace_days: None,
+            action,
+        };
+        let files = self.changed(storage, signing, change, now)?;
         for target in &targets {
             storage.put_if_absent(&target.location(), Source::Bytes(&target.bytes))?;
         }
@@ -160,6 +168,7 @@ impl Roles {
         storage: &dyn Storage,
         signing: &Signing,
         catalogue: &Catalogue,
+        action: Action,
         now: UtcTime,
     ) -> Result<(), PublishError> {
         let target = TargetChange {
@@ -168,7 +177,13 @@ impl Roles {
             bytes: catalogue.encode().map_err(PublishError::Format)?,
         };
         let targets = std::slice::from_ref(&target);
-        let files = self.changed(storage, signing, &catalogue.pack, targets, None, now)?;
+        let change = Change {
+            pack: &catalogue.pack,
+            targets,
+            offline_grace_days: None,
+            action,
+        };
+        let files = self.changed(storage, signing, change, now)?;
         storage.put_if_absent(&target.location(), Source::Bytes(&target.bytes))?;
         storage.sync()?;
         files.store(storage)
@@ -187,6 +202,18 @@ impl Roles {
         let trusted = self.delegation(role).map(DelegatedRole::role_keys);
         keys.role_signers(role, trusted.as_ref())
     }
+}
+
+/// What is changed of a pack.
+pub(crate) struct Change<'a> {
+    /// The pack.
+    pub(crate) pack: &'a PackName,
+    /// The targets that get new bytes.
+    pub(crate) targets: &'a [TargetChange],
+    /// The tenant's grace; as it was where none is given.
+    pub(crate) offline_grace_days: Option<u32>,
+    /// What the log tells of it.
+    pub(crate) action: Action,
 }
 
 /// A target that gets new bytes.
@@ -215,6 +242,7 @@ impl Roles {
     /// Makes the first metadata of a repository, and the keys that `keys` lacks, whose roles are
     /// returned.
     pub(crate) fn first(
+        storage: &dyn Storage,
         keys: &KeyStore,
         now: UtcTime,
     ) -> Result<(SignedFiles, Vec<String>), PublishError> {
@@ -238,7 +266,8 @@ impl Roles {
             ],
         );
         root.issued = Some(now);
-        let mut files = Revision::new(now);
+        let action = Action::new("init", LogSubject::default());
+        let mut files = Revision::new(now, Record::begin(storage, None, action)?);
         files.add_root(root.version, root_key.sign(&root)?);
         files.sign_targets(
             &Targets {
@@ -251,7 +280,7 @@ impl Roles {
         Ok((files, generated))
     }
 
-    /// Signs the metadata that gives `targets` their new bytes, and reads it as a device would at the
+    /// Signs the metadata that makes a change, and the entry of the log that tells of it, and reads it as a device would at the
     /// time `now`.
     ///
     /// # Errors
@@ -260,13 +289,21 @@ impl Roles {
         &self,
         storage: &dyn Storage,
         signing: &Signing,
-        pack: &PackName,
-        targets: &[TargetChange],
-        offline_grace_days: Option<u32>,
+        change: Change<'_>,
         now: UtcTime,
     ) -> Result<SignedFiles, PublishError> {
+        let Change {
+            pack,
+            targets,
+            offline_grace_days,
+            action,
+        } = change;
         let versions = Versions::taken(storage)?;
-        let mut revision = Revision::new(now);
+        let mut record = Record::begin(storage, Some(self), action)?;
+        for target in targets {
+            record.add_target(&target.path, &target.bytes);
+        }
+        let mut revision = Revision::new(now, record);
         if let Some(snapshot) = self.trusted.snapshot() {
             revision.meta = snapshot.meta.clone();
         }

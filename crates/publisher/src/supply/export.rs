@@ -9,6 +9,7 @@ use release_format::{
 use crate::PublishError;
 use crate::progress::{PublishProgress, Stage};
 use crate::repository::location::is_of_repository;
+use crate::repository::record::numbers;
 use crate::repository::roles::{FIRST_ROOT_LOCATION, TIMESTAMP_LOCATION, root_location};
 use crate::repository::{Repository, refuse_inside};
 use crate::storage::folder::FolderStorage;
@@ -23,12 +24,19 @@ pub struct ExportOptions {
     pub packs: Vec<PackName>,
     /// Which of their bytes.
     pub reach: ExportReach,
+    /// Whether the log goes along, for auditors: no device reads it. A full export has it, and a place
+    /// that has one gets what is new of it, in any case.
+    pub with_log: bool,
 }
 
 impl ExportOptions {
     /// Returns the options that carry `reach` of these packs.
     pub fn new(packs: Vec<PackName>, reach: ExportReach) -> ExportOptions {
-        ExportOptions { packs, reach }
+        ExportOptions {
+            packs,
+            reach,
+            with_log: false,
+        }
     }
 }
 
@@ -92,9 +100,14 @@ impl Repository {
         progress: &dyn PublishProgress,
         cancel: &CancelToken,
     ) -> Result<Exported, PublishError> {
-        let selection = Selection::of(self.storage(), &options.packs, &options.reach)?;
+        let _span = tracing::info_span!("export", to = %to.address()).entered();
+        let mut selection = Selection::of(self.storage(), &options.packs, &options.reach)?;
         to.expect_removal()?;
         let _lock = to.lock()?;
+        let is_all = options.reach == ExportReach::Full;
+        if options.with_log || is_all || !numbers(to)?.is_empty() {
+            selection.add_log(self.storage())?;
+        }
         let export = Export {
             from: self.storage(),
             to,
@@ -119,6 +132,7 @@ impl Export<'_> {
         self.refuse_newer()?;
         let selection = &self.selection;
         let targets = self.unwritten(&selection.targets)?;
+        let log = self.unwritten(&selection.log)?;
         let metadata = self.unwritten(&selection.metadata)?;
         let roots = self.unwritten(&selection.roots)?;
         let content = self.unwritten_content()?;
@@ -127,7 +141,10 @@ impl Export<'_> {
             bytes: selection.timestamp.clone(),
         };
         let timestamp = self.unwritten(std::slice::from_ref(&timestamp))?.len() as u64;
-        let small = || targets.iter().chain(&metadata).chain(&roots).copied();
+        let small = || {
+            let beside = log.iter().chain(&metadata).chain(&roots);
+            targets.iter().chain(beside).copied()
+        };
         let small_bytes: u64 = small().map(|file| file.bytes.len() as u64).sum();
         let content_bytes: u64 = content.iter().map(|reference| reference.length).sum();
         let written_files = small().count() as u64 + content.len() as u64 + timestamp;
@@ -142,6 +159,7 @@ impl Export<'_> {
             stage.advanced(reference.length);
         }
         self.put(&targets)?;
+        self.put(&log)?;
         self.to.sync()?;
         self.put(&metadata)?;
         self.to.sync()?;
@@ -157,7 +175,7 @@ impl Export<'_> {
         let removed_files = self.remove_others()?;
 
         let all = selection.roots.iter().chain(&selection.metadata);
-        let all = all.chain(&selection.targets);
+        let all = all.chain(&selection.targets).chain(&selection.log);
         let bytes: u64 = all.map(|file| file.bytes.len() as u64).sum();
         let carried: u64 = selection.content.iter().map(|one| one.length).sum();
         Ok(Exported {

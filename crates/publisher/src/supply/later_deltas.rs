@@ -2,7 +2,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use diff_core::{CancelToken, Digest, Level, Tree};
-use release_format::{Catalogue, CatalogueDelta, CatalogueRelease, Label, PackName, UtcTime};
+use release_format::{
+    Catalogue, CatalogueDelta, CatalogueRelease, Label, LogSubject, PackName, UtcTime,
+};
 
 use crate::PublishError;
 use crate::key_store::KeyStore;
@@ -11,6 +13,7 @@ use crate::release::delta_build::{BuiltDelta, DeltaBuilder};
 use crate::release::delta_policy::pays;
 use crate::release::earlier::EarlierTree;
 use crate::repository::Repository;
+use crate::repository::record::Action;
 use crate::repository::roles::Roles;
 use crate::storage::{Source, Storage};
 
@@ -86,6 +89,7 @@ impl Repository {
     ) -> Result<Vec<AddedDelta>, PublishError> {
         let storage = self.storage();
         let pack = &options.pack;
+        let _span = tracing::info_span!("deltas.add", %pack).entered();
         let _lock = storage.lock()?;
         let roles = Roles::load(storage)?;
         let catalogue = roles.catalogue(storage, pack)?;
@@ -146,7 +150,18 @@ impl Repository {
             storage.put_if_absent(&delta.content.location(), source)?;
         }
         storage.sync()?;
-        roles.store_catalogue(storage, &signing, &catalogue, options.now)?;
+        let subject = LogSubject {
+            pack: Some(pack.clone()),
+            release: Some(to.label.clone()),
+            manifest: Some(to.manifest.digest),
+            ..LogSubject::default()
+        };
+        let new = added
+            .iter()
+            .filter(|delta| delta.outcome == DeltaOutcome::Added);
+        let told = new.map(|delta| format!("a delta from {}", delta.from));
+        let action = Action::new("deltas-add", subject).told(told);
+        roles.store_catalogue(storage, &signing, &catalogue, action, options.now)?;
         Ok(added)
     }
 }

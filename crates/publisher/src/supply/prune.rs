@@ -1,13 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use diff_core::Digest;
-use release_format::{Catalogue, Label, PackName, Rollout, UtcTime};
+use release_format::{Catalogue, Label, LogSubject, PackName, Rollout, UtcTime};
 
 use crate::PublishError;
 use crate::key_store::KeyStore;
 use crate::release::routes::{Routes, hops};
 use crate::repository::Repository;
 use crate::repository::location::{is_of_repository, versioned_role};
+use crate::repository::record::Action;
 use crate::repository::roles::{Roles, absent};
 use crate::storage::Storage;
 use crate::supply::references::References;
@@ -97,6 +98,7 @@ impl Repository {
         keys: &KeyStore,
         options: &PruneOptions,
     ) -> Result<PruneReport, PublishError> {
+        let _span = tracing::info_span!("prune").entered();
         let storage = self.storage();
         if !options.is_dry {
             storage.expect_removal()?;
@@ -121,7 +123,8 @@ impl Repository {
             for plan in &plans {
                 let roles = Roles::load(storage)?;
                 let signing = roles.signing_content(&plan.catalogue.pack, keys)?;
-                roles.store_catalogue(storage, &signing, &plan.catalogue, options.now)?;
+                let action = plan.action();
+                roles.store_catalogue(storage, &signing, &plan.catalogue, action, options.now)?;
             }
             let roles = Roles::load(storage)?;
             (References::current(storage, &roles)?, seen)
@@ -186,6 +189,19 @@ impl References {
 struct PackPlan {
     catalogue: Catalogue,
     pruned: PrunedPack,
+}
+
+impl PackPlan {
+    /// Returns what the log tells of it.
+    fn action(&self) -> Action {
+        let subject = LogSubject {
+            pack: Some(self.catalogue.pack.clone()),
+            ..LogSubject::default()
+        };
+        let dropped = self.pruned.dropped.iter();
+        let told = dropped.map(|release| format!("{} is dropped", release.label));
+        Action::new("prune", subject).told(told)
+    }
 }
 
 fn plans(storage: &dyn Storage, roles: &Roles, keep: usize) -> Result<Vec<PackPlan>, PublishError> {

@@ -140,7 +140,7 @@ impl References {
             let deltas = release.deltas.iter().map(|delta| &delta.content);
             let content = [&release.manifest, &release.chunk_map];
             let content = content.into_iter().chain(&release.archives);
-            let content = content.chain(&release.notes).chain(deltas);
+            let content = content.chain(release.documents()).chain(deltas);
             self.locations
                 .extend(content.map(ContentReference::location));
         }

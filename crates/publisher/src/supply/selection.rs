@@ -1,11 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use release_format::{
-    Catalogue, CatalogueRelease, ContentReference, Label, PackName, Rollout, TrustLimits,
+    Catalogue, CatalogueRelease, ContentReference, Label, LogEntry, PackName, Rollout, TrustLimits,
     TrustedSet, UtcTime,
 };
 
 use crate::PublishError;
+use crate::repository::record::numbers;
 use crate::repository::roles::{FIRST_ROOT_LOCATION, Roles, absent, refused};
 use crate::storage::Storage;
 
@@ -61,6 +62,8 @@ pub(crate) struct Selection {
     pub(crate) metadata: Vec<SelectedFile>,
     /// Catalogues and rollouts.
     pub(crate) targets: Vec<SelectedFile>,
+    /// The entries of the log, where it goes along.
+    pub(crate) log: Vec<SelectedFile>,
     /// What lies under `content/`.
     pub(crate) content: BTreeSet<ContentReference>,
     /// The timestamp.
@@ -105,6 +108,7 @@ impl Selection {
             roots: roots(storage, &roles)?,
             metadata: Vec::new(),
             targets: Vec::new(),
+            log: Vec::new(),
             content: BTreeSet::new(),
             timestamp: file_of(&roles, "timestamp")?,
             expires: timestamp.map_or(UtcTime::MIN, |body| body.expires),
@@ -134,8 +138,22 @@ impl Selection {
     /// Returns every location that the export has.
     pub(crate) fn locations(&self) -> impl Iterator<Item = String> + '_ {
         let files = self.roots.iter().chain(&self.metadata).chain(&self.targets);
+        let files = files.chain(&self.log);
         let files = files.map(|file| file.location.clone());
         files.chain(self.content.iter().map(ContentReference::location))
+    }
+
+    /// Takes the log, as it lies there: its own chain says whether it is whole.
+    pub(crate) fn add_log(&mut self, storage: &dyn Storage) -> Result<(), PublishError> {
+        for number in numbers(storage)? {
+            let location = LogEntry::location(number);
+            let bytes = storage.get(&location)?.ok_or_else(|| absent(&location))?;
+            self.log.push(SelectedFile {
+                location,
+                bytes: bytes.to_vec(),
+            });
+        }
+        Ok(())
     }
 
     /// Takes the roles that a device asks on its way to the packs.
@@ -210,7 +228,10 @@ impl Selection {
         for release in offered(catalogue, rollouts) {
             exported.releases.push(release.label.clone());
             self.content.extend([release.manifest, release.chunk_map]);
-            self.content.extend(release.notes);
+            self.content.extend(release.texts().copied());
+            if *reach == ExportReach::Full {
+                self.content.extend(release.documents().copied());
+            }
             let chosen = chosen_origins(catalogue, release, reach, &mut exported);
             let mut is_from_nothing_there = false;
             for delta in &release.deltas {

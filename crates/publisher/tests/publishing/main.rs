@@ -5,6 +5,7 @@
 
 mod approvals;
 mod audit;
+mod audit_log;
 mod ceremony;
 mod deltas;
 mod export;

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use diff_core::Digest;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::content::chunk_map::ChunkMap;
 use crate::json::MAX_INTEGER;
 use crate::offer::json;
-use crate::{ContentReference, Document, FormatError, Label, PackName, UtcTime, Verified};
+use crate::{
+    ContentReference, Document, FormatError, Label, Language, PackName, UtcTime, Verified,
+};
 
 /// Every release of one pack: where its bytes are, and what leads to it from the others.
 ///
@@ -190,11 +192,30 @@ pub struct CatalogueRelease {
     /// What learners and teachers should know of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<ContentReference>,
+    /// The same in other languages, by their tags; the one that stands as `notes` among them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub translations: BTreeMap<Language, ContentReference>,
+    /// How it came to be: an in-toto statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<ContentReference>,
+    /// What it contains: a CycloneDX list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<ContentReference>,
     /// Whether it may be offered.
     pub status: ReleaseStatus,
 }
 
 impl CatalogueRelease {
+    /// Returns what people and auditors read of it: notes, provenance and list of contents.
+    pub fn documents(&self) -> impl Iterator<Item = &ContentReference> {
+        self.texts().chain(&self.provenance).chain(&self.sbom)
+    }
+
+    /// Returns the notes in every language, some of them perhaps twice.
+    pub fn texts(&self) -> impl Iterator<Item = &ContentReference> {
+        self.notes.iter().chain(self.translations.values())
+    }
+
     fn check(&self) -> Result<(), FormatError> {
         at_most("files of a release", self.files, MAX_INTEGER)?;
         at_most("bytes of a tree", self.tree_bytes, MAX_INTEGER)?;
@@ -209,7 +230,7 @@ impl CatalogueRelease {
         for reference in content
             .into_iter()
             .chain(&self.archives)
-            .chain(&self.notes)
+            .chain(self.documents())
             .chain(deltas)
         {
             at_most(
@@ -218,6 +239,11 @@ impl CatalogueRelease {
                 ContentReference::MAX_LENGTH,
             )?;
         }
+        at_most(
+            "languages of a release's notes",
+            self.translations.len() as u64,
+            MAX_LANGUAGES,
+        )?;
         match &self.status {
             ReleaseStatus::Withdrawn { reason } if !is_line(reason) => Err(malformed(
                 format!("the release {}", self.label),
@@ -324,6 +350,8 @@ fn malformed(
 }
 
 const MAX_REASON_BYTES: usize = 1000;
+/// More than there are textbooks in.
+const MAX_LANGUAGES: u64 = 200;
 const MAX_METHODS: usize = 16;
 const MAX_METHOD_BYTES: usize = 32;
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::error::TrustError;
 use super::key::{KeyId, PublicKey};
+use super::log_head::LogHead;
 use super::meta_file::{MetaFile, check_version};
 use super::signed::{Keys, RoleBody};
 use crate::UtcTime;
@@ -197,6 +198,13 @@ pub struct Timestamp {
         skip_serializing_if = "Option::is_none"
     )]
     pub issued: Option<UtcTime>,
+    /// The last entry of the repository's log, in ours: devices pass over it, auditors do not.
+    #[serde(
+        default,
+        rename = "x-satchel-log",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub log: Option<LogHead>,
 }
 
 impl Timestamp {
@@ -208,6 +216,7 @@ impl Timestamp {
             expires,
             meta,
             issued: None,
+            log: None,
         }
     }
 
@@ -231,6 +240,9 @@ impl RoleBody for Timestamp {
     fn check(&self, role: &str) -> Result<(), TrustError> {
         check_version(role, self.version)?;
         check_issued(role, self.issued, self.expires)?;
+        if let Some(head) = &self.log {
+            head.check(role)?;
+        }
         match self.meta.get("snapshot.json") {
             Some(file) if self.meta.len() == 1 => file.check(role, "snapshot.json"),
             _ => {

@@ -20,6 +20,8 @@ use super::trust_layout::TrustLayout;
 ///   packs/<tenant>/<pack>/state            the commit point, with state.previous and state.lock
 ///   packs/<tenant>/<pack>/releases/<id>/   manifest and tree/; id: 16 hex digits of the manifest
 ///                                          digest, and .<number> for a tree that replaced another
+///   packs/<tenant>/<pack>/notes/<id>       what people should know of a release
+///   packs/<tenant>/<pack>/history          what became of the pack
 ///   staging/<id>/                          a release that is being built, or removed
 ///   downloads/<digest>.partial             content that is arriving
 ///   leases/<id>.lease                      locked by whoever has the release open; leases/gate
@@ -84,6 +86,21 @@ impl LibraryLayout {
     /// Returns the generation before the commit point of a pack.
     pub fn previous_state(&self, pack: &PackName) -> PathBuf {
         self.pack(pack).join("state.previous")
+    }
+
+    /// Returns what became of a pack.
+    pub fn history(&self, pack: &PackName) -> PathBuf {
+        self.pack(pack).join("history")
+    }
+
+    /// Returns the folder of the notes of a pack's releases.
+    pub fn all_notes(&self, pack: &PackName) -> PathBuf {
+        self.pack(pack).join("notes")
+    }
+
+    /// Returns where the notes of a release lie.
+    pub fn notes(&self, pack: &PackName, manifest: &Digest) -> PathBuf {
+        self.all_notes(pack).join(manifest.short())
     }
 
     /// Returns where it is kept which flags of a pack the device shows.

@@ -12,6 +12,10 @@ use crate::library::state::{InstalledRelease, StateRecord};
 /// What the repository offers this device for one pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one of them a check, and hosts match on it: a box would be in their way"
+)]
 pub enum Offer {
     /// The device has the newest release that it is offered.
     Current,

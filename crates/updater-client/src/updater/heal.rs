@@ -91,6 +91,7 @@ impl Updater {
         options: &HealOptions,
         cancel: &CancelToken,
     ) -> Result<Healed, UpdateError> {
+        let _span = tracing::info_span!("heal", %pack).entered();
         let _lock = LibraryLock::acquire(self.disk(), &self.layout)?;
         // Asked before recovery writes the record anew from the one before it.
         let damage = self

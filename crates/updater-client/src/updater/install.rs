@@ -164,6 +164,7 @@ impl Updater {
                 None => return Err(*failed.error),
             };
             let (pack, reason) = (record.pack().clone(), failed.error.to_string());
+            tracing::warn!(%pack, %reason, "route.abandoned");
             self.observer()
                 .event(&Event::RouteAbandoned { pack, reason });
             first_failure.get_or_insert(*failed.error);
@@ -190,7 +191,9 @@ impl Updater {
             };
             ready.push(ReadyHop {
                 release,
-                delta: fetcher.content(&hop.delta).map_err(failed)?,
+                delta: tracing::info_span!("fetch", bytes = hop.delta.length)
+                    .in_scope(|| fetcher.content(&hop.delta))
+                    .map_err(failed)?,
                 built_bytes: hop.built_bytes,
             });
         }
@@ -208,6 +211,7 @@ impl Updater {
             observer: self.observer(),
             cancel,
         };
+        let _span = tracing::info_span!("stage", bytes = route.needed_bytes()).entered();
         stager
             .stage(record.pack(), &ready, old)
             .map_err(|StageFailure { hop, error }| {

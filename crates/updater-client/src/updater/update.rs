@@ -4,6 +4,8 @@ use diff_core::{CancelToken, Digest};
 use release_format::{Asker, Catalogue, CatalogueRelease, PackName, Rollout, Ruling, TrustLimits};
 
 use super::Updater;
+use tracing::info_span;
+
 use crate::clock::{Clock, EffectiveClock};
 use crate::error::UpdateError;
 use crate::event::Event;
@@ -112,6 +114,7 @@ impl Updater {
     /// # Errors
     /// [`UpdateError`], by what the caller can do.
     pub fn check(&self, pack: &PackName, cancel: &CancelToken) -> Result<Check, UpdateError> {
+        let _span = info_span!("check", %pack).entered();
         let _lock = LibraryLock::acquire(self.disk(), &self.layout)?;
         recover::recover(self.disk(), &self.layout, self.observer())?;
         let clock = Arc::new(EffectiveClock::new(Arc::clone(&self.config.clock)));
@@ -168,6 +171,7 @@ impl Updater {
         options: &UpdateOptions,
         cancel: &CancelToken,
     ) -> Result<Updated, UpdateError> {
+        let _span = info_span!("update", %pack).entered();
         let _lock = LibraryLock::acquire(self.disk(), &self.layout)?;
         recover::recover(self.disk(), &self.layout, self.observer())?;
         let clock = Arc::new(EffectiveClock::new(Arc::clone(&self.config.clock)));
@@ -215,6 +219,7 @@ impl Updater {
             let updated = Updated::without_transfer(outcome, &fetcher, freshness);
             return Ok(Updated { held, ..updated });
         }
+        let before = fetcher.traffic().bytes;
         let (copy, route) = match self.staged_copy(pack, &release)? {
             Some(copy) => {
                 // Whoever staged it may have been killed between the rename and its sync.
@@ -223,11 +228,16 @@ impl Updater {
             }
             None => {
                 let tools = (&fetcher, cancel);
-                let (copy, route) =
-                    self.install((&catalogue, &release), &record, options, tools)?;
+                let span = info_span!("install", release = %release.label);
+                let (copy, route) = span
+                    .in_scope(|| self.install((&catalogue, &release), &record, options, tools))?;
                 (copy, Some(route))
             }
         };
+        let spent = fetcher.traffic().bytes.saturating_sub(before);
+        let left = options.budget_bytes;
+        let left = left.map(|budget| budget.saturating_sub(spent));
+        self.keep_notes(pack, &release, (&fetcher, left))?;
         let installed = installed(&release);
         let mut held = None;
         let outcome = if is_shadow {
@@ -291,6 +301,7 @@ impl Updater {
     ) -> Result<Answer, UpdateError> {
         self.observer()
             .event(&Event::Checking { pack: pack.clone() });
+        let _span = info_span!("refresh", %pack).entered();
         let documents = fetcher.documents();
         let (repository, (catalogue, rollout)) = loop {
             let store = TrustStore::new(self.disk(), self.layout.trust(), TrustLimits::standard());

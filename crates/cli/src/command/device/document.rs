@@ -5,8 +5,8 @@ use release_format::{CatalogueRelease, ContentVersion, PackName, UtcTime};
 use serde::Serialize;
 use updater_client::library::state::{Hold, InstalledRelease, Pin, RefusedRelease};
 use updater_client::{
-    Check, Damage, Fault, Freshness, Hop, Offer, Outcome, Plan, Route, Ruling, Status, Traffic,
-    Updated, VerifyReport,
+    Check, Damage, Fault, Freshness, HistoryEvent, Hop, Offer, Outcome, Plan, Route, Ruling,
+    Status, Traffic, Updated, VerifyReport,
 };
 
 /// A release on the device.
@@ -400,10 +400,43 @@ pub(super) struct StatusDocument<'a> {
     leased: &'a [String],
     path: Option<&'a Path>,
     damage: Option<&'a str>,
+    /// With `--history` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<Vec<EventDocument>>,
+}
+
+/// One thing that became of a pack.
+#[derive(Serialize)]
+struct EventDocument {
+    time: UtcTime,
+    event: &'static str,
+    content_version: String,
+    release: ReleaseDocument,
+    /// What was active before, or is since.
+    other: Option<ReleaseDocument>,
+    reason: Option<String>,
+}
+
+impl EventDocument {
+    fn new(pack: &PackName, event: &HistoryEvent) -> EventDocument {
+        let other = event.other.as_ref();
+        EventDocument {
+            time: event.time,
+            event: event.kind.code(),
+            content_version: event.content_version(pack).to_string(),
+            release: ReleaseDocument::new(pack, &event.release),
+            other: other.map(|other| ReleaseDocument::new(pack, other)),
+            reason: event.reason.clone(),
+        }
+    }
 }
 
 impl<'a> StatusDocument<'a> {
-    pub(super) fn new(pack: &'a PackName, status: &'a Status) -> StatusDocument<'a> {
+    pub(super) fn new(
+        pack: &'a PackName,
+        status: &'a Status,
+        history: Option<&[HistoryEvent]>,
+    ) -> StatusDocument<'a> {
         let record = &status.record;
         StatusDocument {
             pack,
@@ -428,6 +461,12 @@ impl<'a> StatusDocument<'a> {
             leased: &status.leased,
             path: status.tree.as_deref(),
             damage: status.damage.as_deref(),
+            history: history.map(|events| {
+                let events = events.iter();
+                events
+                    .map(|event| EventDocument::new(pack, event))
+                    .collect()
+            }),
         }
     }
 }

@@ -5,11 +5,11 @@ use release_format::PackName;
 use serde::Serialize;
 use updater_client::library::disk::{Disk, RealDisk};
 use updater_client::library::state::InstalledRelease;
-use updater_client::{Status, VerifyReport};
+use updater_client::{HistoryEvent, HistoryKind, Status, VerifyReport};
 
 use super::document::{StatusDocument, VerifyDocument};
 use super::{chosen, not_installed, opened};
-use crate::arguments::{LibraryArguments, PackArguments};
+use crate::arguments::{LibraryArguments, NotesArguments, PackArguments, StatusArguments};
 use crate::failure::{Exit, Failure};
 use crate::interrupt::cancel_on_interrupt;
 use crate::output::{Output, Table, bytes, counted};
@@ -22,12 +22,16 @@ struct LibraryDocument<'a> {
 }
 
 /// Says how packs stand, without opening them.
-pub(crate) fn status(arguments: &LibraryArguments, output: Output) -> Result<Exit, Failure> {
+pub(crate) fn status(arguments: &StatusArguments, output: Output) -> Result<Exit, Failure> {
     let updater = opened(&arguments.library, None, output)?;
     let packs = chosen(&updater, arguments.pack.as_slice(), output)?;
     let mut stands = Vec::new();
+    let mut histories = Vec::new();
     for pack in &packs {
         stands.push((pack, updater.status(pack)?));
+        if arguments.history {
+            histories.push(updater.history(pack)?);
+        }
     }
     let available = RealDisk::new()
         .available_bytes(&arguments.library)
@@ -37,12 +41,16 @@ pub(crate) fn status(arguments: &LibraryArguments, output: Output) -> Result<Exi
         available_bytes: available,
         packs: stands
             .iter()
-            .map(|(pack, status)| StatusDocument::new(pack, status))
+            .enumerate()
+            .map(|(at, (pack, status))| {
+                StatusDocument::new(pack, status, histories.get(at).map(Vec::as_slice))
+            })
             .collect(),
     };
     output.result(&document, |out| {
-        for (pack, status) in &stands {
+        for (at, (pack, status)) in stands.iter().enumerate() {
             write_status(out, pack, status)?;
+            write_history(out, pack, histories.get(at).map_or(&[], Vec::as_slice))?;
         }
         writeln!(out, "{} free", bytes(available))
     })?;
@@ -95,6 +103,50 @@ fn write_status(out: &mut dyn Write, pack: &PackName, status: &Status) -> io::Re
     }
     if let Some(damage) = &status.damage {
         writeln!(out, "  damaged   {damage}")?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct NotesDocument<'a> {
+    pack: &'a PackName,
+    /// Null where the publisher did not say.
+    language: Option<&'a str>,
+    /// Null where the release has none.
+    text: Option<&'a str>,
+}
+
+/// Prints the notes of a pack's active release.
+pub(crate) fn notes(arguments: &NotesArguments, output: Output) -> Result<Exit, Failure> {
+    let updater = opened(&arguments.library, None, output)?;
+    let notes = updater.notes(&arguments.pack, &arguments.language)?;
+    let language = notes.as_ref().and_then(|notes| notes.language.as_ref());
+    let document = NotesDocument {
+        pack: &arguments.pack,
+        language: language.map(|language| language.as_str()),
+        text: notes.as_ref().map(|notes| notes.text.as_str()),
+    };
+    output.result(&document, |out| match document.text {
+        Some(text) => writeln!(out, "{}", text.trim_end()),
+        None => writeln!(out, "{} has no notes", arguments.pack),
+    })?;
+    Ok(Exit::Done)
+}
+
+fn write_history(out: &mut dyn Write, pack: &PackName, history: &[HistoryEvent]) -> io::Result<()> {
+    for event in history {
+        let version = event.content_version(pack);
+        let other = event.other.as_ref().map(|other| &other.label);
+        let told = match (event.kind, other) {
+            (HistoryKind::Reverted, Some(to)) => format!("back to {to}"),
+            (HistoryKind::Reverted, None) => "back to nothing".to_owned(),
+            (_, Some(from)) => format!("after {from}"),
+            (_, None) => String::new(),
+        };
+        let reason = event.reason.as_deref().unwrap_or_default();
+        let kind = event.kind.code();
+        let line = format!("  {}  {kind:<9}  {version}  {told}  {reason}", event.time);
+        writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
 }

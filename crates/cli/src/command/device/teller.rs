@@ -31,6 +31,10 @@ impl Observer for Teller {
                 self.output
                     .message(format!("{pack}: taking another way: {reason}"));
             }
+            Event::NotesMissing { pack, reason } => {
+                self.output
+                    .detail(format!("{pack}: without its notes: {reason}"));
+            }
             Event::Reverted {
                 pack, from, reason, ..
             } => {

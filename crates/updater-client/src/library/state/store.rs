@@ -2,11 +2,13 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use release_format::PackName;
+use release_format::{PackName, UtcTime};
+use tracing::info;
 
 use super::StateRecord;
 use crate::error::UpdateError;
 use crate::library::disk::{Disk, DiskError, Operation};
+use crate::library::history::{History, HistoryEvent};
 use crate::library::layout::LibraryLayout;
 use crate::library::record::RecordError;
 use crate::library::reserve;
@@ -20,6 +22,8 @@ pub struct StateStore<'a> {
     disk: &'a dyn Disk,
     layout: &'a LibraryLayout,
     pack: &'a PackName,
+    /// What the clock shows; without it nothing new enters the history.
+    now: Option<UtcTime>,
 }
 
 /// A state record as it was read.
@@ -47,7 +51,83 @@ impl<'a> StateStore<'a> {
         layout: &'a LibraryLayout,
         pack: &'a PackName,
     ) -> StateStore<'a> {
-        StateStore { disk, layout, pack }
+        StateStore {
+            disk,
+            layout,
+            pack,
+            now: None,
+        }
+    }
+
+    /// Returns the store of a device whose clock shows this: what changes enters the history.
+    #[must_use]
+    pub fn at(self, now: UtcTime) -> StateStore<'a> {
+        StateStore {
+            now: Some(now),
+            ..self
+        }
+    }
+
+    /// Returns what became of the pack, the oldest first.
+    ///
+    /// # Errors
+    /// As [`StateStore::load`]; [`UpdateError::Damaged`] for a history that is.
+    pub fn history(&self) -> Result<Vec<HistoryEvent>, UpdateError> {
+        let record = self.load()?.record;
+        let path = self.layout.history(self.pack);
+        let history = self.read_history()?.map_err(|damage| damage.at(&path))?;
+        Ok(history.settled(&record).events())
+    }
+
+    fn read_history(&self) -> Result<Result<History, RecordError>, DiskError> {
+        let path = self.layout.history(self.pack);
+        let bytes = self.disk.read(&path, History::MAX_BYTES)?;
+        Ok(match bytes {
+            Some(bytes) => History::decode(&bytes, self.pack),
+            None => Ok(History::default()),
+        })
+    }
+
+    /// Writes what the change from `before` to `after` means, before it is true.
+    ///
+    /// Whatever stands in the way of it stands in the way of no lesson: a history that is damaged
+    /// begins anew, and one that finds no room misses an event.
+    fn note(
+        &self,
+        before: &StateRecord,
+        after: &StateRecord,
+    ) -> Result<Option<HistoryEvent>, DiskError> {
+        let event = self
+            .now
+            .and_then(|now| HistoryEvent::of(before, after, now));
+        let (history, is_sound) = match self.read_history()? {
+            Ok(history) => (history, true),
+            // What a newer Satchel tells is not taken from it.
+            Err(RecordError::NewerFormat { .. }) => return Ok(event),
+            Err(RecordError::Damaged { .. }) => (History::default(), false),
+        };
+        let settled = history.clone().settled(before);
+        let next = match &event {
+            Some(event) => settled.with(event.clone()),
+            None => settled,
+        };
+        if !is_sound || next != history {
+            self.write_history(&next)?;
+        }
+        Ok(event)
+    }
+
+    fn write_history(&self, history: &History) -> Result<(), DiskError> {
+        let path = self.layout.history(self.pack);
+        let written = self
+            .disk
+            .write_aside(&path, &history.encode(self.pack))
+            .and_then(|aside| self.disk.replace(&aside, &path));
+        match written {
+            Err(full) if full.is_full() => Ok(()),
+            // In place for good before the record is: renames may reach the disk in any order.
+            written => written.and_then(|()| self.sync()),
+        }
     }
 
     /// Returns the record as it stands; an empty one for a pack that was never installed.
@@ -150,7 +230,11 @@ impl<'a> StateStore<'a> {
             return Ok(Change { before, after });
         }
         after.generation = before.generation.saturating_add(1);
+        let event = self.note(&before, &after)?;
         commit(&before, &after)?;
+        if let Some(event) = event {
+            info!(pack = %self.pack, release = %event.release.label, reason = event.reason, "{}", event.kind.code());
+        }
         Ok(Change { before, after })
     }
 
@@ -196,6 +280,9 @@ impl<'a> StateStore<'a> {
             Err(failed) => return Err(failed),
         }
         record.generation = 1;
+        if let Ok(history) = self.read_history()? {
+            self.write_history(&history.of_lost_records())?;
+        }
         self.write(&StateRecord::empty(self.pack.clone()), &record)?;
         Ok(record)
     }

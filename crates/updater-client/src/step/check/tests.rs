@@ -32,6 +32,9 @@ fn catalogue(withdrawn: &str) -> Catalogue {
         archives: Vec::new(),
         deltas: Vec::new(),
         notes: None,
+        translations: Default::default(),
+        provenance: None,
+        sbom: None,
         status: match *text == withdrawn {
             true => ReleaseStatus::Withdrawn {
                 reason: "a wrong key".to_owned(),

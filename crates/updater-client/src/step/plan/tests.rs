@@ -38,6 +38,9 @@ fn release(label: &str, sequence: u64, deltas: Vec<CatalogueDelta>) -> Catalogue
         archives: Vec::new(),
         deltas,
         notes: None,
+        translations: Default::default(),
+        provenance: None,
+        sbom: None,
         status: ReleaseStatus::Offered,
     }
 }

@@ -1,0 +1,464 @@
+//! What an auditor, a teacher and support staff ask, and the program's answers.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests are tests as well.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use serde_json::Value;
+
+struct Rig {
+    place: tempfile::TempDir,
+}
+
+impl Rig {
+    /// A repository with one release on 1 December, with notes in two languages, and a second one from
+    /// 24 December on for a tenth of the devices.
+    fn new() -> Rig {
+        let rig = Rig {
+            place: tempfile::tempdir().unwrap(),
+        };
+        rig.done_at("1796083200", "init repo");
+        fs::write(rig.path("en.md"), "New: cells").unwrap();
+        fs::write(rig.path("fr.md"), "Nouveau : les cellules").unwrap();
+        rig.write("1.0");
+        rig.done_at(
+            "1796083200",
+            "publish repo course --pack acme/biology --release 1.0 --notes en=en.md --notes fr=fr.md",
+        );
+        rig
+    }
+
+    fn second(&self) {
+        self.write("1.1");
+        self.done_at(
+            "1798070400",
+            "publish repo course --pack acme/biology --release 1.1 --share 10%",
+        );
+    }
+
+    fn write(&self, label: &str) {
+        let folder = self.path("course");
+        fs::create_dir_all(folder.join("unit 1")).unwrap();
+        fs::write(folder.join("index.html"), format!("<h1>{label}</h1>")).unwrap();
+        fs::write(folder.join("unit 1/film.mp4"), vec![7; 50_000]).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.place.path().join(name)
+    }
+
+    fn run(&self, epoch: Option<&str>, line: &str) -> (i32, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_satchel"));
+        command
+            .args(line.split_whitespace())
+            .current_dir(self.place.path())
+            .env_remove("SATCHEL_LOG")
+            .env_remove("SOURCE_DATE_EPOCH")
+            .stdin(Stdio::null());
+        if let Some(epoch) = epoch {
+            command.env("SOURCE_DATE_EPOCH", epoch);
+        }
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code().unwrap_or(-1),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    }
+
+    #[track_caller]
+    fn done_at(&self, epoch: &str, line: &str) -> String {
+        let (exit, out, err) = self.run(Some(epoch), line);
+        assert_eq!(exit, 0, "{line}: {err}{out}");
+        out
+    }
+
+    #[track_caller]
+    fn done(&self, line: &str) -> String {
+        let (exit, out, err) = self.run(None, line);
+        assert_eq!(exit, 0, "{line}: {err}{out}");
+        out
+    }
+
+    #[track_caller]
+    fn json(&self, line: &str) -> Value {
+        let value: Value = serde_json::from_str(&self.done(&format!("{line} --json"))).unwrap();
+        let page = include_str!("../../../docs/src/json.md");
+        for key in value.as_object().unwrap().keys() {
+            assert!(
+                page.contains(&format!("`{key}`")),
+                "{key} is not documented"
+            );
+        }
+        value
+    }
+}
+
+#[test]
+fn auditor_hears_what_was_offered_to_whom_and_who_signed_it() {
+    let rig = Rig::new();
+    rig.second();
+    let at = |time: &str, more: &str| {
+        rig.json(&format!("show repo acme/biology --at {time} {more}"))["channels"].clone()
+    };
+    assert_eq!(at("2026-11-30T00:00:00Z", ""), Value::Array(Vec::new()));
+    let first = &at("2026-12-10T00:00:00Z", "")[0];
+    assert_eq!(first["release"], "1.0");
+    assert_eq!(
+        (&first["since"], &first["until"]),
+        (
+            &"2026-12-01T00:00:00Z".into(),
+            &"2026-12-24T00:00:00Z".into()
+        )
+    );
+    assert_eq!(first["rollout_signed_by"].as_array().unwrap().len(), 1);
+    assert_ne!(first["rollout_signed_by"], first["release_signed_by"]);
+    let manifest = first["manifest"].clone();
+    let later = at("2027-01-01T00:00:00Z", "--device-bucket 1000");
+    assert_eq!(
+        (&later[0]["release"], &later[0]["offered"]),
+        (&"1.1".into(), &manifest)
+    );
+    let inside = at("2027-01-01T00:00:00Z", "--device-bucket 999");
+    assert_eq!(inside[0]["offered"], inside[0]["manifest"]);
+    let device = at(
+        "2027-01-01T00:00:00Z",
+        "--device 00112233445566778899aabbccddeeff",
+    );
+    assert!(device[0]["bucket"].as_u64().unwrap() < 10_000);
+    let told = rig.done("show repo acme/biology --at 2026-12-10T00:00:00Z");
+    assert!(
+        told.contains("offered    acme/biology@1.0 to 100%"),
+        "{told}"
+    );
+    let told = rig.done("show repo acme/biology --at 2026-11-01T00:00:00Z");
+    assert!(told.contains("before the log began"), "{told}");
+
+    let (exit, log, _) = rig.run(Some("1798070400"), "audit repo --log");
+    assert_eq!(exit, 0);
+    assert!(
+        log.contains("publish acme/biology@1.1: stable offers 1.1 to 10%"),
+        "{log}"
+    );
+    let audited: Value =
+        serde_json::from_str(&rig.done_at("1798070400", "audit repo --log --json")).unwrap();
+    assert_eq!(audited["log"]["history"].as_array().unwrap().len(), 3);
+    let head = audited["log"]["head"].as_str().unwrap();
+    rig.done_at("1798070400", &format!("audit repo --seen {head}"));
+    fs::remove_file(rig.path("repo/audit/3.json")).unwrap();
+    let (exit, out, _) = rig.run(Some("1798070400"), "audit repo");
+    assert!(
+        exit == 8 && out.contains("the log's tail behind entry 2 is lost"),
+        "{out}"
+    );
+    assert_eq!(
+        rig.run(None, "show repo acme/biology --at 2026-12-10T00:00:00Z")
+            .0,
+        8
+    );
+}
+
+#[test]
+fn notes_reach_the_reader_in_the_nearest_language_without_a_network() {
+    let rig = Rig::new();
+    rig.done("enroll library --repository repo --root repo/metadata/1.root.json");
+    rig.done_at("1796083200", "export repo stick");
+    rig.done("update library acme/biology --from stick");
+    fs::rename(rig.path("repo"), rig.path("away")).unwrap();
+    fs::rename(rig.path("stick"), rig.path("away-too")).unwrap();
+    let notes = |more: &str| rig.json(&format!("notes library acme/biology {more}"));
+    assert_eq!(notes("--language fr-ca")["text"], "Nouveau : les cellules");
+    assert_eq!(notes("--language sw --language fr")["language"], "fr");
+    assert_eq!(notes("")["text"], "New: cells");
+    assert_eq!(notes("--language sw")["language"], "en");
+    fs::rename(rig.path("away"), rig.path("repo")).unwrap();
+    assert_eq!(
+        rig.done("show repo acme/biology@1.0 --notes fr").trim(),
+        "Nouveau : les cellules"
+    );
+    rig.write("plain");
+    let line = "publish repo course --pack acme/biology --release 1.1 --notes en.md";
+    rig.done_at("1796083200", line);
+    rig.done("update library acme/biology");
+    assert_eq!(notes("--language fr")["text"], "New: cells");
+    assert_eq!(notes("--language fr")["language"], Value::Null);
+    rig.write("silent");
+    rig.done_at(
+        "1796083200",
+        "publish repo course --pack acme/biology --release 1.2",
+    );
+    rig.done("update library acme/biology");
+    assert_eq!(notes("")["text"], Value::Null);
+    let kept = fs::read_dir(rig.path("library/packs/acme/biology/notes")).unwrap();
+    assert!(kept.count() <= 2);
+}
+
+#[test]
+fn device_tells_what_became_of_its_packs() {
+    let rig = Rig::new();
+    rig.done("enroll library --repository repo --root repo/metadata/1.root.json");
+    rig.done("update library acme/biology");
+    rig.done("confirm library acme/biology");
+    rig.write("1.1");
+    rig.done_at(
+        "1796083200",
+        "publish repo course --pack acme/biology --release 1.1",
+    );
+    rig.done("update library acme/biology");
+    rig.done("open library acme/biology -- true");
+    let (exit, ..) = rig.run(None, "fail library acme/biology --reason quiz");
+    assert_eq!(exit, 0);
+    let status = rig.json("status library acme/biology --history");
+    let history = status["packs"][0]["history"].as_array().unwrap();
+    let told: Vec<(&str, &str)> = history
+        .iter()
+        .map(|event| {
+            (
+                event["event"].as_str().unwrap(),
+                event["release"]["label"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("activated", "1.0"),
+            ("confirmed", "1.0"),
+            ("activated", "1.1"),
+            ("reverted", "1.1")
+        ]
+    );
+    let last = history.last().unwrap();
+    assert_eq!(
+        (&last["reason"], &last["other"]["label"]),
+        (&"quiz".into(), &"1.0".into())
+    );
+    assert!(
+        last["content_version"]
+            .as_str()
+            .unwrap()
+            .starts_with("acme/biology@1.1#")
+    );
+    assert!(
+        rig.done("status library --history")
+            .contains("back to 1.0  quiz")
+    );
+    assert!(
+        rig.json("status library")["packs"][0]
+            .get("history")
+            .is_none()
+    );
+}
+
+#[test]
+fn logs_have_the_documented_names() {
+    let rig = Rig::new();
+    rig.done("enroll library --repository repo --root repo/metadata/1.root.json");
+    rig.done("update library acme/biology --log-json device.log");
+    rig.done("confirm library acme/biology --log-json device.log");
+    rig.write("1.1");
+    rig.done("publish repo course --pack acme/biology --release 1.1 --log-json publisher.log");
+    let page = include_str!("../../../docs/src/operations/logs.md");
+    let messages = |name: &str| -> Vec<String> {
+        let text = fs::read_to_string(rig.path(name)).unwrap();
+        let lines = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines
+            .map(|line| line["message"].as_str().unwrap().to_owned())
+            .inspect(|name| assert!(page.contains(&format!("`{name}`")), "{name}"))
+            .collect()
+    };
+    let device = messages("device.log");
+    for name in [
+        "update",
+        "refresh",
+        "install",
+        "fetch",
+        "stage",
+        "activated",
+        "confirmed",
+    ] {
+        assert!(device.iter().any(|told| told == name), "{name}: {device:?}");
+    }
+    let publisher = messages("publisher.log");
+    for name in ["publish", "publish.draft", "publish.store", "log.entry"] {
+        assert!(
+            publisher.iter().any(|told| told == name),
+            "{name}: {publisher:?}"
+        );
+    }
+    let (exit, _, err) = rig.run(None, "list nowhere --log-json -");
+    assert!(
+        exit != 0 && err.lines().any(|line| line.contains("\"level\":\"error\"")),
+        "{err}"
+    );
+}
+
+#[test]
+fn provenance_and_contents_are_what_their_ecosystems_read() {
+    let rig = Rig::new();
+    let sbom = rig.done("show repo acme/biology@1.0 --sbom");
+    let statement = rig.done("show repo acme/biology@1.0 --provenance");
+    let (list, told): (Value, Value) = (
+        serde_json::from_str(&sbom).unwrap(),
+        serde_json::from_str(&statement).unwrap(),
+    );
+    let names: Vec<_> = list["components"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["index.html", "unit 1/film.mp4"]);
+    assert_eq!(list["components"][1]["mime-type"], "video/mp4");
+    let shown = rig.json("show repo acme/biology@1.0");
+    let manifest = &shown["releases"][0]["manifest"]["digest"];
+    assert_eq!(&told["subject"][0]["digest"]["blake3"], manifest);
+    let location = |digest: &str| rig.path("repo/content").join(&digest[..2]).join(digest);
+    let digest = manifest.as_str().unwrap();
+    assert!(location(digest).is_file());
+    // The same input gives the same bytes.
+    let again = Rig::new();
+    assert_eq!(again.done("show repo acme/biology@1.0 --sbom"), sbom);
+    assert_eq!(
+        again.done("show repo acme/biology@1.0 --provenance"),
+        statement
+    );
+
+    let Some(python) = python() else { return };
+    fs::write(rig.path("sbom.json"), &sbom).unwrap();
+    fs::write(rig.path("statement.json"), &statement).unwrap();
+    fs::write(rig.path("check.py"), CHECK).unwrap();
+    let output = Command::new(python)
+        .arg("check.py")
+        .current_dir(rig.place.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        "both are valid"
+    );
+}
+
+/// CycloneDX by its own library and official schema, in-toto by its own bindings; both refuse what is
+/// none.
+const CHECK: &str = r#"
+import json
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from in_toto_attestation.v1.statement import Statement
+from in_toto_attestation.v1.statement_pb2 import Statement as Message
+from google.protobuf import json_format
+import in_toto_attestation.predicates.provenance.v1.provenance_pb2 as pb
+
+text = open("sbom.json").read()
+validator = JsonStrictValidator(SchemaVersion.V1_6)
+error = validator.validate_str(text)
+assert error is None, error
+broken = json.loads(text)
+broken["components"][0]["hashes"][0]["content"] = "none"
+assert validator.validate_str(json.dumps(broken)) is not None
+
+told = open("statement.json").read()
+message = json_format.Parse(told, Message())
+Statement.copy_from_pb(message).validate()
+predicate = json_format.ParseDict(json.loads(told)["predicate"], pb.Provenance())
+definition, details = predicate.build_definition, predicate.run_details
+assert definition.build_type and definition.external_parameters["release"] == "1.0"
+assert details.builder.id and details.metadata.finished_on.seconds > 0
+print("both are valid")
+"#;
+
+/// Returns a Python that has the libraries, or nothing, with a message.
+fn python() -> Option<OsString> {
+    let python = env::var_os("SATCHEL_PYTHON").unwrap_or_else(|| "python3".into());
+    let import = "import cyclonedx.validation.json, jsonschema, in_toto_attestation";
+    let found = Command::new(&python)
+        .args(["-c", import])
+        .stderr(Stdio::null())
+        .status();
+    if found.is_ok_and(|status| status.success()) {
+        return Some(python);
+    }
+    println!(
+        "skipped: no Python with cyclonedx-python-lib[json-validation] and in-toto-attestation; \
+         SATCHEL_PYTHON names one"
+    );
+    None
+}
+
+#[test]
+fn page_tells_all_of_it_and_needs_nothing_else() {
+    let rig = Rig::new();
+    rig.second();
+    let told = rig.json("report repo -o page.html");
+    let page = fs::read_to_string(rig.path("page.html")).unwrap();
+    assert_eq!(told["bytes"].as_u64().unwrap(), page.len() as u64);
+    for wanted in [
+        "<!doctype html>",
+        "acme/biology",
+        "What each older release downloads",
+        "video/mp4",
+        "made without receipts",
+        "stable offers 1.1 to 10%",
+        "prefers-color-scheme:dark",
+    ] {
+        assert!(page.contains(wanted), "{wanted}");
+    }
+    for foreign in ["http:", "https:", "src=", "<script", "@import", "url("] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    let empty = Rig {
+        place: tempfile::tempdir().unwrap(),
+    };
+    empty.done("init repo");
+    empty.done("report repo");
+    let page = fs::read_to_string(empty.path("report.html")).unwrap();
+    assert!(page.contains("Nothing is published yet"));
+}
+
+#[test]
+fn page_of_a_large_repository_is_small_and_quick() {
+    let (packs, releases) = match env::var_os("SATCHEL_SLOW") {
+        Some(_) => (50, 20),
+        None => (3, 4),
+    };
+    let rig = Rig {
+        place: tempfile::tempdir_in(if cfg!(target_os = "linux") {
+            "/dev/shm"
+        } else {
+            "."
+        })
+        .unwrap(),
+    };
+    rig.done("init repo");
+    for release in 0..releases {
+        for pack in 0..packs {
+            rig.write(&format!("pack {pack} release {release}"));
+            rig.done(&format!(
+                "publish repo course --pack tenant/course-{pack} --release 1.{release} --delta-from last:2 --level fast"
+            ));
+        }
+    }
+    let began = Instant::now();
+    rig.done("report repo -o page.html");
+    let took = began.elapsed();
+    let bytes = fs::metadata(rig.path("page.html")).unwrap().len();
+    println!("{packs} packs of {releases} releases: {bytes} bytes in {took:?}");
+    assert!(bytes < 2_000_000, "{bytes} bytes");
+    if !cfg!(debug_assertions) {
+        assert!(took.as_millis() < 2_000, "{took:?}");
+    }
+    if let Some(keep) = env::var_os("SATCHEL_KEEP_PAGE") {
+        fs::copy(rig.path("page.html"), keep).unwrap();
+    }
+}
