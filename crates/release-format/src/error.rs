@@ -150,6 +150,8 @@ pub enum Document {
     Catalogue,
     /// Which release a channel offers, and to whom.
     Rollout,
+    /// How a trial ended on a device.
+    Receipt,
 }
 
 impl fmt::Display for Document {
@@ -160,6 +162,7 @@ impl fmt::Display for Document {
             Document::Archive => "archive",
             Document::Catalogue => "catalogue",
             Document::Rollout => "rollout",
+            Document::Receipt => "receipt",
         })
     }
 }

@@ -31,6 +31,7 @@
 //! | catalogue | the releases of a pack and what leads to each: [`Catalogue`] |
 //! | channel | a named line of releases of a pack: [`ChannelName`] |
 //! | rollout | the share of a channel's devices that is offered a release: [`Rollout`] |
+//! | receipt | how one trial ended on one device: [`Receipt`] |
 //! | withdraw, halt | make devices leave a release: [`Withdrawal`], [`ReleaseStatus`]; stop widening: [`Rollout::halted`] |
 //!
 //! # From a folder's listing to the release that a device asks for
@@ -119,6 +120,7 @@
 //! | a chunk, decoded | [`Chunk::MAX_LENGTH`], 1 MiB |
 //! | a catalogue | [`Catalogue::MAX_BYTES`], [`Catalogue::MAX_RELEASES`], [`Catalogue::MAX_DELTAS`] |
 //! | a rollout | [`Rollout::MAX_BYTES`] |
+//! | a receipt | [`Receipt::MAX_BYTES`] |
 
 mod content;
 mod error;
@@ -126,6 +128,7 @@ mod json;
 mod language;
 mod name;
 mod offer;
+mod receipt;
 mod reference;
 mod trust;
 mod utc;
@@ -152,6 +155,11 @@ pub use offer::ruling::Ruling;
 pub use offer::selector::{DeviceLabels, LabelError, Selectors};
 pub use offer::share::{Share, ShareError};
 pub use offer::withdrawal::Withdrawal;
+pub use receipt::Receipt;
+pub use receipt::identity::{DeviceKey, DeviceKeyId, IdentityError, ReceiptId};
+pub use receipt::otlp::otlp_logs;
+pub use receipt::outcome::{Reason, ReceiptOutcome, ReceiptRoute};
+pub use receipt::signed::{ReceiptError, SignedReceipt};
 pub use reference::ContentReference;
 pub use trust::draft::RoleDraft;
 pub use trust::error::TrustError;

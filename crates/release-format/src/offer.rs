@@ -6,7 +6,7 @@ pub(crate) mod cohort;
 pub(crate) mod decision;
 pub(crate) mod device_id;
 pub(crate) mod flag;
-mod json;
+pub(crate) mod json;
 pub(crate) mod rollout;
 pub(crate) mod ruling;
 pub(crate) mod selector;
