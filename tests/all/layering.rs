@@ -15,9 +15,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("release-format", &["diff-core"]),
     ("updater-client", &["diff-core", "release-format"]),
     ("publisher", &["diff-core", "release-format"]),
+    ("collector", &["diff-core", "release-format"]),
     (
         "satchel",
         &[
+            "collector",
             "diff-core",
             "publisher",
             "release-format",
@@ -27,11 +29,18 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
     (
         "satchel-tests",
-        &["diff-core", "publisher", "release-format", "updater-client"],
+        &[
+            "collector",
+            "diff-core",
+            "publisher",
+            "release-format",
+            "updater-client",
+        ],
     ),
     (
         "satchel-benches",
         &[
+            "collector",
             "diff-core",
             "publisher",
             "release-format",
@@ -54,6 +63,7 @@ const LAYERS: &[(&str, &str)] = &[
         include_str!("layering/updater-client.layers"),
     ),
     ("publisher", include_str!("layering/publisher.layers")),
+    ("collector", include_str!("layering/collector.layers")),
     ("cli", include_str!("layering/cli.layers")),
 ];
 

@@ -43,6 +43,11 @@ impl EffectiveClock {
         }
     }
 
+    /// Returns the moment that is proved to have passed.
+    pub(crate) fn floor(&self) -> UtcTime {
+        UtcTime::from_seconds(self.at_least.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn raise(&self, moment: UtcTime) {
         self.at_least.fetch_max(moment.seconds(), Ordering::Relaxed);
     }

@@ -11,6 +11,11 @@ pub enum Event {
         /// What was done, in one sentence.
         what: String,
     },
+    /// A receipt could not be put into the outbox yet; the state record keeps what it is to say.
+    Unreported {
+        /// Why.
+        reason: String,
+    },
     /// The repository is asked what it offers.
     Checking {
         /// The pack that is asked for.

@@ -46,6 +46,7 @@
 //! | [`Updater::change_labels`] | says what rollouts may choose the device by | no |
 //! | [`Updater::prune`] | removes releases that nothing needs and nobody has open | no |
 //! | [`Updater::confirm`], [`Updater::fail`] | end a trial | no |
+//! | [`Updater::receipts`], [`Updater::report`] | say how trials ended, and tell whoever counts | where it tells |
 //! | [`Updater::revert`] | goes back to the fallback | no |
 //! | [`Updater::verify`], [`Updater::verify_all`] | compare every byte with the manifest | no |
 //! | [`MirrorBuilder`], [`Mirror`] | serve the library to its neighbours | what it lacks |
@@ -60,6 +61,7 @@
 
 mod clock;
 mod config;
+pub mod courier;
 mod error;
 mod event;
 pub mod library;
@@ -77,6 +79,7 @@ pub use event::{Event, Observer, Unobserved};
 pub use library::history::{HistoryEvent, HistoryKind};
 pub use library::lease::Lease;
 pub use library::notes::Notes;
+pub use library::outbox::{Outbox, Waiting};
 pub use library::state::{Hold, Pin};
 pub use mirror::{Mirror, MirrorBuilder, Missing, Served};
 pub use release_format::{
@@ -97,6 +100,6 @@ pub use transport::{Body, FolderTransport, Https, Mirrors, Transport, TransportE
 #[cfg(feature = "http")]
 pub use transport::{HttpTransport, HttpTransportBuilder};
 pub use updater::{
-    Check, HealOptions, Healed, HealedRelease, OpenRelease, Outcome, PinFor, PruneOptions, Status,
-    Trial, UpdateOptions, Updated, Updater, enroll,
+    Check, HealOptions, Healed, HealedRelease, OpenRelease, Outcome, PinFor, PruneOptions,
+    Reported, Status, Trial, UpdateOptions, Updated, Updater, enroll,
 };

@@ -9,12 +9,14 @@
 //! - [`identity::LibraryRecord`] says which device this is and where it gets its packs;
 //! - [`trust_store::TrustStore`] keeps the metadata that is trusted where
 //!   [`trust_layout::TrustLayout`] puts it;
+//! - [`device_key`] is what the device signs its receipts with, and [`outbox::Outbox`] where these wait;
 //! - [`state::StateRecord`] is the commit point of a pack: which release is active;
 //! - [`history::HistoryEvent`] is what became of it.
 //!
 //! Room for one more record is kept, so that a device goes back on a full disk, too.
 
 pub(crate) mod content;
+pub mod device_key;
 pub mod disk;
 pub mod first_root;
 pub mod history;
@@ -23,6 +25,7 @@ pub mod layout;
 pub mod lease;
 pub mod lock;
 pub mod notes;
+pub mod outbox;
 pub mod record;
 pub(crate) mod reserve;
 pub(crate) mod shelf;

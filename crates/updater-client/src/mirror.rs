@@ -5,10 +5,11 @@
 //! library trusts and holds, else from what it kept for neighbours before, else from the repository:
 //! each file once, however many ask for it. It is believed in nothing, like any other mirror, so it
 //! needs no key and no permission. It takes no lock that an update needs, and changes nothing in the
-//! library but its own folder, `mirror/`.
+//! library but its own folder, `mirror/`, and the folder of receipts that neighbours hand on.
 
 pub(crate) mod builder;
 mod flight;
+mod handed_on;
 mod holdings;
 mod kept;
 mod location;
@@ -56,6 +57,8 @@ pub struct Mirror {
     /// Shared with the threads that fetch.
     flights: Arc<Mutex<Flights>>,
     now: fn() -> Instant,
+    /// Held while receipts of neighbours are counted and kept.
+    taking: Mutex<()>,
     /// One mirror at a time has the folder.
     _lock: File,
 }
@@ -94,6 +97,10 @@ impl Mirror {
             _ => self.document(location, &asked),
         }
         .map_err(|why| self.explained(why))
+    }
+
+    fn taking(&self) -> MutexGuard<'_, ()> {
+        self.taking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn explained(&self, why: Missing) -> Missing {

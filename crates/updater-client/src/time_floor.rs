@@ -28,6 +28,11 @@ impl TimeFloor {
         TimeFloor(UtcTime::MIN)
     }
 
+    /// Returns the moment that it is at least, by this floor alone.
+    pub const fn moment(self) -> UtcTime {
+        self.0
+    }
+
     /// Returns the moment that it is at least, by this floor and by what is trusted.
     pub fn by(self, trusted: &TrustedSet) -> UtcTime {
         let targets = trusted.targets("targets").and_then(|body| body.issued);

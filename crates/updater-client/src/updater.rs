@@ -6,6 +6,7 @@ mod keep;
 mod notes;
 mod offered;
 mod open;
+mod report;
 mod trial;
 mod update;
 
@@ -29,6 +30,7 @@ pub use enrolment::enroll;
 pub use heal::{HealOptions, Healed, HealedRelease};
 pub use keep::{PinFor, PruneOptions};
 pub use open::OpenRelease;
+pub use report::Reported;
 pub use trial::Trial;
 pub use update::{Check, Outcome, UpdateOptions, Updated};
 

@@ -17,7 +17,7 @@ pub enum ReceiptOutcome {
     Undone,
     /// Another release became active before anybody said anything.
     Superseded,
-    /// What was fetched, or lay there, is not what was signed; the release was not, or is not, whole.
+    /// What was fetched is not what was signed, and no other way led to the release.
     VerificationFailed,
     /// A release that is only tried out of sight was built and found whole.
     ShadowOk,

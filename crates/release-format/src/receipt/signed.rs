@@ -42,11 +42,16 @@ impl SignedReceipt {
         &self.receipt
     }
 
-    /// Returns the name of the file that the receipt lies in: whose it is, and which.
-    pub fn file_name(&self) -> String {
+    /// Returns the name of the receipt: the beginning of its device's key, and its id.
+    pub fn name(&self) -> String {
         let device = self.receipt.device.to_string();
         let device: String = device.chars().take(16).collect();
-        format!("{device}-{}.{}", self.receipt.id, SignedReceipt::EXTENSION)
+        format!("{device}-{}", self.receipt.id)
+    }
+
+    /// Returns the name of the file that the receipt lies in.
+    pub fn file_name(&self) -> String {
+        format!("{}.{}", self.name(), SignedReceipt::EXTENSION)
     }
 
     /// What the names of files end in that hold a receipt.

@@ -105,6 +105,17 @@ pub trait Disk: Send + Sync {
     /// [`DiskError`], also when something has the name.
     fn create(&self, path: &Path) -> Result<DiskFile, DiskError>;
 
+    /// Creates a file that is not there yet and that nobody but this user may read.
+    ///
+    /// A disk that knows of no such thing creates one as any other. On Windows a file is as private as
+    /// its folder.
+    ///
+    /// # Errors
+    /// As [`Disk::create`].
+    fn create_private(&self, path: &Path) -> Result<DiskFile, DiskError> {
+        self.create(path)
+    }
+
     /// Opens a file to be written behind its last byte, creating it where it is not there.
     ///
     /// # Errors
@@ -194,21 +205,25 @@ pub trait Disk: Send + Sync {
         self.sync_dir(parent_of(path))
     }
 
+    /// Does as [`Disk::write_durably`] with a file that nobody but this user may read.
+    ///
+    /// # Errors
+    /// As [`Disk::write_durably`].
+    fn write_privately(&self, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+        let created = create_aside(path, |aside| self.create_private(aside))?;
+        let aside = fill(self, created, bytes)?;
+        self.replace(&aside, path)?;
+        self.sync_dir(parent_of(path))
+    }
+
     /// Writes and syncs `bytes` in a new file in the folder of `path`, whose name [`is_aside`]
     /// recognises, and returns where.
     ///
     /// # Errors
     /// [`DiskError`]: there is no such file, unless tidying failed as well.
     fn write_aside(&self, path: &Path, bytes: &[u8]) -> Result<PathBuf, DiskError> {
-        let (aside, mut file) = create_aside(self, path)?;
-        let written = file.write_all(bytes).and_then(|()| file.sync());
-        // Windows renames no file that is open for writing.
-        drop(file);
-        if let Err(failed) = written {
-            tidy(self, &aside);
-            return Err(failed);
-        }
-        Ok(aside)
+        let created = create_aside(path, |aside| self.create(aside))?;
+        fill(self, created, bytes)
     }
 
     /// Renames what [`Disk::write_aside`] wrote onto `path`; durable once the folder is synced.
@@ -330,17 +345,36 @@ pub(crate) fn parent_of(path: &Path) -> &Path {
 }
 
 /// Creates a file beside `path` under a name that nothing else has.
-fn create_aside<D: Disk + ?Sized>(disk: &D, path: &Path) -> Result<(PathBuf, DiskFile), DiskError> {
+fn create_aside(
+    path: &Path,
+    create: impl Fn(&Path) -> Result<DiskFile, DiskError>,
+) -> Result<(PathBuf, DiskFile), DiskError> {
     let mut attempt = 0;
     loop {
         let aside = aside_name(path, attempt);
-        match disk.create(&aside) {
+        match create(&aside) {
             Ok(file) => return Ok((aside, file)),
             // Left by a crash, or another thread's: neither is ours to take.
             Err(taken) if taken.is_taken() && attempt < MAX_ASIDES => attempt += 1,
             Err(failed) => return Err(failed),
         }
     }
+}
+
+/// Writes and syncs the file that was created at a path, and returns the path.
+fn fill<D: Disk + ?Sized>(
+    disk: &D,
+    (aside, mut file): (PathBuf, DiskFile),
+    bytes: &[u8],
+) -> Result<PathBuf, DiskError> {
+    let written = file.write_all(bytes).and_then(|()| file.sync());
+    // Windows renames no file that is open for writing.
+    drop(file);
+    if let Err(failed) = written {
+        tidy(disk, &aside);
+        return Err(failed);
+    }
+    Ok(aside)
 }
 
 /// Removes what is of no use any more, if it can: the next recovery does so otherwise.

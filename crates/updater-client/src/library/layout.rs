@@ -25,7 +25,8 @@ use super::trust_layout::TrustLayout;
 ///   staging/<id>/                          a release that is being built, or removed
 ///   downloads/<digest>.partial             content that is arriving
 ///   leases/<id>.lease                      locked by whoever has the release open; leases/gate
-///   outbox/  lock
+///   outbox/<device>-<trial>.receipt        receipts that wait to leave; outbox/others/ of neighbours
+///   device.key                             what the device signs them with; lock
 ///   mirror/                                what the device keeps for its neighbours, once it serves them
 ///   reserve                                room that a change of a state record takes on a full disk
 /// ```
@@ -231,6 +232,16 @@ impl LibraryLayout {
     /// Returns the folder of health receipts that wait to leave.
     pub fn outbox(&self) -> PathBuf {
         self.root.join("outbox")
+    }
+
+    /// Returns the folder of receipts that neighbours handed on: there once one did.
+    pub fn outbox_of_others(&self) -> PathBuf {
+        self.outbox().join("others")
+    }
+
+    /// Returns the file of the key by which the device signs its receipts.
+    pub fn device_key(&self) -> PathBuf {
+        self.root.join("device.key")
     }
 
     /// Creates the library's folders, durably; those that are there stay as they are.

@@ -4,7 +4,9 @@
 mod encoding;
 mod keeping;
 mod kept;
+mod reporting;
 mod store;
+mod told;
 
 use diff_core::Digest;
 use release_format::{Label, PackName};
@@ -13,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use kept::Keeping;
 pub use kept::{Hold, InstalledRelease, Pin};
 pub use store::{Change, StateStore, Stored};
+use told::Reporting;
+pub(crate) use told::ended;
+pub use told::{Began, Ended, Ending};
 
 use crate::error::UpdateError;
 
@@ -51,6 +56,7 @@ pub struct StateRecord {
     refused: Vec<RefusedRelease>,
     highest_sequence: u64,
     keeping: Keeping,
+    reporting: Reporting,
 }
 
 impl StateRecord {
@@ -74,6 +80,7 @@ impl StateRecord {
             refused: Vec::new(),
             highest_sequence: 0,
             keeping: Keeping::default(),
+            reporting: Reporting::default(),
         }
     }
 
@@ -145,13 +152,14 @@ impl StateRecord {
             openings: 0,
             allowed: openings.max(1),
         };
-        let next = StateRecord {
+        let mut next = StateRecord {
             highest_sequence: self.highest_sequence.max(release.sequence),
             fallback: confirmed.clone().filter(|_| !returns),
             trial: Some(trial).filter(|_| !returns),
             active: Some(release),
             ..self.clone()
         };
+        next.reporting.began = None;
         Ok(next.tidied())
     }
 
@@ -168,6 +176,7 @@ impl StateRecord {
         };
         let mut next = self.clone();
         next.trial = None;
+        next.reporting.began = None;
         next.refused
             .retain(|refused| refused.sequence > active.sequence);
         Ok(next)
@@ -256,13 +265,14 @@ impl StateRecord {
         });
         let surplus = refused.len().saturating_sub(StateRecord::MAX_REFUSED);
         refused.drain(..surplus);
-        let next = StateRecord {
+        let mut next = StateRecord {
             active: self.fallback.clone(),
             fallback: None,
             trial: None,
             refused,
             ..self.clone()
         };
+        next.reporting.began = None;
         next.tidied()
     }
 

@@ -150,6 +150,7 @@ impl MirrorBuilder {
         let (policy, now) = (self.fetching, self.now);
         Ok(Mirror {
             first_root,
+            taking: Mutex::new(()),
             upstream: upstream.map(|transport| Arc::new(Upstream::new(transport, policy, now))),
             metadata,
             memory: Memory::new(self.now),

@@ -2,7 +2,7 @@ use release_format::UtcTime;
 
 use crate::UpdateError;
 use crate::event::{Event, Observer};
-use crate::library::state::{Hold, InstalledRelease, StateRecord, StateStore};
+use crate::library::state::{Began, Ending, Hold, InstalledRelease, StateRecord, StateStore};
 
 /// Makes `release`, which lies ready as the tree with the number `copy`, the active one, on trial: the
 /// one write after which learners get it. Returns the hold that keeps it from that, if there is one.
@@ -11,6 +11,7 @@ pub(crate) fn activate(
     (release, copy): (InstalledRelease, u32),
     leaving: Option<&str>,
     now: UtcTime,
+    (began, ending): (Option<Began>, &Ending<'_>),
     observer: &dyn Observer,
 ) -> Result<Option<Hold>, UpdateError> {
     let label = release.label.clone();
@@ -21,11 +22,12 @@ pub(crate) fn activate(
         match held {
             Some(_) => record.stage(release, copy),
             None => {
-                let record = record.with_copy(&release.manifest, copy);
-                match leaving {
-                    Some(reason) => record.leave(release, StateRecord::OPENINGS, reason),
-                    None => record.activate(release, StateRecord::OPENINGS),
-                }
+                let next = record.with_copy(&release.manifest, copy);
+                let next = match leaving {
+                    Some(reason) => next.leave(release, StateRecord::OPENINGS, reason)?,
+                    None => next.activate(release, StateRecord::OPENINGS)?,
+                };
+                Ok(next.begun(began).telling(record, ending))
             }
         }
     })?;

@@ -2,14 +2,16 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use diff_core::Digest;
-use release_format::{Catalogue, CatalogueRelease, ContentReference, TrustLimits};
+use release_format::{Catalogue, CatalogueRelease, ContentReference, ReceiptId, TrustLimits};
 
 use crate::UpdateError;
 use crate::event::{Event, Observer};
+use crate::library::device_key;
 use crate::library::disk::Disk;
 use crate::library::layout::LibraryLayout;
+use crate::library::outbox::Outbox;
 use crate::library::reserve;
-use crate::library::state::{StateStore, Stored};
+use crate::library::state::{StateRecord, StateStore, Stored};
 use crate::library::trust_store::TrustStore;
 
 /// Finishes or undoes what an interrupted run left; the library's lock is held.
@@ -47,6 +49,7 @@ pub(crate) fn recover(
     disk.sync_dir(layout.root())?;
     reserve::keep(disk, layout)?;
     TrustStore::new(disk, layout.trust(), TrustLimits::standard()).settle()?;
+    disk.remove_asides(&layout.outbox())?;
     for pack in layout.packs_present(disk)? {
         match StateStore::new(disk, layout, &pack).settle() {
             Ok(Stored {
@@ -56,12 +59,36 @@ pub(crate) fn recover(
                 let what = format!("the state record of {pack} is written anew: {damage}");
                 observer.event(&Event::Recovered { what });
             }
+            Ok(Stored { record, .. }) => report(disk, layout, &record, observer),
             // Told to whoever asks for that pack; the others are not to suffer from it.
-            Ok(_) | Err(UpdateError::Damaged { .. } | UpdateError::NewerFormat { .. }) => {}
+            Err(UpdateError::Damaged { .. } | UpdateError::NewerFormat { .. }) => {}
             Err(failed) => return Err(failed),
         }
     }
     Ok(())
+}
+
+/// Puts what a record tells of ended trials into the outbox, and lets the record forget it.
+///
+/// In this order: a receipt leaves the outbox only when no record would bring it back. What cannot be
+/// put there now waits in the record, and keeps nobody from an update.
+fn report(disk: &dyn Disk, layout: &LibraryLayout, record: &StateRecord, observer: &dyn Observer) {
+    if record.ended().is_empty() {
+        return;
+    }
+    let trials: Vec<ReceiptId> = record
+        .ended()
+        .iter()
+        .map(|ended| ended.began.trial)
+        .collect();
+    let store = StateStore::new(disk, layout, record.pack());
+    let told = device_key::load_or_make(disk, layout)
+        .and_then(|key| Outbox::new(disk, layout).queue(&key, record))
+        .and_then(|()| store.change(|record| Ok(record.told(&trials))));
+    if let Err(failed) = told {
+        let reason = failed.to_string();
+        observer.event(&Event::Unreported { reason });
+    }
 }
 
 /// Removes the downloads of a pack that lead nowhere any more: those for any release but `next`.

@@ -11,7 +11,7 @@ use diff_core::ContentPath;
 use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Client, Url};
 
-use self::answer::{Question, without_login};
+use self::answer::{Question, Sent, without_login};
 use self::line::{Line, Patience};
 use super::{Body, Https, Transport, TransportError, within};
 use crate::clock::{Clock, SystemClock};
@@ -91,6 +91,7 @@ impl HttpTransport {
             location,
             url,
             from,
+            sent: None,
         }
     }
 
@@ -106,6 +107,29 @@ impl HttpTransport {
             }
         })?;
         Ok(Arc::clone(line.insert(started)))
+    }
+}
+
+impl HttpTransport {
+    /// Sends `body`, of this content type, to `location`, and returns the answer; `token` is shown as a bearer's.
+    ///
+    /// # Errors
+    /// [`TransportError`], as [`Transport::open`].
+    pub fn post(
+        &self,
+        location: &str,
+        content_type: &'static str,
+        token: Option<&str>,
+        body: Vec<u8>,
+    ) -> Result<Body, TransportError> {
+        let mut question = self.question(within(location)?, 0)?;
+        let token = token.map(str::to_owned);
+        question.sent = Some(Sent {
+            content_type,
+            token,
+            body,
+        });
+        self.line()?.open(question)
     }
 }
 

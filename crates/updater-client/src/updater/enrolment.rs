@@ -5,6 +5,7 @@ use release_format::TrustLimits;
 use super::Updater;
 use crate::UpdateError;
 use crate::config::UpdaterBuilder;
+use crate::library::device_key;
 use crate::library::identity::LibraryRecord;
 use crate::library::layout::LibraryLayout;
 use crate::library::lock::LibraryLock;
@@ -54,6 +55,7 @@ impl UpdaterBuilder {
         }
         record.store(disk, &layout)?;
         reserve::keep(disk, &layout)?;
+        device_key::load_or_make(disk, &layout)?;
         self.build()
     }
 }

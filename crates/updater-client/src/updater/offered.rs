@@ -129,10 +129,14 @@ impl Updater {
             held = record.held_at(now).cloned();
             match held {
                 Some(_) => Ok(record.clone()),
-                None => record.leave(fallback.clone(), StateRecord::OPENINGS, reason),
+                None => {
+                    let next = record.leave(fallback.clone(), StateRecord::OPENINGS, reason)?;
+                    Ok(next.telling(record, &self.ending_by_withdrawal(record)))
+                }
             }
         })?;
-        self.tell(change);
+        let record = self.tell(change);
+        self.queue(&record);
         Ok(match held {
             Some(held) => (Outcome::Staged(fallback), Some(held)),
             None => (Outcome::Returned(fallback), None),
@@ -164,6 +168,7 @@ impl Updater {
             self.store(pack)
                 .change(|record| record.stage(staged, copy))?;
         }
+        self.note_shadowed(pack, &release, damaged);
         self.observer().event(&Event::Shadowed {
             pack: pack.clone(),
             label: release.label.clone(),

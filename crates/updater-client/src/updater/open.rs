@@ -1,9 +1,9 @@
 use std::path::PathBuf;
 
-use release_format::{ContentVersion, PackName, VersionName};
+use release_format::{ContentVersion, PackName, ReceiptOutcome, VersionName};
 
 use super::Updater;
-use super::trial::FILES_ARE_GONE;
+use super::trial::{FILES_ARE_GONE, FILES_GONE};
 use crate::UpdateError;
 use crate::library::layout::LibraryLayout;
 use crate::library::lease::{Gate, Lease};
@@ -37,12 +37,14 @@ impl Updater {
         let store = self.store(pack);
         let mut record = store.load()?.record;
         if record.trial().is_some() {
-            record = self.tell(store.change_without_space(|record| Ok(record.count_opening()))?);
+            let ending = self.ending(ReceiptOutcome::Reverted, "openings");
+            record = self.end(&store, &ending, |record| Ok(record.count_opening()))?;
         }
         if let Some(active) = record.active()
             && !self.is_present(&record, active)?
         {
-            record = self.tell(store.change_without_space(|record| record.revert(FILES_ARE_GONE))?);
+            let ending = self.ending(ReceiptOutcome::Reverted, FILES_GONE);
+            record = self.end(&store, &ending, |record| record.revert(FILES_ARE_GONE))?;
         }
         let Some(active) = record.active() else {
             return Err(match record.refused().last() {

@@ -1,9 +1,12 @@
-use release_format::PackName;
+use release_format::{PackName, ReceiptId, ReceiptOutcome};
 
 use super::Updater;
 use crate::UpdateError;
 use crate::event::Event;
-use crate::library::state::{Change, InstalledRelease, StateRecord};
+use crate::library::device_key;
+use crate::library::outbox::Outbox;
+use crate::library::state::{Change, Ending, InstalledRelease, StateRecord, StateStore};
+use crate::time_floor::TimeFloor;
 
 /// A release that is active and not yet confirmed.
 #[must_use = "a trial that nobody confirms ends in a revert"]
@@ -69,14 +72,16 @@ impl Updater {
             return Ok(store.sync()?);
         }
         if !self.is_present(&record, active)? {
-            self.tell(store.change_without_space(|record| record.fail(FILES_ARE_GONE))?);
+            let ending = self.ending(ReceiptOutcome::Reverted, FILES_GONE);
+            self.end(&store, &ending, |record| record.fail(FILES_ARE_GONE))?;
             return Err(UpdateError::TrialFailed {
                 pack: pack.clone(),
                 label: active.label.clone(),
                 reason: FILES_ARE_GONE.to_owned(),
             });
         }
-        self.tell(store.change_without_space(StateRecord::confirm)?);
+        let ending = self.ending(ReceiptOutcome::Confirmed, "");
+        self.end(&store, &ending, StateRecord::confirm)?;
         Ok(())
     }
 
@@ -91,10 +96,9 @@ impl Updater {
         pack: &PackName,
         reason: &str,
     ) -> Result<Option<InstalledRelease>, UpdateError> {
-        let change = self
-            .store(pack)
-            .change_without_space(|record| record.fail(reason))?;
-        Ok(self.tell(change).active().cloned())
+        let ending = self.ending(ReceiptOutcome::Failed, "host");
+        let record = self.end(&self.store(pack), &ending, |record| record.fail(reason))?;
+        Ok(record.active().cloned())
     }
 
     /// Makes the fallback of `pack` active again; needs no network and next to no space.
@@ -106,10 +110,62 @@ impl Updater {
         pack: &PackName,
         reason: &str,
     ) -> Result<Option<InstalledRelease>, UpdateError> {
-        let change = self
-            .store(pack)
-            .change_without_space(|record| record.revert(reason))?;
-        Ok(self.tell(change).active().cloned())
+        let ending = self.ending(ReceiptOutcome::Failed, "asked");
+        let record = self.end(&self.store(pack), &ending, |record| record.revert(reason))?;
+        Ok(record.active().cloned())
+    }
+
+    /// Changes the record as `next` says, also on a full disk; where that ends a trial, the record says
+    /// so from the same write on, and a receipt is put into the outbox.
+    pub(super) fn end(
+        &self,
+        store: &StateStore<'_>,
+        ending: &Ending<'_>,
+        next: impl FnOnce(&StateRecord) -> Result<StateRecord, UpdateError>,
+    ) -> Result<StateRecord, UpdateError> {
+        let change =
+            store.change_without_space(|record| Ok(next(record)?.telling(record, ending)))?;
+        let is_told = change.after.ended() != change.before.ended();
+        let record = self.tell(change);
+        if is_told {
+            self.queue(&record);
+        }
+        Ok(record)
+    }
+
+    /// Puts receipts into the outbox. What cannot be put there now is put there by the next update.
+    pub(super) fn queue(&self, record: &StateRecord) {
+        let queued = match device_key::load(self.disk(), &self.layout) {
+            // Made under the library's lock, which this call never waits for.
+            Ok(None) => Ok(()),
+            Ok(Some(key)) => Outbox::new(self.disk(), &self.layout).queue(&key, record),
+            Err(failed) => Err(failed),
+        };
+        if let Err(failed) = queued {
+            let reason = failed.to_string();
+            self.observer().event(&Event::Unreported { reason });
+        }
+    }
+
+    /// Returns what ends a trial now.
+    pub(super) fn ending<'a>(&'a self, outcome: ReceiptOutcome, code: &'a str) -> Ending<'a> {
+        Ending {
+            outcome,
+            code,
+            now: self.config.clock.now(),
+            floor: TimeFloor::of_build().moment(),
+            channel: self.channel(),
+            fresh: fresh_id(),
+        }
+    }
+
+    /// Returns what ends a trial when its release is withdrawn, or undoes one that was confirmed.
+    pub(super) fn ending_by_withdrawal(&self, record: &StateRecord) -> Ending<'_> {
+        let outcome = match record.trial() {
+            Some(_) => ReceiptOutcome::Superseded,
+            None => ReceiptOutcome::Undone,
+        };
+        self.ending(outcome, "withdrawn")
     }
 
     /// Tells the observer what a change means, and returns what is true now.
@@ -136,4 +192,13 @@ impl Updater {
     }
 }
 
+/// Returns an id that nobody else has; a system without random numbers gives all the same one, and
+/// their receipts count as one.
+pub(super) fn fresh_id() -> ReceiptId {
+    let mut bytes = [0; ReceiptId::LENGTH];
+    let _ = getrandom::fill(&mut bytes);
+    ReceiptId::from_bytes(bytes)
+}
+
 pub(super) const FILES_ARE_GONE: &str = "its files are gone";
+pub(super) const FILES_GONE: &str = "files-gone";

@@ -1,16 +1,21 @@
 use std::sync::Arc;
+use std::time::Instant;
 
 use diff_core::{CancelToken, Digest};
-use release_format::{Asker, Catalogue, CatalogueRelease, PackName, Rollout, Ruling, TrustLimits};
-
-use super::Updater;
+use release_format::{
+    Asker, Catalogue, CatalogueRelease, PackName, ReceiptOutcome, Rollout, Ruling, TrustLimits,
+    UtcTime,
+};
 use tracing::info_span;
 
+use super::Updater;
+use super::report::route_name;
+use super::trial::fresh_id;
 use crate::clock::{Clock, EffectiveClock};
 use crate::error::UpdateError;
 use crate::event::Event;
 use crate::library::lock::LibraryLock;
-use crate::library::state::{Hold, InstalledRelease, StateRecord};
+use crate::library::state::{Began, Ending, Hold, InstalledRelease, StateRecord};
 use crate::library::trust_store::TrustStore;
 use crate::step::check::{self, Judgement, Lacking, Leaving, Offer, Question, Withheld};
 use crate::step::document::{Documents, Traffic};
@@ -172,6 +177,7 @@ impl Updater {
         cancel: &CancelToken,
     ) -> Result<Updated, UpdateError> {
         let _span = info_span!("update", %pack).entered();
+        let started = Instant::now();
         let _lock = LibraryLock::acquire(self.disk(), &self.layout)?;
         recover::recover(self.disk(), &self.layout, self.observer())?;
         let clock = Arc::new(EffectiveClock::new(Arc::clone(&self.config.clock)));
@@ -229,8 +235,11 @@ impl Updater {
             None => {
                 let tools = (&fetcher, cancel);
                 let span = info_span!("install", release = %release.label);
-                let (copy, route) = span
-                    .in_scope(|| self.install((&catalogue, &release), &record, options, tools))?;
+                let installed = span
+                    .in_scope(|| self.install((&catalogue, &release), &record, options, tools));
+                let (copy, route) = installed.inspect_err(|failed| {
+                    self.note_refused((pack, record.active()), &release, failed);
+                })?;
                 (copy, Some(route))
             }
         };
@@ -250,8 +259,20 @@ impl Updater {
         } else {
             cancel.check()?;
             let ready = (installed.clone(), copy);
+            let began = self.began(route.as_ref(), &fetcher, started, clock.now());
+            let ending = Ending {
+                floor: clock.floor(),
+                ..match leaving {
+                    Some(_) => self.ending_by_withdrawal(&record),
+                    None => self.ending(ReceiptOutcome::Superseded, ""),
+                }
+            };
+            let told = (Some(began), &ending);
             let (store, reason) = (self.store(pack), leaving.as_deref());
-            held = activate::activate(store, ready, reason, clock.now(), self.observer())?;
+            held = activate::activate(store, ready, reason, clock.now(), told, self.observer())?;
+            if let Ok(stored) = store.load() {
+                self.queue(&stored.record);
+            }
             match held {
                 Some(_) => Outcome::Staged(installed),
                 None => Outcome::Activated(installed),
@@ -269,6 +290,23 @@ impl Updater {
             held,
             freshness,
         })
+    }
+
+    fn began(
+        &self,
+        route: Option<&Route>,
+        fetcher: &Fetcher<'_>,
+        started: Instant,
+        at: UtcTime,
+    ) -> Began {
+        Began {
+            trial: fresh_id(),
+            at,
+            channel: self.channel().clone(),
+            route: route_name(route),
+            fetched_bytes: fetcher.traffic().bytes,
+            update_seconds: started.elapsed().as_secs(),
+        }
     }
 
     /// Removes the releases that nothing needs any more, now that another one is active.

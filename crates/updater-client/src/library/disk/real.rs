@@ -117,6 +117,15 @@ impl Disk for RealDisk {
         Ok(DiskFile::new(path, Box::new(file)))
     }
 
+    fn create_private(&self, path: &Path) -> Result<DiskFile, DiskError> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = patiently(|| options.open(path)).map_err(failing(Operation::Create, path))?;
+        Ok(DiskFile::new(path, Box::new(file)))
+    }
+
     fn append(&self, path: &Path) -> Result<DiskFile, DiskError> {
         // Not opened for appending: Windows changes no length through such a handle.
         let mut options = OpenOptions::new();

@@ -3,18 +3,26 @@ use release_format::PackName;
 use serde::{Deserialize, Serialize};
 
 use super::kept::{Copy, Hold, InstalledRelease, Keeping, Pin};
+use super::told::{Began, Ended, Reporting};
 use super::{RefusedRelease, StateRecord, Trial};
 use crate::library::record::{self, RecordError};
 
 /// The newest version of the format.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
+/// The version that says nothing of trials; written where there is nothing to tell.
+const KEPT_FORMAT: u64 = 2;
 /// The version that says nothing of what is kept; written wherever there is nothing to say.
 const PLAIN_FORMAT: u64 = 1;
 
 impl StateRecord {
     /// Returns the bytes of the record's file: JSON that people can read, and a line with its digest.
     pub fn encode(&self) -> Vec<u8> {
-        let is_plain = self.keeping == Keeping::default();
+        let is_silent = self.reporting == Reporting::default();
+        let is_plain = self.keeping == Keeping::default() && is_silent;
+        let told = ToldDocument {
+            began: self.reporting.began.clone(),
+            ended: self.reporting.ended.clone(),
+        };
         let kept = KeptDocument {
             staged: self.keeping.staged.clone(),
             pins: self.keeping.pins.iter().map(PinDocument::from).collect(),
@@ -22,7 +30,11 @@ impl StateRecord {
             copies: self.keeping.copies.clone(),
         };
         let document = Document {
-            format: if is_plain { PLAIN_FORMAT } else { FORMAT },
+            format: match (is_plain, is_silent) {
+                (true, _) => PLAIN_FORMAT,
+                (false, true) => KEPT_FORMAT,
+                (false, false) => FORMAT,
+            },
             generation: self.generation,
             pack: self.pack.clone(),
             active: self.active.clone(),
@@ -31,6 +43,7 @@ impl StateRecord {
             refused: self.refused.clone(),
             highest_sequence: self.highest_sequence,
             kept: Some(kept).filter(|_| !is_plain),
+            told: Some(told).filter(|_| !is_silent),
         };
         record::digested(record::write_json(&document))
     }
@@ -65,6 +78,16 @@ struct Document {
     /// From format 2 on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kept: Option<KeptDocument>,
+    /// From format 3 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told: Option<ToldDocument>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ToldDocument {
+    began: Option<Began>,
+    ended: Vec<Ended>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -129,10 +152,28 @@ impl Document {
         };
         let idle = self.active.is_none();
         let has_kept = self.kept.is_some();
+        let has_told = self.told.is_some();
+        let reporting = self.told.map(|told| Reporting {
+            began: told.began,
+            ended: told.ended,
+        });
+        let reporting = reporting.unwrap_or_default();
         let keeping = self.kept.map(KeptDocument::into_keeping);
         let rules = [
             (
-                has_kept == (self.format >= FORMAT),
+                has_told == (self.format >= FORMAT),
+                "what is told of trials from format 3 on, and not before",
+            ),
+            (
+                !(self.trial.is_none() && reporting.began.is_some()),
+                "a trial where one began",
+            ),
+            (
+                reporting.ended.len() <= StateRecord::MAX_ENDED,
+                "at most 32 trials that ended",
+            ),
+            (
+                has_kept == (self.format >= KEPT_FORMAT),
                 "what is kept from format 2 on, and not before",
             ),
             (self.generation > 0, "a generation from 1 on"),
@@ -180,6 +221,7 @@ impl Document {
             refused: self.refused,
             highest_sequence: self.highest_sequence,
             keeping: keeping.unwrap_or_default(),
+            reporting,
         };
         match broken_by_what_is_kept(&record) {
             Some(expected) => Err(RecordError::damaged(
@@ -321,10 +363,10 @@ mod tests {
 
     #[test]
     fn what_a_newer_satchel_wrote_is_told_from_damage() {
-        let newer = forged("\"format\": 1,", "\"format\": 3, \"moods\": [],");
+        let newer = forged("\"format\": 1,", "\"format\": 4, \"moods\": [],");
         let expected = RecordError::NewerFormat {
-            found: 3,
-            supported: 2,
+            found: 4,
+            supported: 3,
         };
         assert_eq!(StateRecord::decode(&newer), Err(expected));
     }
@@ -334,6 +376,7 @@ mod tests {
         for (from, to) in [
             ("\"format\": 1", "\"format\": 0"),
             ("\"format\": 1", "\"format\": 2"),
+            ("\"format\": 1", "\"format\": 3"),
             ("\"generation\": 6", "\"generation\": 0"),
             ("\"generation\": 6", "\"generation\": -6"),
             ("\"generation\": 6", "\"generation\": 6.0"),

@@ -14,6 +14,16 @@ pub(super) struct Question {
     pub(super) location: ContentPath,
     pub(super) url: Url,
     pub(super) from: u64,
+    /// What is sent along, where the question is one.
+    pub(super) sent: Option<Sent>,
+}
+
+/// What is sent along with a question.
+#[derive(Debug, Clone)]
+pub(super) struct Sent {
+    pub(super) content_type: &'static str,
+    pub(super) token: Option<String>,
+    pub(super) body: Vec<u8>,
 }
 
 /// What a server says before the first byte of the file.
@@ -231,6 +241,7 @@ mod tests {
             location: ContentPath::parse("x").unwrap(),
             url: Url::parse("http://mirror.example/x").unwrap(),
             from,
+            sent: None,
         };
         let told = told.iter().cloned();
         let headers: HeaderMap = told.map(|(name, v)| (name, v.parse().unwrap())).collect();

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT_ENCODING, RANGE};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, RANGE};
 use reqwest::{Client, Response};
 use rustls::AlertDescription;
 use tokio::runtime::{Builder, Handle};
@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::answer::{Answer, Head, Question, judge};
+use super::answer::{Answer, Head, Question, Sent, judge};
 use crate::transport::{Body, TransportError};
 
 /// How long a server is waited for.
@@ -188,9 +188,22 @@ async fn ask(
     patience: Patience,
 ) -> Result<Response, TransportError> {
     // Encoded on the way, a range would be one of other bytes.
-    let mut request = client
-        .get(asked.url.clone())
-        .header(ACCEPT_ENCODING, "identity");
+    let mut request = match &asked.sent {
+        None => client.get(asked.url.clone()),
+        Some(Sent {
+            content_type,
+            token,
+            body,
+        }) => {
+            let post = client.post(asked.url.clone()).body(body.clone());
+            let post = post.header(CONTENT_TYPE, *content_type);
+            match token {
+                Some(token) => post.bearer_auth(token),
+                None => post,
+            }
+        }
+    };
+    request = request.header(ACCEPT_ENCODING, "identity");
     if asked.from > 0 {
         request = request.header(RANGE, format!("bytes={}-", asked.from));
     }
