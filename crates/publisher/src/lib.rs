@@ -26,6 +26,10 @@ pub use govern::audit_log::{AuditLog, LogRecord, LogState};
 pub use govern::audit_problem::AuditProblem;
 pub use govern::ceremony::{Governed, RoleReport};
 pub use govern::ceremony_error::{CeremonyError, Shortfall};
+pub use govern::gate::{
+    GateCounts, GateDecision, GateEvidence, GateLine, GateStep, Verdict, counted_from, decide,
+};
+pub use govern::prometheus::{PrometheusGate, PrometheusQuery};
 pub use govern::guard::ChannelGuard;
 pub use govern::offers::{OfferAt, ReleaseOrigin};
 pub use govern::proposal::Proposal;
@@ -33,6 +37,7 @@ pub use govern::rollout_plan::{Objectives, PlanPosition, PlanStep, RolloutPlan};
 pub use govern::steering::{Offering, Promotion, Retraction, Steered, Steering};
 pub use govern::steering_error::SteeringError;
 pub use govern::trust_change::TrustChange;
+pub use govern::wilson::{Bounds, enough};
 pub use key_store::hook::HookSigner;
 pub use key_store::public_key_file::read_public_key;
 pub use key_store::signer_source::SignerSource;
