@@ -26,8 +26,12 @@
 //!
 //! `class [DEVICES]` measures instead what forty devices cost a repository: each for itself, and behind
 //! a `satchel mirror`, which is the program beside this one or the one that `SATCHEL` names.
+//!
+//! `collect [RECEIPTS]` measures instead how many receipts a second a collector takes over SQLite, and how
+//! long a gate over them takes.
 
 mod class;
+mod collect;
 mod device;
 mod durability;
 mod line;
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
         [sequence::SEQUENCE, folder] => sequence::measure(folder.as_ref()),
         [rollouts::ROLLOUTS] => rollouts::measure(),
         [class::CLASS, devices @ ..] => class::measure(devices.first().copied()),
+        [collect::COLLECT, receipts @ ..] => collect::measure(receipts.first().copied()),
         [device::DEVICE, pack @ ..] => device::measure(pack.first().copied(), pack.get(1).copied()),
         [device::STEP, name, library, repository] => {
             device::step(name, library.as_ref(), repository.as_ref())

@@ -146,6 +146,11 @@ fn healing_a_record_survives_whatever_a_power_cut_leaves() {
     explore(Verb::HealRecord);
 }
 
+#[test]
+fn reporting_survives_whatever_a_power_cut_leaves() {
+    explore(Verb::Report);
+}
+
 /// Nothing is written around the disk: what was written down is what lies there.
 #[test]
 fn all_that_a_library_changes_goes_through_its_disk() {

@@ -4,6 +4,7 @@ mod governing;
 mod https;
 mod keeping;
 mod mirroring;
+mod reporting;
 mod source;
 mod steering;
 mod supplying;
@@ -29,6 +30,10 @@ pub(crate) use keeping::{
     UnholdArguments, UnpinArguments,
 };
 pub(crate) use mirroring::MirrorArguments;
+pub(crate) use reporting::{
+    CollectArguments, GateArguments, ListReceiptsArguments, ReceiptsArguments, ReceiptsVerb,
+    SendReceiptsArguments,
+};
 pub(crate) use source::SourceArguments;
 pub(crate) use steering::{
     ApplyPlanArguments, ApprovalVerb, GuardArguments, HaltArguments, LabelArguments,
@@ -152,6 +157,16 @@ pub(crate) enum Verb {
     /// the next. Other devices find it with --nearby, and believe it no more than any other mirror.
     /// Prints `listening on http://ADDRESS` once it does. Stops on Ctrl-C.
     Mirror(MirrorArguments),
+    /// Take the receipts of a fleet, and count each once
+    ///
+    /// Serves POST /v1/receipts, /metrics for Prometheus and /health. Prints `listening on
+    /// http://ADDRESS` once it does. What it acknowledged is durable. Stops on Ctrl-C or SIGTERM.
+    Collect(CollectArguments),
+    /// Judge a step of a rollout by what its devices told: advance, wait or halt
+    ///
+    /// Shows the arithmetic, line by line. Exit codes: 0 advance, 10 wait, 11 halt. Waits where anything
+    /// is missing or contradicts itself. With --apply signs the next step, or the halt.
+    Gate(GateArguments),
     /// Make a device library that trusts one repository's root
     Enroll(EnrollArguments),
     /// Show or change the labels that rollouts choose a device by
@@ -204,6 +219,8 @@ pub(crate) enum Verb {
     Unpin(UnpinArguments),
     /// Remove releases that nothing needs: not active, fallback, staged, pinned or open
     Prune(PruneArguments),
+    /// List the receipts of trials that ended, or send them to where they are counted
+    Receipts(ReceiptsArguments),
     /// Make a delta between two files or two folders, and prove it
     Diff(DiffArguments),
     /// Make the new file or folder from the old one and a delta
@@ -531,7 +548,9 @@ Exit codes:
   6  busy: another process is at work
   7  the trial failed and was reverted
   8  damage found
-  9  unsupported: a newer Satchel is needed";
+  9  unsupported: a newer Satchel is needed
+  10 gate: wait
+  11 gate: halt";
 
 #[cfg(test)]
 mod tests;

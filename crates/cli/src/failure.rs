@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     TrialFailed = 7,
     Damage = 8,
     Unsupported = 9,
+    Wait = 10,
+    Halt = 11,
 }
 
 /// Why a verb did not do what it was asked: what a person, and a program, is told about it.

@@ -31,6 +31,23 @@ pub(crate) fn wait_for_interrupt() -> io::Result<()> {
     runtime()?.block_on(ctrl_c())
 }
 
+/// Waits for Ctrl-C, or for what a service is told to end by.
+pub(crate) fn wait_for_end() -> io::Result<()> {
+    runtime()?.block_on(async {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let mut terminate = signal(SignalKind::terminate())?;
+            tokio::select! {
+                interrupted = ctrl_c() => interrupted,
+                _ = terminate.recv() => Ok(()),
+            }
+        }
+        #[cfg(not(unix))]
+        ctrl_c().await
+    })
+}
+
 fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_io().build()
 }

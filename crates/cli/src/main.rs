@@ -17,8 +17,8 @@ use clap::error::ErrorKind;
 
 use arguments::{Arguments, OutputArguments, Verb};
 use command::{
-    approve, deltas, demo, device, engine, export, inspect, keys, manual, mirror, publish, report,
-    root, serve, steer, thinning,
+    approve, collect, deltas, demo, device, engine, export, gate, inspect, keys, manual, mirror,
+    publish, receipts, report, root, serve, steer, thinning,
 };
 use failure::{Exit, Failure};
 use output::Output;
@@ -68,6 +68,8 @@ fn run(verb: &Verb, output: Output) -> Result<Exit, Failure> {
         Verb::Root(verb) => root::root(verb, output),
         Verb::Serve(arguments) => serve::serve(arguments, output),
         Verb::Mirror(arguments) => mirror::mirror(arguments, output),
+        Verb::Collect(arguments) => collect::collect(arguments, output),
+        Verb::Gate(arguments) => gate::gate(arguments, output),
         Verb::Enroll(arguments) => device::enroll(arguments, output),
         Verb::Label(arguments) => device::label(arguments, output),
         Verb::Check(arguments) => device::check(arguments, output),
@@ -86,6 +88,7 @@ fn run(verb: &Verb, output: Output) -> Result<Exit, Failure> {
         Verb::Pin(arguments) => device::pin(arguments, output),
         Verb::Unpin(arguments) => device::unpin(arguments, output),
         Verb::Prune(arguments) => device::prune(arguments, output),
+        Verb::Receipts(arguments) => receipts::receipts(arguments, output),
         Verb::Demo(arguments) => demo::demo(arguments, output),
         Verb::Diff(arguments) => engine::diff(arguments, output),
         Verb::Apply(arguments) => engine::apply(arguments, output),

@@ -7,10 +7,12 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::post;
 use http_body::Frame;
+use release_format::Receipted;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::task::spawn_blocking;
 use updater_client::{Mirror, Missing, Served};
@@ -19,7 +21,11 @@ use super::range::Part;
 
 /// Returns what answers for `mirror`.
 pub(crate) fn router(mirror: Arc<Mirror>) -> Router {
-    Router::new().fallback(answer).with_state(mirror)
+    Router::new()
+        .route(RECEIPTS, post(take).fallback(answer))
+        .layer(DefaultBodyLimit::max(Receipted::MAX_REQUEST_BYTES))
+        .fallback(answer)
+        .with_state(mirror)
 }
 
 async fn answer(State(mirror): State<Arc<Mirror>>, request: Request) -> Response {
@@ -45,6 +51,20 @@ async fn answer(State(mirror): State<Arc<Mirror>>, request: Request) -> Response
         Err(_panicked) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
+
+/// Takes receipts of a neighbour, to hand them on.
+async fn take(State(mirror): State<Arc<Mirror>>, body: Bytes) -> Response {
+    match spawn_blocking(move || mirror.take_receipts(&body)).await {
+        Ok(Ok(answer)) => {
+            let json = [(header::CONTENT_TYPE, "application/json")];
+            (json, answer.encode()).into_response()
+        }
+        Ok(Err(_unkept)) => StatusCode::INSUFFICIENT_STORAGE.into_response(),
+        Err(_panicked) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+const RECEIPTS: &str = "/v1/receipts";
 
 fn respond(
     served: Served,

@@ -1,0 +1,268 @@
+//! `satchel collect` under load, killed and started again: what it acknowledged is there, once.
+
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use diff_core::Digest;
+use release_format::{
+    ChannelName, DeviceKey, Label, PackName, Receipt, ReceiptId, ReceiptOutcome, ReceiptRoute,
+    Receipted, SignedReceipt, UtcTime,
+};
+use satchel_tests::rig::world::World;
+use serde_json::Value;
+use updater_client::{HttpTransport, Transport};
+
+struct Running {
+    child: Child,
+    url: String,
+}
+
+impl Running {
+    fn start(database: &Path, listen: &str, flags: &[&str]) -> Running {
+        let mut child = satchel(&["collect", "--database", database.to_str().unwrap()])
+            .args(["--listen", listen])
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let stdout = child.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("listening on ").map(str::to_owned);
+        let url = url.unwrap_or_else(|| panic!("it does not listen: {line:?}"));
+        Running { child, url }
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn get(&self, location: &str) -> String {
+        let transport = HttpTransport::new(&self.url).unwrap();
+        let mut text = String::new();
+        let mut reader = transport.open(location, 0).unwrap().reader;
+        reader.read_to_string(&mut text).unwrap();
+        text
+    }
+}
+
+fn satchel(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_satchel"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn receipt(number: u32) -> SignedReceipt {
+    let key = DeviceKey::from_seed(Digest::of(&(number % 97).to_le_bytes()).as_bytes());
+    let mut id = [0; ReceiptId::LENGTH];
+    id[..4].copy_from_slice(&number.to_be_bytes());
+    key.sign(Receipt {
+        id: ReceiptId::from_bytes(id),
+        device: key.id(),
+        pack: PackName::parse("acme/biology-101").unwrap(),
+        release: Digest::of(b"a manifest"),
+        label: Label::parse("1.4.0").unwrap(),
+        channel: ChannelName::default(),
+        outcome: ReceiptOutcome::Confirmed,
+        reason: None,
+        route: ReceiptRoute::Delta,
+        fetched_bytes: 1,
+        update_seconds: 1,
+        trial_seconds: 1,
+        time: UtcTime::from_seconds(1_795_300_000),
+        clock_believed: true,
+        client: "0.1.0".to_owned(),
+    })
+    .unwrap()
+}
+
+fn bodies(count: u32) -> Vec<Vec<u8>> {
+    let numbers: Vec<u32> = (0..count).collect();
+    let batches = numbers.chunks(20);
+    batches
+        .map(|batch| {
+            let lines = batch.iter().map(|number| receipt(*number).encode());
+            lines.collect::<Vec<_>>().join(&b'\n')
+        })
+        .collect()
+}
+
+fn post(url: &str, token: Option<&str>, body: &[u8]) -> Option<Receipted> {
+    let transport = HttpTransport::new(url).unwrap();
+    let answer = transport.post(
+        Receipted::LOCATION,
+        "application/x-ndjson",
+        token,
+        body.to_vec(),
+    );
+    let mut bytes = Vec::new();
+    answer.ok()?.reader.read_to_end(&mut bytes).ok()?;
+    Receipted::decode(&bytes)
+}
+
+#[test]
+fn what_was_acknowledged_is_there_once_though_the_service_is_killed_three_times() {
+    let temporary = tempfile_folder("killed");
+    let database = temporary.join("receipts.db");
+    let first = Running::start(&database, "127.0.0.1:0", &[]);
+    let url = first.url.clone();
+    let address = url.trim_start_matches("http://").to_owned();
+    let bodies = bodies(6_000);
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let acknowledged = Mutex::new(BTreeSet::new());
+    let is_over = AtomicBool::new(false);
+    let all = bodies.len();
+    let last = thread::scope(|scope| {
+        let sending: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    while let Some(body) = bodies.get(next.fetch_add(1, Ordering::SeqCst)) {
+                        // As a device does: again and again until somebody says that it arrived.
+                        let answer = loop {
+                            if let Some(answer) = post(&url, None, body) {
+                                break answer;
+                            }
+                            assert!(!is_over.load(Ordering::SeqCst), "nobody answers");
+                            thread::yield_now();
+                        };
+                        assert_eq!(answer.refused, []);
+                        acknowledged.lock().unwrap().extend(answer.accepted);
+                        done.fetch_add(1, Ordering::SeqCst);
+                    }
+                })
+            })
+            .collect();
+        let mut running = first;
+        for quarter in 1..4 {
+            while done.load(Ordering::SeqCst) < all * quarter / 4 {
+                thread::yield_now();
+            }
+            running.kill();
+            running = Running::start(&database, &address, &[]);
+        }
+        for one in sending {
+            one.join().unwrap();
+        }
+        is_over.store(true, Ordering::SeqCst);
+        running
+    });
+    assert_eq!(acknowledged.lock().unwrap().len(), 6_000);
+    // All of it once more: known, and not counted again.
+    for body in &bodies {
+        assert_eq!(post(&last.url, None, body).unwrap().accepted.len(), 20);
+    }
+    let metrics = last.get("metrics");
+    let counted = "satchel_receipts_total{pack=\"acme/biology-101\",channel=\"stable\",release=\"1.4.0\",outcome=\"confirmed\"} 6000";
+    assert!(metrics.lines().any(|line| line == counted), "{metrics}");
+    assert!(last.get("health").contains("\"ok\""));
+    terminate(last);
+    let mut store = collector::SqliteStore::open(&database).unwrap();
+    use collector::Store as _;
+    assert_eq!(store.receipts().unwrap(), 6_000);
+    assert_eq!(store.tally(None, None).unwrap().total(), 6_000);
+}
+
+#[test]
+fn only_who_shows_the_token_and_is_listed_is_counted() {
+    let temporary = tempfile_folder("listed");
+    let (token, devices) = (temporary.join("token"), temporary.join("devices"));
+    std::fs::write(&token, "open sesame\n").unwrap();
+    std::fs::write(&devices, format!("{}\n", receipt(1).receipt().device)).unwrap();
+    let running = Running::start(
+        &temporary.join("receipts.db"),
+        "127.0.0.1:0",
+        &[
+            "--token-file",
+            token.to_str().unwrap(),
+            "--devices",
+            devices.to_str().unwrap(),
+        ],
+    );
+    let body = [receipt(1).encode(), receipt(2).encode(), b"{}".to_vec()].join(&b'\n');
+    assert_eq!(post(&running.url, None, &body), None);
+    assert_eq!(post(&running.url, Some("open barley"), &body), None);
+    let answer = post(&running.url, Some("open sesame"), &body).unwrap();
+    assert_eq!(answer.accepted, [receipt(1).name()]);
+    let reasons: Vec<_> = answer.refused.iter().map(|one| one.reason).collect();
+    assert_eq!(
+        reasons,
+        [
+            release_format::Refusal::Malformed,
+            release_format::Refusal::Device
+        ]
+    );
+    let long = vec![b'x'; Receipted::MAX_REQUEST_BYTES + 1];
+    assert_eq!(post(&running.url, Some("open sesame"), &long), None);
+    let metrics = running.get("metrics");
+    assert!(metrics.contains("satchel_collector_refused_total{reason=\"device\"} 1"));
+    assert!(metrics.contains("satchel_collector_answers_total{status=\"401\"} 2"));
+    terminate(running);
+}
+
+#[test]
+fn a_device_tells_the_collector_and_its_outbox_is_empty() {
+    let (world, device) = World::with_an_update();
+    let running = Running::start(&world.folder().join("receipts.db"), "127.0.0.1:0", &[]);
+    device.update().unwrap();
+    device
+        .updater()
+        .fail(device.pack(), "the quiz does not open")
+        .unwrap();
+    let library = device.library().to_str().unwrap();
+    let run = |arguments: &[&str]| {
+        let output = satchel(arguments).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{told}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let listed = run(&["receipts", library, "list", "--json"]);
+    let outcomes: Vec<&str> = listed["receipts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["outcome"].as_str().unwrap())
+        .collect();
+    assert_eq!(outcomes, ["confirmed", "failed"]);
+    let otlp = run(&["receipts", library, "list", "--otlp"]);
+    assert!(otlp["resourceLogs"].is_array());
+    let sent = run(&["receipts", library, "send", "--to", &running.url, "--json"]);
+    assert_eq!(
+        (&sent["sent"], &sent["accepted"], &sent["waiting"]),
+        (&2.into(), &2.into(), &0.into())
+    );
+    let listed = run(&["receipts", library, "list", "--json"]);
+    assert_eq!(listed["receipts"].as_array().unwrap().len(), 0);
+    let metrics = running.get("metrics");
+    assert!(metrics.contains("outcome=\"failed\"} 1"), "{metrics}");
+    terminate(running);
+}
+
+/// Ends the service as systems do, and shows that it ends by itself and well.
+fn terminate(mut running: Running) {
+    let id = running.child.id().to_string();
+    let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+    assert!(sent.success());
+    assert!(running.child.wait().unwrap().success());
+}
+
+fn tempfile_folder(name: &str) -> std::path::PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("collect-{name}"));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
