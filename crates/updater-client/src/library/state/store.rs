@@ -495,13 +495,13 @@ mod tests {
         assert!(matches!(failed, Err(UpdateError::Damaged { at, .. }) if at == device.state()));
 
         let device = Device::on_trial();
-        let newer = "{\"format\": 3}\n";
+        let newer = "{\"format\": 4}\n";
         let newer = format!("{newer}digest {}\n", Digest::of(newer.as_bytes()));
         std::fs::write(device.state(), newer).unwrap();
         let failed = device.store().load();
         assert!(matches!(
             failed,
-            Err(UpdateError::NewerFormat { found: 3, .. })
+            Err(UpdateError::NewerFormat { found: 4, .. })
         ));
     }
 
