@@ -117,6 +117,7 @@ impl Scene {
             "--json",
         ])
         .args(["--plan", self.plan.to_str().unwrap()])
+        .args(["--keys", self.world.folder().join("keys").to_str().unwrap()])
         .args(arguments)
         .output()
         .unwrap();
