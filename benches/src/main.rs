@@ -41,8 +41,8 @@ mod pair;
 mod peer;
 mod recorded;
 mod refresh;
-mod sequence;
 mod rollouts;
+mod sequence;
 mod summary;
 mod table;
 

@@ -29,9 +29,9 @@ pub use govern::ceremony_error::{CeremonyError, Shortfall};
 pub use govern::gate::{
     GateCounts, GateDecision, GateEvidence, GateLine, GateStep, Verdict, counted_from, decide,
 };
-pub use govern::prometheus::{PrometheusGate, PrometheusQuery};
 pub use govern::guard::ChannelGuard;
 pub use govern::offers::{OfferAt, ReleaseOrigin};
+pub use govern::prometheus::{PrometheusGate, PrometheusQuery};
 pub use govern::proposal::Proposal;
 pub use govern::rollout_plan::{Objectives, PlanPosition, PlanStep, RolloutPlan};
 pub use govern::steering::{Offering, Promotion, Retraction, Steered, Steering};

@@ -120,7 +120,10 @@ impl Updater {
             0 => (ReceiptOutcome::ShadowOk, None),
             _ => {
                 let found = format!("{damaged} files are damaged or missing");
-                (ReceiptOutcome::ShadowFailed, Reason::new("damaged", &found).ok())
+                (
+                    ReceiptOutcome::ShadowFailed,
+                    Reason::new("damaged", &found).ok(),
+                )
             }
         };
         let mut ending = self.ending(outcome, "damaged");

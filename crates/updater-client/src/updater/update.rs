@@ -235,8 +235,8 @@ impl Updater {
             None => {
                 let tools = (&fetcher, cancel);
                 let span = info_span!("install", release = %release.label);
-                let installed = span
-                    .in_scope(|| self.install((&catalogue, &release), &record, options, tools));
+                let installed =
+                    span.in_scope(|| self.install((&catalogue, &release), &record, options, tools));
                 let (copy, route) = installed.inspect_err(|failed| {
                     self.note_refused((pack, record.active()), &release, failed);
                 })?;
