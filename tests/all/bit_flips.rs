@@ -159,8 +159,8 @@ fn bit_flips_are_refused_or_harmless() {
         "{tried} of {} bits tried, {harmless} harmless, none accepted as other content",
         flips.len()
     );
-    // The case of hexadecimal digits in signatures, and little else.
-    assert!(harmless * 20 < tried, "{harmless} of {tried}");
+    // The case of hexadecimal digits in signatures, and deltas, which chunks stand in for.
+    assert!(harmless * 8 < tried, "{harmless} of {tried}");
 }
 
 /// A prime, so that the slice visits every bit of a byte.

@@ -85,7 +85,7 @@ const DOCUMENTS: [(&str, &str, &[&str], Reader, Version); 7] = [
     (
         "state record",
         "updater-client",
-        &["state-v1-on-trial", "state-v2-kept"],
+        &["state-v1-on-trial", "state-v2-kept", "state-v3-on-trial"],
         state,
         Version::Digested("format"),
     ),
@@ -313,8 +313,7 @@ fn the_page_of_the_book_tells_what_clients_read_and_get() {
          ## Releases\n\n\
          A repository offers 1.3, which needs client 9.0.0. Before it were 1.2, and 1.1 and 1.0, whose \
          deltas were made with `--level fast`. A client gets the newest release that it can apply, and is \
-         told what it lacks for a newer one. Chunks need no method, but something on the device to start \
-         from.\n\n{}",
+         told what it lacks for a newer one. Chunks need no method.\n\n{}",
         formats(),
         releases()
     );

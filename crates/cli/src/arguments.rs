@@ -366,6 +366,9 @@ pub(crate) struct ReportArguments {
     /// The page to write
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
     pub(crate) out: PathBuf,
+    /// What a collector has: its database, or a folder of receipts
+    #[arg(long, value_name = "DATABASE")]
+    pub(crate) receipts: Option<String>,
 }
 
 #[derive(Debug, Args)]

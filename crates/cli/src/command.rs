@@ -2,6 +2,7 @@
 
 pub(crate) mod approve;
 pub(crate) mod collect;
+mod counted;
 mod custody;
 pub(crate) mod deltas;
 pub(crate) mod demo;

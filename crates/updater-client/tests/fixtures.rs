@@ -19,12 +19,13 @@ use updater_client::library::state::StateRecord;
 type Claim = fn(&[u8]);
 
 /// The fixtures and the claim that reads each.
-const FIXTURES: [(&str, Claim); 5] = [
+const FIXTURES: [(&str, Claim); 6] = [
     ("library-v1.json", library_v1),
     ("library-v2.json", library_v2),
     ("state-v1-nothing-active", state_v1_nothing_active),
     ("state-v1-on-trial", state_v1_on_trial),
     ("state-v2-kept", state_v2_kept),
+    ("state-v3-on-trial", state_v3_on_trial),
 ];
 
 #[test]
@@ -90,7 +91,12 @@ fn every_flipped_bit_and_every_cut_of_a_state_record_is_damage() {
 fn the_document_shows_the_fixtures() {
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/formats/state.md");
     let document = fs::read_to_string(document).unwrap().replace("\r\n", "\n");
-    for name in ["state-v1-on-trial", "state-v2-kept", "library-v1.json"] {
+    for name in [
+        "state-v1-on-trial",
+        "state-v2-kept",
+        "state-v3-on-trial",
+        "library-v1.json",
+    ] {
         let shown = String::from_utf8(read(name)).unwrap();
         assert!(document.contains(&format!("\n{shown}```\n")), "{name}");
     }
@@ -132,6 +138,17 @@ fn state_v2_kept(bytes: &[u8]) {
     let named = record.named();
     let labels: Vec<&str> = named.iter().map(|of| of.label.as_str()).collect();
     assert_eq!(labels, ["1.2.0", "1.3.0", "1.0.0"]);
+}
+
+fn state_v3_on_trial(bytes: &[u8]) {
+    let record = StateRecord::decode(bytes).unwrap();
+    assert_eq!(record.active().unwrap().label.as_str(), "1.1");
+    assert!(record.trial().is_some() && record.ended().is_empty());
+    // Its trial is told by the id that it began with.
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    assert!(text.contains("\"trial\": \"5fb53253b76e2418321735b378a81e70\""));
+    let confirmed = record.confirm().unwrap();
+    assert!(confirmed.trial().is_none());
 }
 
 fn state_v1_nothing_active(bytes: &[u8]) {

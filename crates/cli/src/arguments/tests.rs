@@ -34,9 +34,9 @@ fn every_verb_of_the_contract_is_there_and_no_other_is_shown() {
         .map(|verb| verb.get_name())
         .collect();
     let contract = "init publish lint list show audit report rollout promote halt withdraw approval \
-                    guard export prune-repository deltas keys root serve mirror enroll label check \
-                    update status notes path open confirm fail revert verify heal hold unhold pin \
-                    unpin prune diff apply demo";
+                    guard export prune-repository deltas keys root serve mirror collect gate enroll label \
+                    check update status notes path open confirm fail revert verify heal hold unhold pin \
+                    unpin prune receipts diff apply demo";
     assert_eq!(shown, contract.split_whitespace().collect::<Vec<_>>());
 }
 

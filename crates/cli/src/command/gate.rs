@@ -1,8 +1,6 @@
 use std::io::Read;
-use std::path::Path;
 use std::time::Duration;
 
-use collector::{CollectorError, SqliteStore, Store, Tally, tally_folder};
 use publisher::{
     GateCounts, GateDecision, GateEvidence, GateStep, Objectives, PlanPosition, PrometheusGate,
     PrometheusQuery, PublishError, RolloutPlan, Steering, Verdict, counted_from, decide,
@@ -11,6 +9,7 @@ use release_format::{ChannelName, Label, PackName, Rollout, UtcTime};
 use serde::Serialize;
 use updater_client::{Clock, HttpTransport, SystemClock, TransportError};
 
+use super::counted::tally;
 use crate::arguments::GateArguments;
 use crate::command::custody::signing_keys;
 use crate::command::place;
@@ -165,7 +164,8 @@ fn tell(
 
 /// Returns what a database, or a folder, tells.
 fn of_receipts(subject: &Subject, source: &str) -> GateEvidence {
-    let tally = match read(subject, source) {
+    let since = (Some(&subject.pack), Some(subject.from));
+    let tally = match tally(source, since.0, since.1, subject.now) {
         Ok(tally) => tally,
         Err(failed) => {
             return GateEvidence::Missing {
@@ -196,21 +196,6 @@ fn of_receipts(subject: &Subject, source: &str) -> GateEvidence {
         failed_verifications: found.failed_verifications,
         releases: found.releases,
     })
-}
-
-fn read(subject: &Subject, source: &str) -> Result<Tally, CollectorError> {
-    let (pack, from) = (Some(&subject.pack), subject.from);
-    #[cfg(feature = "postgres")]
-    if source.contains("://") {
-        return collector::PostgresStore::connect(source)?.tally(pack, Some(from));
-    }
-    let path = Path::new(source);
-    if path.is_dir() {
-        return Ok(tally_folder(path, subject.now)?
-            .of_pack(&subject.pack)
-            .since(from));
-    }
-    SqliteStore::open_to_read(path)?.tally(pack, Some(from))
 }
 
 /// Returns what Prometheus tells.

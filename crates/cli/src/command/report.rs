@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use publisher::ReceiptSource;
 use serde::Serialize;
 
+use super::collect::failure;
+use super::counted::{ByDay, tally};
 use crate::arguments::ReportArguments;
 use crate::aside::Aside;
 use crate::command::place;
@@ -21,7 +24,13 @@ struct ReportDocument<'a> {
 /// Writes the page of a repository.
 pub(crate) fn report(arguments: &ReportArguments, output: Output) -> Result<Exit, Failure> {
     let repository = place::open(&arguments.repo)?;
-    let page = repository.report(signing_time()?, None)?;
+    let now = signing_time()?;
+    let counted = match &arguments.receipts {
+        Some(source) => Some(ByDay(tally(source, None, None, now).map_err(failure)?)),
+        None => None,
+    };
+    let receipts = counted.as_ref().map(|days| days as &dyn ReceiptSource);
+    let page = repository.report(now, receipts)?;
     let aside = Aside::beside(&arguments.out)?;
     std::fs::write(aside.path(), &page)
         .map_err(|error| Failure::io("write", &arguments.out, &error))?;

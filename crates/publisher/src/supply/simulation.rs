@@ -5,7 +5,7 @@ use release_format::{Catalogue, CatalogueRelease, Label, PackName};
 
 use crate::PublishError;
 use crate::progress::PublishProgress;
-use crate::release::delta_policy::{DeltaFrom, pays};
+use crate::release::delta_policy::{DeltaFrom, pays, spares};
 use crate::release::routes::{Hop, Routes, hops};
 use crate::repository::Repository;
 use crate::repository::roles::Roles;
@@ -271,7 +271,12 @@ impl Judge<'_> {
             let manifest = release.manifest.digest;
             let found = self.older.iter().find(|older| older.manifest == manifest);
             let bytes = found.and_then(|older| older.told.delta_bytes);
-            if let Some(bytes) = bytes.filter(|b| pays(*b, from_nothing_bytes, margin_bytes)) {
+            let is_kept = |bytes: &u64| {
+                let by_others = || Routes::to(self.to.manifest.digest, &ways).bytes(Some(manifest));
+                pays(*bytes, from_nothing_bytes, margin_bytes)
+                    && (from.names(&release.label) || spares(*bytes, by_others()))
+            };
+            if let Some(bytes) = bytes.filter(is_kept) {
                 deltas += 1;
                 stored_bytes = stored_bytes.saturating_add(bytes);
                 ways.push(Hop {

@@ -10,7 +10,7 @@ use crate::error::UpdateError;
 /// process dies.
 #[derive(Debug)]
 pub struct LibraryLock {
-    _file: File,
+    file: File,
 }
 
 impl LibraryLock {
@@ -27,7 +27,7 @@ impl LibraryLock {
                 // Advice to people: that it cannot be written keeps nobody from updating.
                 let holder = format!("{}\n", std::process::id());
                 let _ = disk.write_lock(&path, &mut file, holder.as_bytes());
-                Ok(LibraryLock { _file: file })
+                Ok(LibraryLock { file })
             }
             Err(TryLockError::WouldBlock) => Err(UpdateError::Busy {
                 holder: holder(disk, layout),
@@ -37,6 +37,14 @@ impl LibraryLock {
                 Err(DiskError::new(Operation::Lock, path, failed).into())
             }
         }
+    }
+}
+
+impl Drop for LibraryLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that the host starts at this moment has the file open too,
+        // until it becomes another program.
+        let _ = self.file.unlock();
     }
 }
 

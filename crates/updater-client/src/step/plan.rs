@@ -34,6 +34,9 @@ const LOSSES: usize = 4;
 /// Routes that are told beside the chosen one.
 const ALTERNATIVES: usize = 4;
 
+/// What a client that puts nothing together of chunks is told to lack.
+const CHUNKS: &str = "chunks";
+
 /// Why there is no way to a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NoRoute {
@@ -84,7 +87,7 @@ pub(crate) fn telling_bytes(release: &CatalogueRelease) -> u64 {
 }
 
 /// Returns the methods that a client which has `methods` lacks for every way over deltas from what is
-/// `held` to `release`; none where there is a way, and where no method would make one.
+/// `held` to `release`; none where there is a way, and chunks where no method would make one.
 pub(crate) fn missing_methods(
     catalogue: &Catalogue,
     release: &CatalogueRelease,
@@ -103,7 +106,13 @@ pub(crate) fn missing_methods(
     let known = Graph::new(catalogue, &holdings);
     match known.cheapest(manifest, None) {
         Some(_) => Vec::new(),
-        None => Graph::missing_methods(catalogue, &holdings, manifest),
+        None => {
+            let missing = Graph::missing_methods(catalogue, &holdings, manifest);
+            if missing.is_empty() {
+                return vec![CHUNKS.to_owned()];
+            }
+            missing
+        }
     }
 }
 

@@ -70,13 +70,7 @@ impl Updater {
         flags::keep(library, rollout, self.record.device())
     }
 
-    /// Whether releases can be put together of chunks: the library holds some already.
-    pub(super) fn can_chunk(&self) -> Result<bool, UpdateError> {
-        Ok(self.config.abilities.chunks && !self.held().is_empty()?)
-    }
-
-    /// Returns the methods without which there is no way to a release; none where there is one, or where
-    /// no method would help.
+    /// Returns the methods without which there is no way to a release; none where there is one.
     pub(super) fn missing(
         &self,
         catalogue: &Catalogue,

@@ -367,7 +367,7 @@ impl Updater {
             client: self.config.abilities.version,
             now: clock.now(),
         };
-        let by_chunks = self.can_chunk()?;
+        let by_chunks = self.config.abilities.chunks;
         let missing =
             |release: &CatalogueRelease| self.missing(&catalogue, release, &record, by_chunks);
         let judgement = check::judge(&Question {
