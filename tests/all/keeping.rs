@@ -344,6 +344,11 @@ fn what_is_retained_does_not_grow_over_a_hundred_updates() {
             .partition(|file| file.starts_with(&documents));
         // One catalogue, which lists every release, and one rollout: those that it has seen last.
         assert_eq!(seen.len(), 2, "{seen:?}");
+        // What devices tell of their trials is bounded apart, and leaves when it is sent.
+        let (told, files): (Vec<PathBuf>, Vec<PathBuf>) = files.into_iter().partition(|file| {
+            file.ends_with("history") || file.parent().is_some_and(|of| of.ends_with("outbox"))
+        });
+        assert!(told.len() as u64 <= number + 1, "{told:?}");
         for file in &files {
             // Old roles of metadata are replaced, not added to.
             bytes += fs::metadata(file).unwrap().len();
