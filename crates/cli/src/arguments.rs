@@ -31,8 +31,7 @@ pub(crate) use keeping::{
 };
 pub(crate) use mirroring::MirrorArguments;
 pub(crate) use reporting::{
-    CollectArguments, GateArguments, ListReceiptsArguments, ReceiptsArguments, ReceiptsVerb,
-    SendReceiptsArguments,
+    CollectArguments, GateArguments, ListReceiptsArguments, ReceiptsVerb, SendReceiptsArguments,
 };
 pub(crate) use source::SourceArguments;
 pub(crate) use steering::{
@@ -220,7 +219,8 @@ pub(crate) enum Verb {
     /// Remove releases that nothing needs: not active, fallback, staged, pinned or open
     Prune(PruneArguments),
     /// List the receipts of trials that ended, or send them to where they are counted
-    Receipts(ReceiptsArguments),
+    #[command(subcommand)]
+    Receipts(ReceiptsVerb),
     /// Make a delta between two files or two folders, and prove it
     Diff(DiffArguments),
     /// Make the new file or folder from the old one and a delta

@@ -88,7 +88,7 @@ fn run(verb: &Verb, output: Output) -> Result<Exit, Failure> {
         Verb::Pin(arguments) => device::pin(arguments, output),
         Verb::Unpin(arguments) => device::unpin(arguments, output),
         Verb::Prune(arguments) => device::prune(arguments, output),
-        Verb::Receipts(arguments) => receipts::receipts(arguments, output),
+        Verb::Receipts(verb) => receipts::receipts(verb, output),
         Verb::Demo(arguments) => demo::demo(arguments, output),
         Verb::Diff(arguments) => engine::diff(arguments, output),
         Verb::Apply(arguments) => engine::apply(arguments, output),

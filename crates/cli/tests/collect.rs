@@ -230,7 +230,7 @@ fn a_device_tells_the_collector_and_its_outbox_is_empty() {
         let text = String::from_utf8(output.stdout).unwrap();
         serde_json::from_str::<Value>(&text).unwrap()
     };
-    let listed = run(&["receipts", library, "list", "--json"]);
+    let listed = run(&["receipts", "list", library, "--json"]);
     let outcomes: Vec<&str> = listed["receipts"]
         .as_array()
         .unwrap()
@@ -238,14 +238,14 @@ fn a_device_tells_the_collector_and_its_outbox_is_empty() {
         .map(|one| one["outcome"].as_str().unwrap())
         .collect();
     assert_eq!(outcomes, ["confirmed", "failed"]);
-    let otlp = run(&["receipts", library, "list", "--otlp"]);
+    let otlp = run(&["receipts", "list", library, "--otlp"]);
     assert!(otlp["resourceLogs"].is_array());
-    let sent = run(&["receipts", library, "send", "--to", &running.url, "--json"]);
+    let sent = run(&["receipts", "send", library, "--to", &running.url, "--json"]);
     assert_eq!(
         (&sent["sent"], &sent["accepted"], &sent["waiting"]),
         (&2.into(), &2.into(), &0.into())
     );
-    let listed = run(&["receipts", library, "list", "--json"]);
+    let listed = run(&["receipts", "list", library, "--json"]);
     assert_eq!(listed["receipts"].as_array().unwrap().len(), 0);
     let metrics = running.get("metrics");
     assert!(metrics.contains("outcome=\"failed\"} 1"), "{metrics}");

@@ -6,14 +6,6 @@ use release_format::{ChannelName, PackName};
 
 use super::governing::SigningArguments;
 
-#[derive(Debug, Args)]
-pub(crate) struct ReceiptsArguments {
-    /// The library
-    pub(crate) library: PathBuf,
-    #[command(subcommand)]
-    pub(crate) verb: ReceiptsVerb,
-}
-
 /// What is done with receipts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReceiptsVerb {
@@ -28,6 +20,8 @@ pub(crate) enum ReceiptsVerb {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListReceiptsArguments {
+    /// The library
+    pub(crate) library: PathBuf,
     /// Print them as one request of OTLP/JSON, for an OpenTelemetry collector
     #[arg(long)]
     pub(crate) otlp: bool,
@@ -35,6 +29,8 @@ pub(crate) struct ListReceiptsArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct SendReceiptsArguments {
+    /// The library
+    pub(crate) library: PathBuf,
     /// Where to: `http://` or `https://` and a collector's or a mirror's address, or a folder
     #[arg(long, value_name = "URL_OR_FOLDER")]
     pub(crate) to: String,

@@ -6,19 +6,16 @@ use serde::Serialize;
 use updater_client::courier::{Courier, FolderCourier, HttpCourier};
 use updater_client::{HttpTransport, Updater};
 
-use crate::arguments::{
-    ListReceiptsArguments, ReceiptsArguments, ReceiptsVerb, SendReceiptsArguments,
-};
+use crate::arguments::{ListReceiptsArguments, ReceiptsVerb, SendReceiptsArguments};
 use crate::failure::{Exit, Failure};
 use crate::interrupt::cancel_on_interrupt;
 use crate::output::{Output, Table, counted};
 
 /// Does what is asked with the receipts of a library.
-pub(crate) fn receipts(arguments: &ReceiptsArguments, output: Output) -> Result<Exit, Failure> {
-    let updater = Updater::open(&arguments.library)?;
-    match &arguments.verb {
-        ReceiptsVerb::List(arguments) => list(&updater, arguments, output),
-        ReceiptsVerb::Send(arguments) => send(&updater, arguments, output),
+pub(crate) fn receipts(verb: &ReceiptsVerb, output: Output) -> Result<Exit, Failure> {
+    match verb {
+        ReceiptsVerb::List(arguments) => list(arguments, output),
+        ReceiptsVerb::Send(arguments) => send(arguments, output),
     }
 }
 
@@ -53,11 +50,8 @@ impl From<&Receipt> for ReceiptDocument {
     }
 }
 
-fn list(
-    updater: &Updater,
-    arguments: &ListReceiptsArguments,
-    output: Output,
-) -> Result<Exit, Failure> {
+fn list(arguments: &ListReceiptsArguments, output: Output) -> Result<Exit, Failure> {
+    let updater = Updater::open(&arguments.library)?;
     let receipts = updater.receipts()?;
     if arguments.otlp {
         let request = String::from_utf8_lossy(&otlp_logs(&receipts)).into_owned();
@@ -95,11 +89,8 @@ struct SentDocument {
     waiting: u64,
 }
 
-fn send(
-    updater: &Updater,
-    arguments: &SendReceiptsArguments,
-    output: Output,
-) -> Result<Exit, Failure> {
+fn send(arguments: &SendReceiptsArguments, output: Output) -> Result<Exit, Failure> {
+    let updater = Updater::open(&arguments.library)?;
     let courier = courier(arguments)?;
     let reported = updater.report(&*courier, &cancel_on_interrupt())?;
     let document = SentDocument {
