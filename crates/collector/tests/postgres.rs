@@ -30,8 +30,10 @@ impl Server {
         let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
         let newest = versions.flatten().map(|entry| entry.path()).max()?;
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = port.local_addr().unwrap().port();
+        // Free again at once, for the server to take.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
         let server = Server {
             programs: newest.join("bin"),
             folder,
