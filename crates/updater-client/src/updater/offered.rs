@@ -2,10 +2,12 @@ use std::collections::BTreeSet;
 
 use diff_core::CancelToken;
 use release_format::{
-    Catalogue, CatalogueRelease, ChannelName, DeviceLabels, PackName, Rollout, UtcTime,
+    Catalogue, CatalogueRelease, ChannelName, DeviceLabels, PackName, ReceiptOutcome, Rollout,
+    UtcTime,
 };
 
 use super::Updater;
+use super::trial::WITHDRAWN;
 use super::update::{Outcome, UpdateOptions};
 use crate::UpdateError;
 use crate::event::Event;
@@ -118,19 +120,15 @@ impl Updater {
             return Ok((Outcome::Staged(fallback), None));
         }
         let mut held = None;
+        let ending = self.ending(ReceiptOutcome::Superseded, WITHDRAWN);
         // Judged under the record's lock: a hold that was answered is kept to.
-        let change = self.store(pack).change_without_space(|record| {
+        self.end(&self.store(pack), &ending, |record| {
             held = record.held_at(now).cloned();
             match held {
                 Some(_) => Ok(record.clone()),
-                None => {
-                    let next = record.leave(fallback.clone(), StateRecord::OPENINGS, reason)?;
-                    Ok(next.telling(record, &self.ending_by_withdrawal(record)))
-                }
+                None => record.leave(fallback.clone(), StateRecord::OPENINGS, reason),
             }
         })?;
-        let record = self.tell(change);
-        self.queue(&record);
         Ok(match held {
             Some(held) => (Outcome::Staged(fallback), Some(held)),
             None => (Outcome::Returned(fallback), None),

@@ -159,15 +159,6 @@ impl Updater {
         }
     }
 
-    /// Returns what ends a trial when its release is withdrawn, or undoes one that was confirmed.
-    pub(super) fn ending_by_withdrawal(&self, record: &StateRecord) -> Ending<'_> {
-        let outcome = match record.trial() {
-            Some(_) => ReceiptOutcome::Superseded,
-            None => ReceiptOutcome::Undone,
-        };
-        self.ending(outcome, "withdrawn")
-    }
-
     /// Tells the observer what a change means, and returns what is true now.
     pub(super) fn tell(&self, change: Change) -> StateRecord {
         let Change { before, after } = change;
@@ -202,3 +193,4 @@ pub(super) fn fresh_id() -> ReceiptId {
 
 pub(super) const FILES_ARE_GONE: &str = "its files are gone";
 pub(super) const FILES_GONE: &str = "files-gone";
+pub(super) const WITHDRAWN: &str = "withdrawn";

@@ -10,7 +10,7 @@ use tracing::info_span;
 
 use super::Updater;
 use super::report::route_name;
-use super::trial::fresh_id;
+use super::trial::{WITHDRAWN, fresh_id};
 use crate::clock::{Clock, EffectiveClock};
 use crate::error::UpdateError;
 use crate::event::Event;
@@ -260,12 +260,10 @@ impl Updater {
             cancel.check()?;
             let ready = (installed.clone(), copy);
             let began = self.began(route.as_ref(), &fetcher, started, clock.now());
+            let why = leaving.as_ref().map_or("", |_| WITHDRAWN);
             let ending = Ending {
                 floor: clock.floor(),
-                ..match leaving {
-                    Some(_) => self.ending_by_withdrawal(&record),
-                    None => self.ending(ReceiptOutcome::Superseded, ""),
-                }
+                ..self.ending(ReceiptOutcome::Superseded, why)
             };
             let told = (Some(began), &ending);
             let (store, reason) = (self.store(pack), leaving.as_deref());

@@ -32,9 +32,7 @@ impl StateRecord {
         let has_left = self.active.as_ref().map(|is| is.manifest) != Some(was.manifest);
         let outcome = match (&before.trial, has_left, &self.trial) {
             (Some(_), true, _) | (Some(_), false, None) => ending.outcome,
-            (None, true, _) if ending.outcome != ReceiptOutcome::Superseded => {
-                ReceiptOutcome::Undone
-            }
+            (None, true, _) if !ending.code.is_empty() => ReceiptOutcome::Undone,
             _ => return self,
         };
         let told = self
@@ -187,10 +185,13 @@ mod tests {
             ended.began.trial,
             ReceiptId::from_bytes([9; ReceiptId::LENGTH])
         );
-        // An update to the next one undoes nothing.
+        // An update to the next one undoes nothing, unless it leaves what was withdrawn.
         let next = before.activate(release(3), 3).unwrap();
-        let next = next.telling(&before, &ending(ReceiptOutcome::Superseded, 4_600));
-        assert_eq!(next.ended(), []);
+        let mut ending = ending(ReceiptOutcome::Superseded, 4_600);
+        let left = next.clone().telling(&before, &ending);
+        assert_eq!(left.ended()[0].outcome, ReceiptOutcome::Undone);
+        ending.code = "";
+        assert_eq!(next.telling(&before, &ending).ended(), []);
     }
 
     #[test]

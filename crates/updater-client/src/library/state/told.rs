@@ -49,7 +49,7 @@ pub struct Ended {
 pub struct Ending<'a> {
     /// How a trial ends by it.
     pub outcome: ReceiptOutcome,
-    /// Why: a code to count by.
+    /// Why: a code to count by; empty for what undoes nothing, such as the next release.
     pub code: &'a str,
     /// What the device's clock shows.
     pub now: UtcTime,
