@@ -43,6 +43,13 @@ impl Line {
         device.update_over(Arc::new(transport))
     }
 
+    fn check(&self) {
+        let mirror = Arc::new(HttpTransport::new(&self.server.url()).unwrap());
+        let updater = self.updating.builder().repository(mirror).build().unwrap();
+        let pack = self.world.pack();
+        updater.check(pack, &CancelToken::new()).unwrap();
+    }
+
     /// Sends some of the content, and not a byte more to whoever asks again.
     fn stalls_for_good_at(&self, at: u64) {
         self.server
@@ -130,16 +137,7 @@ fn a_check_that_finds_nothing_new_asks_twice_and_for_less_than_2_kb() {
     line.update(&line.updating).unwrap();
     line.updating.confirm();
     line.server.forget();
-    let transport = Arc::new(HttpTransport::new(&line.server.url()).unwrap());
-    let updater = line
-        .updating
-        .builder()
-        .repository(transport)
-        .build()
-        .unwrap();
-    updater
-        .check(line.world.pack(), &CancelToken::new())
-        .unwrap();
+    line.check();
     let traffic = line.server.traffic();
     let requests = line.server.requests();
     let asked: Vec<_> = requests.iter().map(|r| r.location.as_str()).collect();
@@ -153,20 +151,11 @@ fn a_reset_at_any_byte_of_the_timestamp_loses_nothing() {
     line.update(&line.updating).unwrap();
     let length = line.world.repository().join("metadata/timestamp.json");
     let length = std::fs::metadata(length).unwrap().len();
-    let transport = Arc::new(HttpTransport::new(&line.server.url()).unwrap());
-    let updater = line
-        .updating
-        .builder()
-        .repository(transport)
-        .build()
-        .unwrap();
     for at in 0..length {
         let reset = Misbehaviour::Reset { at };
         line.server
             .misbehave_times("metadata/timestamp.json", 1, reset);
-        updater
-            .check(line.world.pack(), &CancelToken::new())
-            .unwrap();
+        line.check();
         line.server.behave();
     }
 }
