@@ -1,7 +1,5 @@
 //! The book and the pages at the top: nothing left out, no link into the void.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests are tests as well.
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

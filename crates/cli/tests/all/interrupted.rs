@@ -1,8 +1,5 @@
 //! The program killed, and out of space, in mid-fetch, in mid-stage and in mid-activate.
 
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests are tests as well.
-
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,6 +12,8 @@ use satchel_tests::rig::course::Course;
 use satchel_tests::rig::server::{Misbehaviour, Server};
 use satchel_tests::rig::world::{Device, Partial, World, files_below};
 use updater_client::{Clock, SystemClock};
+
+use crate::place::satchel;
 
 fn first() -> Course {
     Course::bulky(1)
@@ -53,16 +52,6 @@ impl Scene {
         }
     }
 
-    fn satchel(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_satchel"));
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
     fn update(&self, more: &[&str]) -> Command {
         self.update_of(&self.device, more)
     }
@@ -71,7 +60,9 @@ impl Scene {
         let library = device.library().to_str().unwrap();
         let url = self.server.url();
         let arguments = ["update", library, device.pack().as_str(), "--from", &url];
-        self.satchel(&[&arguments, more].concat())
+        let mut command = satchel(&[&arguments, more].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
     /// Shows that the first release is active and whole, that an update succeeds, and that nothing
@@ -268,7 +259,7 @@ fn a_full_disk_keeps_nobody_from_confirming_failing_or_going_back() {
             if *verb != "confirm" {
                 arguments.extend(["--reason", "the video does not play"]);
             }
-            let output = scene.satchel(&arguments).output().unwrap();
+            let output = satchel(&arguments).output().unwrap();
             let told = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(output.status.success(), "{verb}: {told}");
             fs::remove_file(disk.path().join(FILLER)).unwrap();
@@ -296,8 +287,7 @@ fn a_read_only_library_is_told_as_such_and_still_opens() {
     assert!(told.contains("not-permitted"), "{told}");
     let library = scene.device.library().to_str().unwrap().to_owned();
     for verb in ["status", "path", "verify"] {
-        let output = scene
-            .satchel(&[verb, &library, "acme/biology-101"])
+        let output = satchel(&[verb, &library, "acme/biology-101"])
             .output()
             .unwrap();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -1,17 +1,11 @@
 //! `satchel mirror` as a class has it: a laptop that serves forty devices over HTTP, and everybody who
 //! is not one of them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on has failed"
-)]
-
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 use std::sync::Arc;
 use std::thread;
 
@@ -22,6 +16,8 @@ use satchel_tests::rig::server::{Misbehaviour, Server};
 use satchel_tests::rig::world::{Device, World, first_course, second_course};
 use serde_json::Value;
 use updater_client::{Clock, HttpTransport, SystemClock, Transport, UpdateOptions};
+
+use crate::place::{Running, satchel};
 
 /// A repository behind a server that counts, and a laptop whose library was enrolled with it.
 struct Class {
@@ -45,18 +41,8 @@ impl Class {
     }
 
     fn mirror(&self, flags: &[&str]) -> Running {
-        let mut child = satchel(&["mirror", self.laptop.to_str().unwrap()])
-            .args(["--listen", "127.0.0.1:0"])
-            .args(flags)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let stdout = child.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ").map(str::to_owned);
-        let url = url.unwrap_or_else(|| panic!("it does not listen: {line:?}"));
-        Running { child, url }
+        let mut command = satchel(&["mirror", self.laptop.to_str().unwrap()]);
+        Running::start(command.args(["--listen", "127.0.0.1:0"]).args(flags))
     }
 
     /// Enrols a device that knows the repository's server alone.
@@ -91,48 +77,24 @@ impl Class {
     }
 }
 
-struct Running {
-    child: Child,
-    url: String,
+/// Returns the head of the answer in lower case, and its body.
+fn ask(mirror: &Running, request: &str) -> (String, Vec<u8>) {
+    let mut stream = TcpStream::connect(mirror.url.strip_prefix("http://").unwrap()).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    // A server that refuses may close before it has read everything.
+    let _ = stream.read_to_end(&mut answer);
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let end = end.unwrap_or_else(|| panic!("{request:?}: {answer:?}"));
+    let head = String::from_utf8(answer[..end].to_vec()).unwrap();
+    (head.to_lowercase(), answer[end + 4..].to_vec())
 }
 
-impl Running {
-    /// Returns the head of the answer in lower case, and its body.
-    fn ask(&self, request: &str) -> (String, Vec<u8>) {
-        let mut stream = TcpStream::connect(self.url.strip_prefix("http://").unwrap()).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        // A server that refuses may close before it has read everything.
-        let _ = stream.read_to_end(&mut answer);
-        let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-        let end = end.unwrap_or_else(|| panic!("{request:?}: {answer:?}"));
-        let head = String::from_utf8(answer[..end].to_vec()).unwrap();
-        (head.to_lowercase(), answer[end + 4..].to_vec())
-    }
-
-    fn get(&self, path: &str, headers: &str) -> (String, Vec<u8>) {
-        self.ask(&format!(
-            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n"
-        ))
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn satchel(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_satchel"));
-    command.args(arguments).stdin(Stdio::null());
-    command
+fn get(mirror: &Running, path: &str, headers: &str) -> (String, Vec<u8>) {
+    ask(
+        mirror,
+        &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n"),
+    )
 }
 
 fn told(output: &Output) -> String {
@@ -173,7 +135,7 @@ fn forty_devices_behind_a_mirror_cost_the_repository_one() {
 #[test]
 fn a_mirror_without_network_brings_devices_what_it_holds() {
     let class = Class::new();
-    class.mirror(&[]).kill();
+    drop(class.mirror(&[]));
     let laptop = class.laptop.clone();
     let updated = class.update(&laptop, &[]);
     assert!(updated.status.success(), "{}", told(&updated));
@@ -213,7 +175,7 @@ fn a_mirror_that_is_killed_in_the_middle_stops_no_device_and_goes_on_where_it_wa
         let mut begun = vec![0; READ_BEFORE];
         neighbour.reader.read_exact(&mut begun).unwrap();
         assert_eq!(begun, bytes[..READ_BEFORE]);
-        mirror.kill();
+        drop(mirror);
         class.server.release();
         // The device goes on with its own repository.
         let updated = update.join().unwrap();
@@ -221,7 +183,7 @@ fn a_mirror_that_is_killed_in_the_middle_stops_no_device_and_goes_on_where_it_wa
     });
     class.server.forget();
     let again = class.mirror(&[]);
-    let (_, body) = again.get(&format!("/{location}"), "");
+    let (_, body) = get(&again, &format!("/{location}"), "");
     assert_eq!(body, bytes);
     let fetched = class.server.traffic().bodies;
     assert!(fetched <= most - READ_BEFORE as u64, "{fetched} of {most}");
@@ -261,7 +223,7 @@ fn a_mirror_answers_like_any_static_server_and_shows_nothing_else() {
     let (location, bytes) = class.content();
     let mirror = class.mirror(&[]);
     let path = format!("/{location}");
-    let (head, body) = mirror.get(&path, "");
+    let (head, body) = get(&mirror, &path, "");
     assert!(head.starts_with("http/1.1 200"), "{head}");
     assert!(head.contains("max-age=31536000, immutable"), "{head}");
     assert!(
@@ -269,22 +231,27 @@ fn a_mirror_answers_like_any_static_server_and_shows_nothing_else() {
         "{head}"
     );
     assert_eq!(body, bytes);
-    let (head, body) = mirror.get(&path, "Range: bytes=100-199\r\n");
+    let (head, body) = get(&mirror, &path, "Range: bytes=100-199\r\n");
     assert!(head.starts_with("http/1.1 206"), "{head}");
     assert!(
         head.contains(&format!("content-range: bytes 100-199/{}", bytes.len())),
         "{head}"
     );
     assert_eq!(body, bytes[100..200]);
-    let (head, body) = mirror.get(&path, "Range: bytes=100-\r\nIf-Range: \"another\"\r\n");
+    let (head, body) = get(
+        &mirror,
+        &path,
+        "Range: bytes=100-\r\nIf-Range: \"another\"\r\n",
+    );
     assert!(head.starts_with("http/1.1 200") && body == bytes, "{head}");
     let range = format!("Range: bytes={}-\r\n", bytes.len());
-    assert!(mirror.get(&path, &range).0.starts_with("http/1.1 416"));
-    let (head, _) = mirror.get("/metadata/timestamp.json", "");
+    assert!(get(&mirror, &path, &range).0.starts_with("http/1.1 416"));
+    let (head, _) = get(&mirror, "/metadata/timestamp.json", "");
     assert!(head.contains("cache-control: public, max-age=60"), "{head}");
-    let (head, body) = mirror.ask(&format!(
-        "HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    ));
+    let (head, body) = ask(
+        &mirror,
+        &format!("HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+    );
     assert!(
         head.contains(&format!("content-length: {}", bytes.len())),
         "{head}"
@@ -305,20 +272,23 @@ fn a_mirror_answers_like_any_static_server_and_shows_nothing_else() {
         "/metadata/%00",
         "/metadata/%ff.json",
     ] {
-        let (head, body) = mirror.get(path, "");
+        let (head, body) = get(&mirror, path, "");
         assert!(head.starts_with("http/1.1 404"), "{path}: {head}");
         assert_eq!(body, b"", "{path}");
     }
     for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"] {
-        let (head, _) = mirror.ask(&format!(
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-        ));
+        let (head, _) = ask(
+            &mirror,
+            &format!(
+                "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            ),
+        );
         assert!(head.starts_with("http/1.1 405"), "{method}: {head}");
         assert!(head.contains("allow: get, head"), "{method}: {head}");
     }
     let long = format!("X-Long: {}\r\n", "x".repeat(17 << 10));
-    assert!(mirror.get(&path, &long).0.starts_with("http/1.1 431"));
-    assert_eq!(mirror.get(&path, "").1, bytes);
+    assert!(get(&mirror, &path, &long).0.starts_with("http/1.1 431"));
+    assert_eq!(get(&mirror, &path, "").1, bytes);
 }
 
 #[test]

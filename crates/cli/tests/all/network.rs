@@ -1,17 +1,16 @@
 //! The program behind a server of an authority of its own, which lets known devices in alone.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use satchel_tests::rig::course::Course;
 use satchel_tests::rig::server::Server;
 use satchel_tests::rig::tls::{Authority, Clients};
 use satchel_tests::rig::world::World;
-use serde_json::Value;
 use updater_client::{Clock, SystemClock};
+
+use crate::place::{Ran, satchel};
 
 struct School {
     world: World,
@@ -46,22 +45,9 @@ impl School {
     }
 
     fn update(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_satchel"));
-        command.arg("--json").arg("update").arg(&self.library);
-        command.arg(self.world.pack().as_str());
-        for variable in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
-            command.env_remove(variable);
-        }
-        command
+        let library = self.library.to_str().unwrap();
+        satchel(&["--json", "update", library, self.world.pack().as_str()])
     }
-}
-
-fn code(output: &Output) -> String {
-    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
-    document["error"]["code"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
 }
 
 fn hex(digest: &[u8; 32]) -> String {
@@ -74,20 +60,25 @@ fn flags_and_the_environment_say_whom_to_believe_and_who_the_device_is() {
     let roots = school.file("ca.pem", &school.authority.root);
     let identity = school.file("device.pem", &school.authority.identity());
     let stranger = "00".repeat(32);
-    let trusting = |command: &mut Command| -> Output {
+    let trusting = |command: &mut Command| {
         command.arg("--tls-roots").arg(&roots);
-        command
-            .arg("--tls-identity")
-            .arg(&identity)
-            .output()
-            .unwrap()
+        let output = command.arg("--tls-identity").arg(&identity).output();
+        Ran::of(output.unwrap())
     };
     let unknown = school.update().arg("--tls-roots").arg(&roots).output();
     let unbelieved = school.update().output();
-    let pinned_to_another = trusting(school.update().arg("--tls-pin").arg(&stranger));
-    for refused in [unknown.unwrap(), unbelieved.unwrap(), pinned_to_another] {
-        assert_eq!(code(&refused), "wrong-certificate", "{refused:?}");
-        assert_eq!(refused.status.code(), Some(3));
+    for refused in [
+        Ran::of(unknown.unwrap()),
+        Ran::of(unbelieved.unwrap()),
+        trusting(school.update().arg("--tls-pin").arg(&stranger)),
+    ] {
+        let told = (refused.exit, refused.error_code());
+        assert_eq!(
+            told,
+            (3, "wrong-certificate".to_owned()),
+            "{}",
+            refused.stderr
+        );
     }
     let pins = [stranger, hex(&school.authority.key_digest)].join(",");
     let updated = school
@@ -107,10 +98,10 @@ fn files_that_hold_no_certificate_are_named_before_anything_is_asked_for() {
     let school = School::new();
     let empty = school.file("empty.pem", "");
     let refused = |flag: &str, path: &Path| {
-        let output = school.update().arg(flag).arg(path).output().unwrap();
-        (code(&output), output.status.code())
+        let ran = Ran::of(school.update().arg(flag).arg(path).output().unwrap());
+        (ran.error_code(), ran.exit)
     };
-    let told = |code: &str, exit| (code.to_owned(), Some(exit));
+    let told = |code: &str, exit| (code.to_owned(), exit);
     assert_eq!(refused("--tls-roots", &empty), told("wrong-roots", 3));
     let key = school.file("key.pem", "-----BEGIN PRIVATE KEY-----\n");
     assert_eq!(refused("--tls-identity", &key), told("wrong-identity", 3));

@@ -1,12 +1,6 @@
 //! python-tuf's updater, unchanged, follows a repository that the program made, where a Python with `tuf`
 //! is at hand.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that cannot go on has failed"
-)]
-
 use std::env;
 use std::ffi::OsString;
 use std::fs;
@@ -14,27 +8,27 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::place::Place;
+
 #[test]
 fn python_tuf_refreshes_and_downloads_targets_from_the_pinned_root_on() {
     let Some(python) = python() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let (repository, course) = (folder.path().join("repo"), folder.path().join("course"));
+    let rig = Place::new();
+    let (repository, course) = (rig.path("repo"), rig.path("course"));
     fs::create_dir(&course).unwrap();
-    satchel(folder.path(), &["init", "repo"]);
+    rig.done("init repo");
     let root = fs::read(repository.join("metadata/1.root.json")).unwrap();
     for release in ["1.0", "2.0"] {
         fs::write(course.join("index.html"), release.repeat(50)).unwrap();
-        let publish = ["publish", "repo", "course", "--pack", "acme/biology-101"];
-        satchel(
-            folder.path(),
-            &[&publish[..], &["--release", release]].concat(),
-        );
+        rig.done(&format!(
+            "publish repo course --pack acme/biology-101 --release {release}"
+        ));
     }
-    fs::write(folder.path().join("root.json"), root).unwrap();
+    rig.write("root.json", root);
 
     for name in ["catalogue", "rollout/stable"] {
         let target = format!("acme/biology-101/{name}");
-        let output = follow(&python, folder.path(), &target);
+        let output = follow(&python, rig.folder(), &target);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{told}");
         let (place, last) = target.rsplit_once('/').unwrap();
@@ -55,7 +49,7 @@ fn python_tuf_refreshes_and_downloads_targets_from_the_pinned_root_on() {
     let changed = fs::read_to_string(&timestamp).unwrap();
     let changed = changed.replacen("\"version\":", "\"version\":1", 1);
     fs::write(&timestamp, changed).unwrap();
-    let output = follow(&python, folder.path(), "acme/biology-101/catalogue");
+    let output = follow(&python, rig.folder(), "acme/biology-101/catalogue");
     assert!(!output.status.success());
 }
 
@@ -71,17 +65,6 @@ fn python() -> Option<OsString> {
         let _ = writeln!(std::io::stderr(), "\nskipped: there is no Python with tuf");
     }
     has_tuf.then_some(python)
-}
-
-#[track_caller]
-fn satchel(folder: &Path, arguments: &[&str]) {
-    let program = Command::new(env!("CARGO_BIN_EXE_satchel"))
-        .current_dir(folder)
-        .args(arguments)
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&program.stderr).into_owned();
-    assert!(program.status.success(), "{told}");
 }
 
 fn follow(python: &OsString, folder: &Path, target: &str) -> Output {

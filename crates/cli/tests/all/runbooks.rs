@@ -1,28 +1,26 @@
 //! The runbooks do what they say: the commands of each page are run as they stand there.
 
-#![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests are tests as well.
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use crate::place::{Place, Ran};
 
 /// What a page starts from: a repository with two releases of a course, and a device that has the
 /// second one.
 struct Rig {
-    place: tempfile::TempDir,
-    variables: Vec<(&'static str, String)>,
+    place: Place,
 }
 
 impl Rig {
     fn new() -> Rig {
-        let rig = Rig {
-            place: tempfile::tempdir().unwrap(),
-            variables: Vec::new(),
-        };
+        let mut place = Place::new();
+        place.set("SATCHEL_PASSPHRASE", "a passphrase of many words");
+        let program = Path::new(env!("CARGO_BIN_EXE_satchel")).parent().unwrap();
+        let path = std::env::var("PATH").unwrap();
+        place.set("PATH", &format!("{}:{path}", program.display()));
+        let rig = Rig { place };
         rig.done("satchel init repo");
         rig.publish("1.0");
         rig.done("satchel enroll library --repository repo --root repo/metadata/1.root.json");
@@ -35,7 +33,7 @@ impl Rig {
     }
 
     fn write(&self, label: &str) {
-        let folder = self.path("course");
+        let folder = self.place.path("course");
         fs::create_dir_all(&folder).unwrap();
         let line = |line: u32| format!("line {line}, {}\n", line * 7919 % 1013);
         let lesson: String = (0..2_000).map(line).collect();
@@ -49,46 +47,21 @@ impl Rig {
         ));
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.place.path().join(name)
-    }
-
     /// Runs a script with the built program as `satchel`.
-    fn run(&self, script: &str) -> Output {
-        let program = Path::new(env!("CARGO_BIN_EXE_satchel")).parent().unwrap();
-        let path = std::env::var("PATH").unwrap();
-        Command::new("bash")
-            .args(["-c", script])
-            .current_dir(self.place.path())
-            .env("PATH", format!("{}:{path}", program.display()))
-            .env("SATCHEL_PASSPHRASE", "a passphrase of many words")
+    fn run(&self, script: &str) -> Ran {
+        let mut command = Command::new("bash");
+        self.place.place(command.args(["-c", script]));
+        let command = command
             .env_remove("SOURCE_DATE_EPOCH")
-            .env_remove("SATCHEL_LOG")
-            .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+            .env_remove("SATCHEL_LOG");
+        Ran::of(command.stdin(Stdio::null()).output().unwrap())
     }
 
     #[track_caller]
     fn done(&self, script: &str) -> String {
-        let output = self.run(script);
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{script}: {told}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn json(&self, line: &str) -> Value {
-        serde_json::from_str(&self.done(&format!("satchel {line} --json"))).unwrap()
-    }
-
-    fn keys_of(&self, role: &str) -> Vec<String> {
-        let listed = self.json("keys list repo");
-        let roles = listed["roles"].as_array().unwrap();
-        let role = roles.iter().find(|listed| listed["role"] == role).unwrap();
-        let keys = role["keys"].as_array().unwrap().iter();
-        keys.map(|key| key["key"].as_str().unwrap().to_owned())
-            .collect()
+        let ran = self.run(script);
+        assert_eq!(ran.exit, 0, "{script}: {}", ran.stderr);
+        ran.stdout
     }
 
     /// Runs every command of a page, in its order, and compares how each ends.
@@ -106,13 +79,14 @@ impl Rig {
                 "{command}\ncode=$?\nif [ $code -ne {exit} ]; then echo \"exit $code instead of {exit}: \"'{quoted}' >&2; exit 99; fi\n"
             ));
         }
-        let output = self.run(&script);
-        let (out, told) = (
-            String::from_utf8_lossy(&output.stdout).into_owned(),
-            String::from_utf8_lossy(&output.stderr),
+        let ran = self.run(&script);
+        assert_eq!(
+            ran.exit, 0,
+            "{page}: {}
+{}",
+            ran.stderr, ran.stdout
         );
-        assert!(output.status.success(), "{page}: {told}\n{out}");
-        out
+        ran.stdout
     }
 }
 
@@ -144,9 +118,9 @@ fn page_of_a_bad_release_does_what_it_says() {
     let rig = Rig::new();
     let out = rig.follow("bad-release.md");
     assert!(out.contains("back to 1.0"), "{out}");
-    let status = rig.json("status library acme/biology");
+    let status = rig.place.json("status library acme/biology");
     assert_eq!(status["packs"][0]["active"]["label"], "1.0");
-    let log = rig.json("audit repo --log");
+    let log = rig.place.json("audit repo --log");
     let told = log["log"]["history"].to_string();
     for action in ["halt", "withdraw"] {
         assert!(told.contains(&format!("\"action\":\"{action}\"")), "{told}");
@@ -159,10 +133,12 @@ fn page_of_a_lost_key_does_what_it_says() {
     let mut rig = Rig::new();
     let holders = ["alice", "bob", "carol"];
     let ids = holders.map(|name| {
-        let made = rig.json(&format!("keys generate {name} --keys {name}"));
+        let made = rig
+            .place
+            .json(&format!("keys generate {name} --keys {name}"));
         made["keys"][0]["key"].as_str().unwrap().to_owned()
     });
-    let init = &rig.keys_of("root")[0];
+    let init = &rig.place.keys_of("root")[0];
     rig.done(&format!(
         "satchel root propose repo --out next.json --add root=alice/alice.pub --add root=bob/bob.pub \
          --add root=carol/carol.pub --remove root={init} --threshold root=2"
@@ -172,10 +148,10 @@ fn page_of_a_lost_key_does_what_it_says() {
     }
     rig.done("satchel root publish repo next.json");
     let [.., lost] = ids;
-    rig.variables.push(("LOST", lost));
-    fs::remove_file(rig.path("repo.keys/acme.pem")).unwrap();
-    fs::remove_file(rig.path("repo.keys/acme.pub")).unwrap();
-    fs::remove_dir_all(rig.path("carol")).unwrap();
+    rig.place.set("LOST", &lost);
+    fs::remove_file(rig.place.path("repo.keys/acme.pem")).unwrap();
+    fs::remove_file(rig.place.path("repo.keys/acme.pub")).unwrap();
+    fs::remove_dir_all(rig.place.path("carol")).unwrap();
     let out = rig.follow("key-lost.md");
     assert!(out.contains("root 3 replaces root 2"), "{out}");
 }
@@ -183,15 +159,15 @@ fn page_of_a_lost_key_does_what_it_says() {
 #[test]
 fn page_of_a_stolen_key_does_what_it_says() {
     let mut rig = Rig::new();
-    let stolen = rig.keys_of("timestamp").remove(0);
-    let seen = rig.json("audit repo")["log"]["head"]
+    let stolen = rig.place.keys_of("timestamp").remove(0);
+    let seen = rig.place.json("audit repo")["log"]["head"]
         .as_str()
         .unwrap()
         .to_owned();
-    rig.variables
-        .extend([("STOLEN", stolen.clone()), ("SEEN", seen)]);
+    rig.place.set("STOLEN", &stolen);
+    rig.place.set("SEEN", &seen);
     let out = rig.follow("key-stolen.md");
-    assert!(!rig.keys_of("timestamp").contains(&stolen));
+    assert!(!rig.place.keys_of("timestamp").contains(&stolen));
     assert!(out.contains("after-the-theft"), "{out}");
 }
 
@@ -222,7 +198,8 @@ fn page_of_a_damaged_device_does_what_it_says() {
 
 #[test]
 fn every_runbook_is_in_the_summary_and_has_a_test() {
-    let here = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runbooks.rs"));
+    let here =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/all/runbooks.rs"));
     let here = here.unwrap();
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src");
     let summary = fs::read_to_string(docs.join("SUMMARY.md")).unwrap();

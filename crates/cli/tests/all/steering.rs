@@ -1,109 +1,42 @@
 //! Rollouts as scripts see them: who steers, what is told, and what devices then do.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests are tests as well.
-
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-struct Rig {
-    place: tempfile::TempDir,
+use crate::place::{Place, Ran};
+
+/// A repository whose `stable` offers 1.0 to all and 1.1 to nobody yet, and a library that has 1.0.
+fn offering() -> Place {
+    let mut rig = Place::new();
+    rig.set("SATCHEL_PASSPHRASE", "a passphrase of the tests");
+    rig.done("init repo");
+    publish(&rig, "1.0", "");
+    rig.done("enroll library --repository repo --root repo/metadata/1.root.json --label site=lamu");
+    rig.done("update library acme/biology");
+    rig.done("confirm library acme/biology");
+    publish(&rig, "1.1", "--share 0%");
+    rig
 }
 
-impl Rig {
-    /// A repository whose `stable` offers 1.0 to all and 1.1 to nobody yet, and a library that has 1.0.
-    fn new() -> Rig {
-        let rig = Rig {
-            place: tempfile::tempdir().unwrap(),
-        };
-        rig.done("init repo");
-        rig.publish("1.0", "");
-        rig.done(
-            "enroll library --repository repo --root repo/metadata/1.root.json --label site=lamu",
-        );
-        rig.done("update library acme/biology");
-        rig.done("confirm library acme/biology");
-        rig.publish("1.1", "--share 0%");
-        rig
-    }
-
-    fn publish(&self, label: &str, more: &str) {
-        let folder = self.path(&format!("course-{label}"));
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("lesson.html"), format!("<p>{label}</p>")).unwrap();
-        self.done(&format!(
-            "publish repo course-{label} --pack acme/biology --release {label} {more}"
-        ));
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.place.path().join(name)
-    }
-
-    fn run(&self, line: &str) -> (i32, String, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_satchel"))
-            .args(line.split_whitespace())
-            .current_dir(self.place.path())
-            .env("SATCHEL_PASSPHRASE", "a passphrase of the tests")
-            .env_remove("SOURCE_DATE_EPOCH")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        let exit = output.status.code().unwrap_or(-1);
-        (exit, text(output.stdout), text(output.stderr))
-    }
-
-    fn done(&self, line: &str) -> String {
-        let (exit, stdout, stderr) = self.run(line);
-        assert_eq!(exit, 0, "{line}: {stdout}{stderr}");
-        stdout
-    }
-
-    fn json(&self, line: &str) -> Value {
-        let value: Value = serde_json::from_str(&self.done(&format!("{line} --json"))).unwrap();
-        assert_eq!(value["schema"], 1, "{value}");
-        assert_documented(&value);
-        value
-    }
-
-    /// The exit code and the error's code.
-    fn fails(&self, line: &str) -> (i32, String) {
-        let (exit, stdout, _) = self.run(&format!("{line} --json"));
-        let value: Value = serde_json::from_str(&stdout).unwrap();
-        (exit, value["error"]["code"].as_str().unwrap().to_owned())
-    }
-
-    fn active(&self) -> String {
-        let status = self.json("status library acme/biology");
-        let active = &status["packs"][0]["active"]["label"];
-        active.as_str().unwrap_or_default().to_owned()
-    }
+fn publish(rig: &Place, label: &str, more: &str) {
+    let folder = rig.path(&format!("course-{label}"));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("lesson.html"), format!("<p>{label}</p>")).unwrap();
+    rig.done(&format!(
+        "publish repo course-{label} --pack acme/biology --release {label} {more}"
+    ));
 }
 
-/// Every key that a program may come to rely on stands in the book.
-fn assert_documented(value: &Value) {
-    match value {
-        Value::Array(values) => values.iter().for_each(assert_documented),
-        Value::Object(members) => {
-            for (key, value) in members {
-                let page = include_str!("../../../docs/src/json.md");
-                assert!(
-                    page.contains(&format!("`{key}`")),
-                    "{key} is not documented"
-                );
-                assert_documented(value);
-            }
-        }
-        _ => {}
-    }
+fn active(rig: &Place) -> String {
+    let status = rig.json("status library acme/biology");
+    let active = &status["packs"][0]["active"]["label"];
+    active.as_str().unwrap_or_default().to_owned()
 }
 
 #[test]
 fn a_release_is_widened_halted_and_withdrawn_and_the_device_says_why() {
-    let rig = Rig::new();
+    let rig = offering();
     let check = rig.done("check library acme/biology --why");
     assert!(
         check.contains("stays on 1.0: the rollout reaches 0% of devices"),
@@ -124,7 +57,7 @@ fn a_release_is_widened_halted_and_withdrawn_and_the_device_says_why() {
         "acme/biology, stable:\n  1.1 goes to all devices with site=lamu instead of 0% of devices\n"
     );
     rig.done("update library acme/biology");
-    assert_eq!(rig.active(), "1.1");
+    assert_eq!(active(&rig), "1.1");
     rig.done("confirm library acme/biology");
 
     let halted = rig.json("halt repo acme/biology --reason answers-shown");
@@ -134,7 +67,7 @@ fn a_release_is_widened_halted_and_withdrawn_and_the_device_says_why() {
     let again = rig.json("halt repo acme/biology --reason answers-shown");
     assert_eq!(again["changed"], false);
     assert_eq!(
-        rig.fails("rollout repo acme/biology --share 50%"),
+        rig.refused("rollout repo acme/biology --share 50%"),
         (1, "halted".to_owned())
     );
     rig.done("rollout repo acme/biology --resume");
@@ -146,7 +79,7 @@ fn a_release_is_widened_halted_and_withdrawn_and_the_device_says_why() {
         (&"1.1".into(), &Value::Null)
     );
     assert_eq!(
-        rig.fails("rollout repo acme/biology --release 1.1 --share 1%"),
+        rig.refused("rollout repo acme/biology --release 1.1 --share 1%"),
         (1, "withdrawn".to_owned())
     );
     let check = rig.json("check library acme/biology");
@@ -161,13 +94,13 @@ fn a_release_is_widened_halted_and_withdrawn_and_the_device_says_why() {
         (&updated["outcome"], &updated["route"]),
         (&"returned".into(), &Value::Null)
     );
-    assert_eq!(rig.active(), "1.0");
+    assert_eq!(active(&rig), "1.0");
     rig.done("audit repo");
 }
 
 #[test]
 fn a_plan_is_shown_and_followed_step_by_step() {
-    let rig = Rig::new();
+    let rig = offering();
     let plan = "
         pack = \"acme/biology\"
         release = \"1.1\"
@@ -183,7 +116,7 @@ fn a_plan_is_shown_and_followed_step_by_step() {
     ";
     fs::write(rig.path("rollout.toml"), plan).unwrap();
     // Published to nobody, it stands at no step of the plan.
-    let (exit, code) = rig.fails("rollout plan repo rollout.toml");
+    let (exit, code) = rig.refused("rollout plan repo rollout.toml");
     assert_eq!((exit, code.as_str()), (1, "not-in-plan"));
     rig.done("rollout repo acme/biology --share 100% --mode shadow");
     let shown = rig.json("rollout plan repo rollout.toml");
@@ -205,60 +138,60 @@ fn a_plan_is_shown_and_followed_step_by_step() {
     );
     let updated = rig.json("update library acme/biology");
     assert_eq!(updated["outcome"], "shadowed");
-    assert_eq!(rig.active(), "1.0");
+    assert_eq!(active(&rig), "1.0");
     let applied = rig.json("rollout apply repo rollout.toml --next");
     assert_eq!(applied["channels"][0]["select"], "ring=pilot");
     let labels = rig.json("label library ring=pilot");
     assert_eq!(labels["labels"][0]["key"], "ring");
     assert_eq!(rig.done("label library --remove site"), "ring=pilot\n");
     rig.done("update library acme/biology");
-    assert_eq!(rig.active(), "1.1");
+    assert_eq!(active(&rig), "1.1");
     rig.done("rollout apply repo rollout.toml --next");
-    let (_, _, end) = rig.run("rollout apply repo rollout.toml --next");
+    let end = rig.run("rollout apply repo rollout.toml --next").stderr;
     assert!(end.contains("the plan has no further step"), "{end}");
     fs::write(rig.path("rollout.toml"), "pack = 1").unwrap();
-    assert_eq!(rig.fails("rollout plan repo rollout.toml").1, "bad-plan");
+    assert_eq!(rig.refused("rollout plan repo rollout.toml").1, "bad-plan");
 }
 
 #[test]
 fn a_channel_is_followed_from_enrolment_and_promoted_from() {
-    let rig = Rig::new();
-    rig.publish("1.2", "--channel beta");
+    let rig = offering();
+    publish(&rig, "1.2", "--channel beta");
     rig.done("enroll follower --repository repo --root repo/metadata/1.root.json --channel beta");
     let updated = rig.json("update follower acme/biology");
     assert_eq!(updated["active"]["label"], "1.2");
     assert_eq!(
-        rig.fails("promote repo acme/biology --release 1.1 --to stable"),
+        rig.refused("promote repo acme/biology --release 1.1 --to stable"),
         (1, "not-offered".to_owned())
     );
     let promoted = rig.json("promote repo acme/biology --release 1.2 --to stable");
     assert_eq!(promoted["channels"][0]["release"], "1.2");
     rig.done("update library acme/biology");
-    assert_eq!(rig.active(), "1.2");
+    assert_eq!(active(&rig), "1.2");
     assert_eq!(
-        rig.fails("rollout repo acme/biology --channel none --share 5%")
+        rig.refused("rollout repo acme/biology --channel none --share 5%")
             .1,
         "no-channel"
     );
-    assert_eq!(rig.run("rollout repo acme/biology").0, 2);
+    assert_eq!(rig.run("rollout repo acme/biology").exit, 2);
     assert_eq!(
         rig.run("rollout repo acme/biology --share 5% --select Site=x")
-            .0,
+            .exit,
         2
     );
 }
 
 #[test]
 fn an_old_client_is_told_what_it_is_missing_by_exit_code_9() {
-    let rig = Rig::new();
+    let rig = offering();
     rig.done("rollout repo acme/biology --release 1.1 --share 100% --min-client 99.0");
     let check = rig.json("check library acme/biology");
     assert_eq!(
         check["lacking"],
         "release 1.1 needs Satchel 99.0.0 or newer"
     );
-    assert_eq!(rig.run("check library acme/biology").0, 0);
-    let (exit, _, stderr) = rig.run("update library acme/biology");
+    assert_eq!(rig.run("check library acme/biology").exit, 0);
+    let Ran { exit, stderr, .. } = rig.run("update library acme/biology");
     assert_eq!(exit, 9);
     assert!(
         stderr.contains("release 1.1 needs Satchel 99.0.0 or newer"),
@@ -268,13 +201,13 @@ fn an_old_client_is_told_what_it_is_missing_by_exit_code_9() {
 
 #[test]
 fn a_guarded_channel_changes_by_signatures_that_are_collected() {
-    let rig = Rig::new();
+    let rig = offering();
     rig.done("keys generate anna ben carla --keys holders");
     let line = "guard repo acme --threshold 2 --key holders/anna.pub --key holders/ben.pub \
                 --key holders/carla.pub --signer file:holders/anna.pem --signer file:holders/ben.pem";
     let guarded = rig.json(line);
     assert_eq!(guarded["role"], "acme-operations.stable");
-    let (exit, code) = rig.fails("rollout repo acme/biology --share 5%");
+    let (exit, code) = rig.refused("rollout repo acme/biology --share 5%");
     assert_eq!((exit, code.as_str()), (1, "key-missing"));
     let proposed = rig.json("rollout repo acme/biology --share 100% --propose approval.json");
     assert_eq!(proposed["published"], false);
@@ -282,13 +215,13 @@ fn a_guarded_channel_changes_by_signatures_that_are_collected() {
     let shown = rig.done("approval sign approval.json --show");
     assert!(shown.contains("stable: offers 1.1"), "{shown}");
     rig.done("approval sign approval.json --signer file:holders/carla.pem");
-    let (exit, code) = rig.fails("approval publish repo approval.json");
+    let (exit, code) = rig.refused("approval publish repo approval.json");
     assert_eq!((exit, code.as_str()), (4, "too-few-signatures"));
     rig.done("approval sign copy.json --signer file:holders/ben.pem");
     let merged = rig.json("approval merge approval.json copy.json");
     assert_eq!(merged["keys"].as_array().unwrap().len(), 2);
     rig.done("approval publish repo approval.json");
     rig.done("update library acme/biology");
-    assert_eq!(rig.active(), "1.1");
+    assert_eq!(active(&rig), "1.1");
     rig.done("audit repo");
 }

@@ -1,108 +1,40 @@
 //! Sticks, thinning out and deltas as scripts see them.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // Helpers of tests are tests as well.
-
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-struct Rig {
-    place: tempfile::TempDir,
-}
+use crate::place::Place;
 
-impl Rig {
-    /// A repository with releases 1.0 to 1.3 of `acme/biology`, and a library that has 1.2.
-    fn new() -> Rig {
-        let rig = Rig {
-            place: tempfile::tempdir().unwrap(),
-        };
-        rig.done("init repo");
-        for n in 0..4 {
-            let folder = rig.path("course");
-            fs::create_dir_all(&folder).unwrap();
-            let line = |line: u32| format!("line {line}, {}\n", line * 7919 % (1013 + n));
-            let lesson: String = (0..2_000).map(line).collect();
-            fs::write(folder.join("lesson.html"), lesson).unwrap();
-            let kept: String = (0..9_000)
-                .map(|n| format!("{}\n", n * 7907 % 9001))
-                .collect();
-            fs::write(folder.join("kept.html"), kept).unwrap();
-            rig.done(&format!(
-                "publish repo course --pack acme/biology --release 1.{n} --delta-from last:1"
-            ));
-            if n == 2 {
-                rig.done("enroll library --repository repo --root repo/metadata/1.root.json");
-                rig.done("update library acme/biology");
-                rig.done("confirm library acme/biology");
-            }
+/// A repository with releases 1.0 to 1.3 of `acme/biology`, and a library that has 1.2.
+fn published() -> Place {
+    let rig = Place::new();
+    rig.done("init repo");
+    for n in 0..4 {
+        let folder = rig.path("course");
+        fs::create_dir_all(&folder).unwrap();
+        let line = |line: u32| format!("line {line}, {}\n", line * 7919 % (1013 + n));
+        let lesson: String = (0..2_000).map(line).collect();
+        fs::write(folder.join("lesson.html"), lesson).unwrap();
+        let kept: String = (0..9_000)
+            .map(|n| format!("{}\n", n * 7907 % 9001))
+            .collect();
+        fs::write(folder.join("kept.html"), kept).unwrap();
+        rig.done(&format!(
+            "publish repo course --pack acme/biology --release 1.{n} --delta-from last:1"
+        ));
+        if n == 2 {
+            rig.done("enroll library --repository repo --root repo/metadata/1.root.json");
+            rig.done("update library acme/biology");
+            rig.done("confirm library acme/biology");
         }
-        rig
     }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.place.path().join(name)
-    }
-
-    fn run(&self, line: &str) -> (i32, String, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_satchel"))
-            .args(line.split_whitespace())
-            .current_dir(self.place.path())
-            .env_remove("SATCHEL_PASSPHRASE")
-            .env_remove("SOURCE_DATE_EPOCH")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        (
-            output.status.code().unwrap_or(-1),
-            text(output.stdout),
-            text(output.stderr),
-        )
-    }
-
-    fn done(&self, line: &str) -> String {
-        let (exit, stdout, stderr) = self.run(line);
-        assert_eq!(exit, 0, "{line}: {stdout}{stderr}");
-        stdout
-    }
-
-    fn json(&self, line: &str) -> Value {
-        let value: Value = serde_json::from_str(&self.done(&format!("{line} --json"))).unwrap();
-        assert_documented(&value);
-        value
-    }
-
-    fn refused(&self, line: &str) -> (i32, String) {
-        let (exit, stdout, _) = self.run(&format!("{line} --json"));
-        let value: Value = serde_json::from_str(&stdout).unwrap();
-        let code = value["error"]["code"].as_str();
-        (exit, code.unwrap_or_default().to_owned())
-    }
-}
-
-/// Every key that a program may come to rely on stands in the book.
-fn assert_documented(value: &Value) {
-    match value {
-        Value::Array(values) => values.iter().for_each(assert_documented),
-        Value::Object(members) => {
-            for (key, value) in members {
-                let page = include_str!("../../../docs/src/json.md");
-                assert!(
-                    page.contains(&format!("`{key}`")),
-                    "{key} is not documented"
-                );
-                assert_documented(value);
-            }
-        }
-        _ => {}
-    }
+    rig
 }
 
 #[test]
 fn stick_is_written_once_brought_up_to_date_and_read_without_the_repository() {
-    let rig = Rig::new();
+    let rig = published();
     let exported = rig.json("export repo stick --pack acme/biology --from 1.2");
     assert_eq!(exported["packs"][0]["deltas"][0]["from"], "1.2");
     assert_eq!(exported["files"], exported["written_files"]);
@@ -118,14 +50,14 @@ fn stick_is_written_once_brought_up_to_date_and_read_without_the_repository() {
         rig.refused("export away stick --from 0.9"),
         (1, "unknown-label".to_owned())
     );
-    assert_eq!(rig.run("export away stick --from 1.0 --full").0, 2);
+    assert_eq!(rig.run("export away stick --from 1.0 --full").exit, 2);
     let inside = rig.refused("export away away/stick");
     assert_eq!(inside, (2, "folder-holds-repository".to_owned()));
 }
 
 #[test]
 fn repository_is_thinned_out_and_says_for_whom_it_costs_what() {
-    let rig = Rig::new();
+    let rig = published();
     fs::write(rig.path("course/lesson.html"), "another lesson").unwrap();
     rig.done("publish repo course --pack acme/biology --release 1.4 --delta-from last:1");
     let dry = rig.json("prune-repository repo --keep 1 --dry-run");
@@ -140,12 +72,12 @@ fn repository_is_thinned_out_and_says_for_whom_it_costs_what() {
     let updated = rig.json("update library acme/biology");
     assert_eq!(updated["route"]["from"], Value::Null);
     assert!(rig.done("status library").contains("1.4"));
-    assert_eq!(rig.run("prune-repository repo --keep 0").0, 2);
+    assert_eq!(rig.run("prune-repository repo --keep 0").exit, 2);
 }
 
 #[test]
 fn deltas_are_planned_for_a_fleet_and_added() {
-    let rig = Rig::new();
+    let rig = published();
     fs::write(rig.path("fleet.csv"), "label,devices\n1.0,5000\n1.2,20\n").unwrap();
     let planned = rig.json("deltas plan repo acme/biology --fleet fleet.csv");
     assert_eq!(planned["devices"], 5020);
@@ -157,6 +89,10 @@ fn deltas_are_planned_for_a_fleet_and_added() {
     rig.done("audit repo --apply");
 
     fs::write(rig.path("fleet.csv"), "label,devices\n1.0,some\n").unwrap();
-    let (exit, stdout, _) = rig.run("deltas plan repo acme/biology --fleet fleet.csv --json");
-    assert!(exit == 2 && stdout.contains("line 2"), "{stdout}");
+    let ran = rig.run("deltas plan repo acme/biology --fleet fleet.csv --json");
+    assert!(
+        ran.exit == 2 && ran.stdout.contains("line 2"),
+        "{}",
+        ran.stdout
+    );
 }
