@@ -27,3 +27,6 @@ mod python_tuf;
 mod runbooks;
 mod steering;
 mod supply;
+// A terminal is made by `script` as util-linux has it.
+#[cfg(target_os = "linux")]
+mod terminal;
