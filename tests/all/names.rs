@@ -110,6 +110,30 @@ fn a_library_in_the_spelling_without_limits_lives_through_everything() {
     assert!(tree.to_string_lossy().starts_with(r"\\?\"));
 }
 
+/// `\\server\share\...`: the share that Windows makes of each drive for who administers it.
+#[cfg(windows)]
+#[test]
+fn a_library_and_a_mirror_on_a_share_live_through_everything() {
+    let world = World::new();
+    let folder = fs::canonicalize(world.folder()).unwrap();
+    let local = folder.to_string_lossy().replacen(':', "$", 1);
+    let share = PathBuf::from(r"\\localhost").join(local.trim_start_matches(r"\\?\"));
+    if fs::read_dir(&share).is_err() {
+        eprintln!("skipped: {} is not reached", share.display());
+        return;
+    }
+    let device = world.device_at(share.join("library"));
+    let (first, second, third) = (first_course(), second_course(), third_course());
+    lives_through_everything(&world, &device, [&first, &second, &third]);
+    world.publish("4", &Course::tiny());
+    let mirror = share.join(world.repository().strip_prefix(world.folder()).unwrap());
+    let mirror = std::sync::Arc::new(updater_client::FolderTransport::new(mirror));
+    let updater = device.alone().repository(mirror).build().unwrap();
+    let (options, cancel) = (Default::default(), CancelToken::new());
+    updater.update(device.pack(), &options, &cancel).unwrap();
+    device.assert_has(&Course::tiny());
+}
+
 #[test]
 fn a_release_may_differ_from_the_one_before_by_the_case_of_its_names_alone() {
     let mut courses = [first_course(), first_course(), first_course()];
