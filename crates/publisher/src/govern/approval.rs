@@ -13,7 +13,7 @@ use crate::govern::steering_words;
 use crate::key_store::KeyStore;
 use crate::repository::Repository;
 use crate::repository::record::{Action, Record};
-use crate::repository::revision::{OPERATIONS_DAYS, Revision, Versions, no_targets};
+use crate::repository::revision::{OPERATIONS_DAYS, Versions, no_targets};
 use crate::repository::roles::Roles;
 use crate::repository::signing::TargetChange;
 use crate::storage::Source;
@@ -306,22 +306,9 @@ impl Repository {
                 record.add_target(&target.path, &target.bytes);
             }
         }
-        let mut revision = Revision::new(now, record);
-        if let Some(snapshot) = roles.trusted.snapshot() {
-            revision.meta = snapshot.meta.clone();
-        }
+        let mut revision = roles.succeeding(now, record);
         revision.add_targets(role, version, approval.draft.encode());
-        let timestamp = roles.trusted.timestamp().map_or(0, |body| body.version);
-        let files = revision.finish(
-            (
-                versions.next("snapshot"),
-                &roles.top_level_key("snapshot", keys)?,
-            ),
-            (
-                timestamp.saturating_add(1),
-                &roles.top_level_key("timestamp", keys)?,
-            ),
-        )?;
+        let files = roles.finish_with(revision, &versions, keys)?;
         roles.rehearse(&files, &targets, now)?;
         for target in &targets {
             storage.put_if_absent(&target.location(), Source::Bytes(&target.bytes))?;

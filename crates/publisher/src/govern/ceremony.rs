@@ -13,7 +13,7 @@ use crate::key_store::ring::RoleSigners;
 use crate::repository::Repository;
 use crate::repository::record::{Action, Record};
 use crate::repository::revision::{
-    OPERATIONS_DAYS, ROOT_DAYS, Revision, SignedFiles, TARGETS_DAYS, Versions, no_targets,
+    OPERATIONS_DAYS, ROOT_DAYS, SignedFiles, TARGETS_DAYS, Versions, no_targets,
 };
 use crate::repository::roles::{Roles, TIMESTAMP_LOCATION, absent, refused, root_location};
 use crate::storage::{Source, Storage};
@@ -179,17 +179,13 @@ impl Repository {
         let Some(online) = online else {
             return self.publish_root(proposal, record, keys, &roles, now);
         };
-        let mut revision = Revision::new(now, record);
-        if let Some(snapshot) = roles.trusted.snapshot() {
-            revision.meta = snapshot.meta.clone();
-        }
+        let mut revision = roles.succeeding(now, record);
         for (role, version, _, bytes) in proposal.target_files() {
             expect_free(storage, &format!("metadata/{version}.{role}.json"), &bytes)?;
             revision.add_targets(role, version, bytes);
         }
         let version = Versions::taken(storage)?.next("snapshot");
-        let timestamp = roles.trusted.timestamp().map_or(0, |body| body.version);
-        let next = timestamp.saturating_add(1);
+        let next = roles.next_timestamp();
         let is_seamless = online.is_seamless && proposal.satisfies_old_root();
         let files = revision.finish((version, &online.snapshot), (next, &online.timestamp))?;
         rehearse(

@@ -7,7 +7,7 @@ use crate::govern::ceremony_error::CeremonyError;
 use crate::key_store::KeyStore;
 use crate::repository::Repository;
 use crate::repository::record::{Action, Record};
-use crate::repository::revision::{OPERATIONS_DAYS, Revision, TARGETS_DAYS, Versions, no_targets};
+use crate::repository::revision::{OPERATIONS_DAYS, TARGETS_DAYS, Versions, no_targets};
 use crate::repository::roles::{Roles, absent};
 use crate::repository::signing::TargetChange;
 
@@ -73,23 +73,11 @@ impl Repository {
             guard.channel, guard.threshold
         );
         let action = Action::new("guard", subject).told([told]);
-        let mut revision = Revision::new(now, Record::begin(storage, Some(&roles), action)?);
-        if let Some(snapshot) = roles.trusted.snapshot() {
-            revision.meta = snapshot.meta.clone();
-        }
+        let record = Record::begin(storage, Some(&roles), action)?;
+        let mut revision = roles.succeeding(now, record);
         revision.sign_targets(&body, &roles.top_level_key("targets", keys)?)?;
         revision.sign_targets(&first, &keys.role_signers(&role, approvers.as_ref())?)?;
-        let timestamp = roles.trusted.timestamp().map_or(0, |body| body.version);
-        let files = revision.finish(
-            (
-                versions.next("snapshot"),
-                &roles.top_level_key("snapshot", keys)?,
-            ),
-            (
-                timestamp.saturating_add(1),
-                &roles.top_level_key("timestamp", keys)?,
-            ),
-        )?;
+        let files = roles.finish_with(revision, &versions, keys)?;
         roles.rehearse(&files, &targets, now)?;
         files.store(storage)?;
         Ok(role)

@@ -198,6 +198,44 @@ impl Roles {
         keys.role_signers(role, self.trusted.root().roles.get(role))
     }
 
+    /// Begins the state of the metadata that comes next: it lists what the present one lists.
+    pub(crate) fn succeeding(&self, now: UtcTime, record: Record) -> Revision {
+        let mut revision = Revision::new(now, record);
+        if let Some(snapshot) = self.trusted.snapshot() {
+            revision.meta = snapshot.meta.clone();
+        }
+        revision
+    }
+
+    /// Returns the version that the next timestamp has.
+    pub(crate) fn next_timestamp(&self) -> u64 {
+        let present = self.trusted.timestamp().map_or(0, |body| body.version);
+        present.saturating_add(1)
+    }
+
+    /// Signs what every state ends with, the snapshot and the timestamp.
+    pub(crate) fn finish(
+        &self,
+        revision: Revision,
+        versions: &Versions,
+        [snapshot, timestamp]: [&RoleSigners; 2],
+    ) -> Result<SignedFiles, PublishError> {
+        let next = versions.next(snapshot.role());
+        revision.finish((next, snapshot), (self.next_timestamp(), timestamp))
+    }
+
+    /// Signs what every state ends with, by the keys at hand.
+    pub(crate) fn finish_with(
+        &self,
+        revision: Revision,
+        versions: &Versions,
+        keys: &KeyStore,
+    ) -> Result<SignedFiles, PublishError> {
+        let snapshot = self.top_level_key("snapshot", keys)?;
+        let timestamp = self.top_level_key("timestamp", keys)?;
+        self.finish(revision, versions, [&snapshot, &timestamp])
+    }
+
     fn delegated_key(&self, role: &str, keys: &KeyStore) -> Result<RoleSigners, PublishError> {
         let trusted = self.delegation(role).map(DelegatedRole::role_keys);
         keys.role_signers(role, trusted.as_ref())
@@ -303,10 +341,7 @@ impl Roles {
         for target in targets {
             record.add_target(&target.path, &target.bytes);
         }
-        let mut revision = Revision::new(now, record);
-        if let Some(snapshot) = self.trusted.snapshot() {
-            revision.meta = snapshot.meta.clone();
-        }
+        let mut revision = self.succeeding(now, record);
         if let Some(key) = &signing.targets {
             let body = self.delegating(pack, signing, versions.next("targets"), now);
             revision.sign_targets(&body, key)?;
@@ -333,11 +368,8 @@ impl Roles {
             }
             revision.sign_targets(&body, key)?;
         }
-        let timestamp = self.trusted.timestamp().map_or(0, |body| body.version);
-        let files = revision.finish(
-            (versions.next("snapshot"), &signing.snapshot),
-            (timestamp.saturating_add(1), &signing.timestamp),
-        )?;
+        let online = [&signing.snapshot, &signing.timestamp];
+        let files = self.finish(revision, &versions, online)?;
         self.rehearse(&files, targets, now)?;
         Ok(files)
     }
