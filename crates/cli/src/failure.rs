@@ -147,6 +147,16 @@ impl From<PublishError> for Failure {
                 "unknown-pack",
                 "`satchel list` lists the packs.",
             ),
+            PublishError::KeyMissing { role, .. }
+                if release_format::TenantName::of_approval_role(role).is_some() =>
+            {
+                told(
+                    Exit::Other,
+                    "key-missing",
+                    "The channel is guarded: write the change with --propose FILE, and have enough holders \
+                     sign it with `satchel approval sign`.",
+                )
+            }
             PublishError::KeyMissing { .. } => told(
                 Exit::Other,
                 "key-missing",

@@ -1,6 +1,7 @@
 //! What operators and auditors do with a repository.
 
 pub(crate) mod approval;
+pub(crate) mod approving;
 pub(crate) mod audit;
 pub(crate) mod audit_log;
 pub(crate) mod audit_problem;

@@ -86,6 +86,9 @@ pub(crate) struct GateArguments {
     /// Sign what the gate says: the next step, or the halt
     #[arg(long)]
     pub(crate) apply: bool,
+    /// Write what the gate says as an approval for the holders of a guarded channel's keys
+    #[arg(long, value_name = "FILE", conflicts_with = "apply")]
+    pub(crate) propose: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) signing: SigningArguments,
 }

@@ -84,6 +84,9 @@ pub(crate) struct ApplyPlanArguments {
     /// Go on to the following step
     #[arg(long)]
     pub(crate) next: bool,
+    /// Write the change as an approval for the holders of a guarded channel's keys, and publish nothing
+    #[arg(long, value_name = "FILE")]
+    pub(crate) propose: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) signing: SigningArguments,
 }
@@ -125,6 +128,13 @@ pub(crate) struct HaltArguments {
     /// Why, in one line
     #[arg(long, default_value = "")]
     pub(crate) reason: String,
+    /// Write the change as an approval for the holders of a guarded channel's keys, and publish nothing
+    #[arg(long, value_name = "FILE")]
+    pub(crate) propose: Option<PathBuf>,
+    /// With --propose, the approval of a step that is not published yet: the halt is signed together
+    /// with it, and lies ready for as long as nothing else follows on that step
+    #[arg(long, value_name = "FILE", requires = "propose")]
+    pub(crate) after: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) signing: SigningArguments,
 }
@@ -138,6 +148,9 @@ pub(crate) struct WithdrawArguments {
     /// The release
     #[arg(long, value_name = "LABEL")]
     pub(crate) release: Label,
+    /// A channel whose devices leave it; repeatable (default: all of them)
+    #[arg(long, value_name = "CHANNEL")]
+    pub(crate) channel: Vec<ChannelName>,
     /// Where devices go back to (default: what each channel offered before)
     #[arg(long, value_name = "LABEL")]
     pub(crate) fallback: Option<Label>,
@@ -147,6 +160,9 @@ pub(crate) struct WithdrawArguments {
     /// Devices leave it even where they are pinned to it
     #[arg(long)]
     pub(crate) security: bool,
+    /// Write the change as an approval for the holders of a guarded channel's keys, and publish nothing
+    #[arg(long, value_name = "FILE")]
+    pub(crate) propose: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) signing: SigningArguments,
 }
@@ -308,6 +324,10 @@ pub(crate) struct GuardArguments {
     /// How many of them have to
     #[arg(long, value_name = "N")]
     pub(crate) threshold: u64,
+    /// Write the guard as an approval that the holders sign where their private keys are, and publish
+    /// nothing; without it, enough of their keys have to be at hand
+    #[arg(long, value_name = "FILE")]
+    pub(crate) propose: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) signing: SigningArguments,
 }

@@ -77,7 +77,6 @@ fn publish(arguments: &PublishApprovalArguments, output: Output) -> Result<Exit,
 
 /// Gives a channel into the hands of several people.
 pub(crate) fn guard(arguments: &GuardArguments, output: Output) -> Result<Exit, Failure> {
-    let keys = signing_keys(&arguments.repo, &arguments.signing)?;
     let approvers = arguments.approvers.iter();
     let approvers: Result<Vec<_>, _> = approvers.map(|path| read_public_key(path)).collect();
     let guard = ChannelGuard {
@@ -87,6 +86,11 @@ pub(crate) fn guard(arguments: &GuardArguments, output: Output) -> Result<Exit, 
         threshold: arguments.threshold,
     };
     let repository = place::open(&arguments.repo)?;
+    if let Some(path) = &arguments.propose {
+        let approval = repository.propose_guard(&guard, signing_time()?)?;
+        return propose(path, &approval, output);
+    }
+    let keys = signing_keys(&arguments.repo, &arguments.signing)?;
     let role = repository.guard_channel(&guard, &keys, signing_time()?)?;
     let document = GuardDocument {
         repository: &arguments.repo,
@@ -142,7 +146,8 @@ fn tell(
     Ok(Exit::Done)
 }
 
-fn read(path: &Path) -> Result<Approval, Failure> {
+/// Reads an approval.
+pub(super) fn read(path: &Path) -> Result<Approval, Failure> {
     let failed = |error| Failure::io("read", path, &error);
     let file = File::open(path).map_err(failed)?;
     let mut bytes = Vec::new();
@@ -153,7 +158,8 @@ fn read(path: &Path) -> Result<Approval, Failure> {
     Ok(parsed.map_err(PublishError::from)?)
 }
 
-fn write(path: &Path, approval: &Approval) -> Result<(), Failure> {
+/// Writes an approval, in the place of an earlier copy.
+pub(super) fn write(path: &Path, approval: &Approval) -> Result<(), Failure> {
     let aside = Aside::beside(path)?;
     fs::write(aside.path(), approval.encode())
         .map_err(|error| Failure::io("write", path, &error))?;

@@ -11,6 +11,7 @@ use updater_client::{Clock, HttpTransport, SystemClock, TransportError};
 
 use super::counted::tally;
 use crate::arguments::GateArguments;
+use crate::command::approve;
 use crate::command::custody::signing_keys;
 use crate::command::place;
 use crate::command::publish::signing_time;
@@ -85,6 +86,12 @@ pub(crate) fn gate(arguments: &GateArguments, output: Output) -> Result<Exit, Fa
         }),
         _ => None,
     };
+    if let (Some(change), Some(path)) = (&change, &arguments.propose) {
+        let now = signing_time()?;
+        let approval = repository.propose_steering(&plan.pack, &channel, now, change)?;
+        approve::write(path, &approval)?;
+        output.message(format!("to be signed: {}", path.display()));
+    }
     let mut applied = Vec::new();
     if let (Some(change), true) = (&change, arguments.apply) {
         let keys = signing_keys(&arguments.repo, &arguments.signing)?;

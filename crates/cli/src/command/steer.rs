@@ -192,7 +192,6 @@ fn plan(arguments: &PlanArguments, output: Output) -> Result<Exit, Failure> {
 
 /// Brings a channel to a step of a plan.
 fn apply(arguments: &ApplyPlanArguments, output: Output) -> Result<Exit, Failure> {
-    let keys = signing_keys(&arguments.repo, &arguments.signing)?;
     let repository = place::open(&arguments.repo)?;
     let (plan, position) = planned(&repository, &arguments.plan)?;
     let (_, present) = place_of(position);
@@ -204,8 +203,13 @@ fn apply(arguments: &ApplyPlanArguments, output: Output) -> Result<Exit, Failure
         output.message(format!("{}: the plan has no further step", plan.release));
         return Ok(Exit::Done);
     };
-    let now = signing_time()?;
-    let steered = repository.steer(&plan.pack, &plan.channel, &keys, now, &change)?;
+    let (channel, now) = (&plan.channel, signing_time()?);
+    if let Some(path) = &arguments.propose {
+        let approval = repository.propose_steering(&plan.pack, channel, now, &change)?;
+        return approve::propose(path, &approval, output);
+    }
+    let keys = signing_keys(&arguments.repo, &arguments.signing)?;
+    let steered = repository.steer(&plan.pack, channel, &keys, now, &change)?;
     tell(&plan.pack, &[steered], output)
 }
 
@@ -246,28 +250,46 @@ pub(crate) fn promote(arguments: &PromoteArguments, output: Output) -> Result<Ex
 
 /// Offers a release to nobody who does not have it.
 pub(crate) fn halt(arguments: &HaltArguments, output: Output) -> Result<Exit, Failure> {
-    let keys = signing_keys(&arguments.repo, &arguments.signing)?;
     let change = Steering::Halt {
         reason: arguments.reason.clone(),
     };
     let (pack, channel) = (&arguments.pack, &arguments.channel);
-    let repository = place::open(&arguments.repo)?;
-    let steered = repository.steer(pack, channel, &keys, signing_time()?, &change)?;
+    let (repository, now) = (place::open(&arguments.repo)?, signing_time()?);
+    if let Some(path) = &arguments.propose {
+        let approval = match &arguments.after {
+            None => repository.propose_steering(pack, channel, now, &change)?,
+            Some(step) => {
+                let step = approve::read(step)?;
+                repository.propose_steering_after(&step, (pack, channel), now, &change)?
+            }
+        };
+        return approve::propose(path, &approval, output);
+    }
+    let keys = signing_keys(&arguments.repo, &arguments.signing)?;
+    let steered = repository.steer(pack, channel, &keys, now, &change)?;
     tell(pack, &[steered], output)
 }
 
 /// Makes devices leave a release.
 pub(crate) fn withdraw(arguments: &WithdrawArguments, output: Output) -> Result<Exit, Failure> {
-    let keys = signing_keys(&arguments.repo, &arguments.signing)?;
     let retraction = Retraction {
         release: arguments.release.clone(),
         fallback: arguments.fallback.clone(),
         reason: arguments.reason.clone(),
         security: arguments.security,
     };
-    let repository = place::open(&arguments.repo)?;
-    let steered = repository.withdraw(&arguments.pack, &keys, signing_time()?, &retraction)?;
-    tell(&arguments.pack, &steered, output)
+    let (repository, now) = (place::open(&arguments.repo)?, signing_time()?);
+    let (pack, channels) = (&arguments.pack, &arguments.channel);
+    if let Some(path) = &arguments.propose {
+        let approval = repository.propose_withdrawal(pack, channels, now, &retraction)?;
+        return approve::propose(path, &approval, output);
+    }
+    let keys = signing_keys(&arguments.repo, &arguments.signing)?;
+    let steered = match &channels[..] {
+        [] => repository.withdraw(pack, &keys, now, &retraction)?,
+        channels => repository.withdraw_from(pack, channels, &keys, now, &retraction)?,
+    };
+    tell(pack, &steered, output)
 }
 
 fn tell(pack: &PackName, steered: &[Steered], output: Output) -> Result<Exit, Failure> {

@@ -225,3 +225,36 @@ fn a_guarded_channel_changes_by_signatures_that_are_collected() {
     assert_eq!(active(&rig), "1.1");
     rig.done("audit repo");
 }
+
+#[test]
+fn a_guarded_channel_is_begun_halted_and_withdrawn_from_without_a_private_key_at_hand() {
+    let rig = offering();
+    rig.done("keys generate anna ben carla --keys holders");
+    let guarded = rig.json(
+        "guard repo acme --threshold 2 --key holders/anna.pub --key holders/ben.pub \
+         --key holders/carla.pub --propose guard.json",
+    );
+    assert_eq!(guarded["published"], false);
+    let approve = |file: &str| {
+        rig.done(&format!(
+            "approval sign {file} --signer file:holders/anna.pem --signer file:holders/carla.pem"
+        ));
+        rig.done(&format!("approval publish repo {file}"));
+    };
+    approve("guard.json");
+    let (exit, code) = rig.refused("halt repo acme/biology --reason broken");
+    assert_eq!((exit, code.as_str()), (1, "key-missing"));
+    rig.json("rollout repo acme/biology --share 20% --propose step.json");
+    rig.json("halt repo acme/biology --reason broken --after step.json --propose ready.json");
+    approve("step.json");
+    approve("ready.json");
+    let shown = rig.done("show repo acme/biology");
+    assert!(shown.contains(", halted"), "{shown}");
+    let (exit, _) = rig.refused("halt repo acme/biology --reason broken --propose again.json");
+    assert_ne!(exit, 0);
+    rig.json(
+        "withdraw repo acme/biology --release 1.1 --channel stable --reason answers --propose out.json",
+    );
+    approve("out.json");
+    rig.done("audit repo");
+}

@@ -1,22 +1,16 @@
 use std::collections::BTreeMap;
 
 use release_format::{
-    ChannelName, ContentReference, KeyId, LogSubject, PackName, RoleDraft, Rollout, Signer,
-    TargetEntry, Targets, TrustError, TrustLimits, UtcTime, Verified,
+    ContentReference, KeyId, LogSubject, RoleDraft, Rollout, Signer, TargetEntry, Targets,
+    TrustError, TrustLimits, Verified,
 };
 use serde_json::{Map, Value, json};
 
 use crate::PublishError;
-use crate::govern::ceremony_error::{CeremonyError, Shortfall, short};
-use crate::govern::steering::Steering;
+use crate::govern::ceremony_error::{CeremonyError, short};
+use crate::govern::guard::ChannelGuard;
 use crate::govern::steering_words;
-use crate::key_store::KeyStore;
-use crate::repository::Repository;
-use crate::repository::record::{Action, Record};
-use crate::repository::revision::{OPERATIONS_DAYS, Versions, no_targets};
-use crate::repository::roles::Roles;
-use crate::repository::signing::TargetChange;
-use crate::storage::Source;
+use crate::repository::record::Action;
 
 /// A change of a guarded channel on its way from holder to holder: one small file that has every rollout
 /// which its role would vouch for, so that whoever signs is told all of it by their own machine.
@@ -30,6 +24,8 @@ pub struct Approval {
     draft: RoleDraft<Targets>,
     /// The rollouts, by their paths among the targets.
     rollouts: BTreeMap<String, Vec<u8>>,
+    /// The guard that this is the first file of.
+    guard: Option<ChannelGuard>,
 }
 
 impl Approval {
@@ -46,7 +42,7 @@ impl Approval {
             expected: expected.to_owned(),
             found,
         };
-        let expected = format!("an approval in JSON, with schema {SCHEMA}");
+        let expected = format!("an approval in JSON, with schema {SCHEMA} or {GUARD_SCHEMA}");
         if bytes.len() as u64 > Approval::MAX_BYTES {
             return Err(wrong(&expected, format!("{} bytes", bytes.len())));
         }
@@ -59,9 +55,14 @@ impl Approval {
         else {
             return Err(wrong(&expected, "a field too few".to_owned()));
         };
-        if number("schema") != Some(SCHEMA) {
-            return Err(wrong(&expected, "another schema".to_owned()));
-        }
+        let guard = match (number("schema"), file.get("guard")) {
+            (Some(SCHEMA), None) => None,
+            (Some(GUARD_SCHEMA), Some(guard)) => Some(
+                ChannelGuard::from_json(guard)
+                    .ok_or_else(|| wrong("whom a channel is given to", guard.to_string()))?,
+            ),
+            _ => return Err(wrong(&expected, "another schema".to_owned())),
+        };
         let listed = file.get("rollouts").and_then(Value::as_object);
         let listed = listed.into_iter().flatten();
         let listed = listed
@@ -75,6 +76,7 @@ impl Approval {
             replaces,
             draft,
             rollouts: listed.collect(),
+            guard,
         };
         approval.check()?;
         Ok(approval)
@@ -85,13 +87,17 @@ impl Approval {
         let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes).into_owned());
         let rollouts = self.rollouts.iter();
         let rollouts = rollouts.map(|(path, bytes)| (path.clone(), text(bytes)));
-        let file = json!({
+        let mut file = json!({
             "schema": SCHEMA,
             "role": self.role,
             "replaces": self.replaces,
             "file": text(&self.draft.encode()),
             "rollouts": Map::from_iter(rollouts),
         });
+        if let Some(guard) = &self.guard {
+            file["schema"] = Value::from(GUARD_SCHEMA);
+            file["guard"] = guard.to_json();
+        }
         format!("{file:#}\n").into_bytes()
     }
 
@@ -108,10 +114,11 @@ impl Approval {
     /// Returns in plain words all that the role would vouch for.
     pub fn describe(&self) -> Vec<String> {
         let body = self.draft.body();
-        let mut told = vec![format!(
+        let mut told: Vec<String> = self.guard.iter().map(ChannelGuard::told).collect();
+        told.push(format!(
             "{} {} replaces {} {}, and expires {}",
             self.role, body.version, self.role, self.replaces, body.expires
-        )];
+        ));
         for bytes in self.rollouts.values() {
             if let Ok(rollout) = decode(bytes) {
                 let words = steering_words::whole(&rollout).into_iter();
@@ -143,6 +150,7 @@ impl Approval {
         let is_same = self.role == other.role
             && self.replaces == other.replaces
             && self.rollouts == other.rollouts
+            && self.guard == other.guard
             && self.draft.body() == other.draft.body();
         if !is_same {
             return Err(CeremonyError::Different {
@@ -154,8 +162,65 @@ impl Approval {
         Ok(())
     }
 
+    /// Returns the approval of what `draft` vouches for, the rollouts, in a role whose file has the
+    /// version `replaces`.
+    ///
+    /// # Errors
+    /// As [`Approval::parse`].
+    pub(crate) fn new(
+        place: String,
+        (role, replaces): (String, u64),
+        body: Targets,
+        rollouts: BTreeMap<String, Vec<u8>>,
+        guard: Option<ChannelGuard>,
+    ) -> Result<Approval, CeremonyError> {
+        let draft = RoleDraft::new(body).map_err(|error: TrustError| CeremonyError::Malformed {
+            place: place.clone(),
+            expected: "metadata that devices accept".to_owned(),
+            found: error.to_string(),
+        })?;
+        let approval = Approval {
+            place,
+            role,
+            replaces,
+            draft,
+            rollouts,
+            guard,
+        };
+        approval.check()?;
+        Ok(approval)
+    }
+
+    /// Returns what errors call it.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Returns the version of the role's file that it replaces.
+    pub(crate) fn replaces(&self) -> u64 {
+        self.replaces
+    }
+
+    /// Returns the role's file as far as it is signed.
+    pub(crate) fn draft(&self) -> &RoleDraft<Targets> {
+        &self.draft
+    }
+
+    /// Returns the rollouts, by their paths among the targets.
+    pub(crate) fn rollouts(&self) -> &BTreeMap<String, Vec<u8>> {
+        &self.rollouts
+    }
+
+    /// Returns the guard that this is the first file of.
+    pub(crate) fn guard(&self) -> Option<&ChannelGuard> {
+        self.guard.as_ref()
+    }
+
     /// Returns what the log tells of it.
-    fn action(&self) -> Action {
+    pub(crate) fn action(&self) -> Action {
+        if let Some(guard) = &self.guard {
+            return guard.action();
+        }
         let rollouts = self
             .rollouts
             .values()
@@ -181,6 +246,12 @@ impl Approval {
             expected: expected.to_owned(),
             found: found.to_owned(),
         };
+        if let Some(guard) = &self.guard {
+            guard.check_threshold()?;
+            if guard.role() != self.role {
+                return Err(malformed(&guard.role(), &self.role));
+            }
+        }
         let body = self.draft.body();
         if body.delegations.is_some() || body.offline_grace_days.is_some() {
             return Err(malformed("rollouts alone", "delegations, or a grace"));
@@ -205,165 +276,12 @@ impl Approval {
     }
 }
 
-impl Repository {
-    /// Returns what the holders of a guarded channel's keys have to sign for a change.
-    ///
-    /// # Errors
-    /// As [`Repository::steer`]; [`CeremonyError::Nothing`] where nothing would change.
-    pub fn propose_steering(
-        &self,
-        pack: &PackName,
-        channel: &ChannelName,
-        now: UtcTime,
-        change: &Steering,
-    ) -> Result<Approval, PublishError> {
-        let storage = self.storage();
-        let roles = Roles::load(storage)?;
-        let steered = self.steered(&roles, pack, channel, now, change)?;
-        if !steered.is_changed() {
-            return Err(CeremonyError::Nothing.into());
-        }
-        let role = roles.rollout_role(pack, channel);
-        let current = roles.trusted.targets(&role);
-        let mut body = no_targets(
-            Versions::taken(storage)?.next(&role),
-            now.plus_days(OPERATIONS_DAYS),
-        );
-        body.issued = Some(now);
-        let mut rollouts = BTreeMap::new();
-        for path in current.iter().flat_map(|body| body.targets.keys()) {
-            let file = roles.file_of_target(path)?;
-            // What another role vouches for by now is none of its business.
-            if let Some(file) = file.filter(|file| file.role == role)
-                && let Some(bytes) = storage.get(&file.location)?
-            {
-                rollouts.insert(path.clone(), bytes.to_vec());
-            }
-        }
-        let bytes = steered.after.encode().map_err(PublishError::Format)?;
-        rollouts.insert(pack.rollout_target(channel), bytes);
-        let entries = rollouts.iter();
-        body.targets = entries
-            .map(|(path, bytes)| (path.clone(), TargetEntry::of(bytes)))
-            .collect();
-        let place = storage.address();
-        let malformed = |error: TrustError| CeremonyError::Malformed {
-            place: place.clone(),
-            expected: "metadata that devices accept".to_owned(),
-            found: error.to_string(),
-        };
-        let approval = Approval {
-            replaces: current.map_or(0, |body| body.version),
-            draft: RoleDraft::new(body).map_err(malformed)?,
-            role,
-            rollouts,
-            place: place.clone(),
-        };
-        approval.check()?;
-        Ok(approval)
-    }
-
-    /// Publishes a change that enough holders have signed, with a snapshot and a timestamp by keys at
-    /// hand.
-    ///
-    /// # Errors
-    /// [`CeremonyError::TooFewSignatures`]; [`CeremonyError::Stale`] when the channel has changed since;
-    /// [`PublishError::Refused`] when devices would refuse the outcome. Nothing is published then.
-    pub fn publish_approval(
-        &self,
-        approval: &Approval,
-        keys: &KeyStore,
-        now: UtcTime,
-    ) -> Result<(), PublishError> {
-        let storage = self.storage();
-        let _lock = storage.lock()?;
-        let roles = Roles::load(storage)?;
-        expect_approved(&roles, approval)?;
-        let role = approval.role.as_str();
-        let version = approval.draft.body().version;
-        let current = roles.trusted.targets(role).map_or(0, |body| body.version);
-        if current != approval.replaces || version <= current {
-            return Err(CeremonyError::Stale {
-                place: approval.place.clone(),
-                expected: format!("{role} {current}"),
-                found: format!("{role} {}", approval.replaces),
-            }
-            .into());
-        }
-        let rollouts = approval.rollouts.iter();
-        let targets: Vec<TargetChange> = rollouts
-            .map(|(path, bytes)| TargetChange {
-                role: role.to_owned(),
-                path: path.clone(),
-                bytes: bytes.clone(),
-            })
-            .collect();
-        let versions = Versions::taken(storage)?;
-        let mut record = Record::begin(storage, Some(&roles), approval.action())?;
-        for target in &targets {
-            let current = roles.file_of_target(&target.path)?;
-            if current.is_none_or(|file| file.location != target.location()) {
-                record.add_target(&target.path, &target.bytes);
-            }
-        }
-        let mut revision = roles.succeeding(now, record);
-        revision.add_targets(role, version, approval.draft.encode());
-        let files = roles.finish_with(revision, &versions, keys)?;
-        roles.rehearse(&files, &targets, now)?;
-        for target in &targets {
-            storage.put_if_absent(&target.location(), Source::Bytes(&target.bytes))?;
-        }
-        storage.sync()?;
-        files.store(storage)
-    }
-
-    /// Returns what a change lacks until devices would follow: nothing when it can be published.
-    ///
-    /// # Errors
-    /// [`PublishError`] when the repository's metadata cannot be read.
-    pub fn approval_shortfall(
-        &self,
-        approval: &Approval,
-    ) -> Result<Option<Shortfall>, PublishError> {
-        let roles = Roles::load(self.storage())?;
-        Ok(match expect_approved(&roles, approval) {
-            Err(CeremonyError::TooFewSignatures { mut shortfalls, .. }) => shortfalls.pop(),
-            outcome => outcome.map(|()| None)?,
-        })
-    }
-}
-
-fn expect_approved(roles: &Roles, approval: &Approval) -> Result<(), CeremonyError> {
-    let role = approval.role.as_str();
-    let Some((delegation, delegations)) = roles.delegation(role).zip(roles.delegations()) else {
-        return Err(CeremonyError::Unfit {
-            role: role.to_owned(),
-            expected: "a role that signs rollouts".to_owned(),
-            found: "no such role".to_owned(),
-        });
-    };
-    let keys = delegation.role_keys();
-    let signed = approval.draft.valid_signers(&keys, &delegations.keys);
-    if signed.len() as u64 >= keys.threshold.max(1) {
-        return Ok(());
-    }
-    let missing = keys.keyids.iter().filter(|id| !signed.contains(id));
-    let shortfall = Shortfall {
-        file: format!("{role} {}", approval.draft.body().version),
-        judge: "the targets role".to_owned(),
-        expected: keys.threshold,
-        found: signed.len() as u64,
-        missing: missing.cloned().collect(),
-    };
-    Err(CeremonyError::TooFewSignatures {
-        place: approval.place.clone(),
-        shortfalls: vec![shortfall],
-    })
-}
-
-fn decode(bytes: &[u8]) -> Result<Rollout, release_format::FormatError> {
+/// Returns the rollout that `bytes` are.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Rollout, release_format::FormatError> {
     Rollout::decode(&Verified::new(bytes, &ContentReference::of(bytes))?)
 }
 
 /// The version of the file.
 const SCHEMA: u64 = 1;
+/// The version of the file that begins a guard, which an older Satchel would take for less.
+const GUARD_SCHEMA: u64 = 2;

@@ -1,15 +1,12 @@
 use release_format::{
-    ChannelName, Delegations, LogSubject, PublicKey, RoleKeys, Targets, TenantName, UtcTime,
+    ChannelName, Delegations, LogSubject, PublicKey, RoleKeys, TenantName, UtcTime,
 };
+use serde_json::{Value, json};
 
-use crate::PublishError;
-use crate::govern::ceremony_error::CeremonyError;
-use crate::key_store::KeyStore;
-use crate::repository::Repository;
-use crate::repository::record::{Action, Record};
-use crate::repository::revision::{OPERATIONS_DAYS, TARGETS_DAYS, Versions, no_targets};
-use crate::repository::roles::{Roles, absent};
-use crate::repository::signing::TargetChange;
+use crate::govern::ceremony_error::{CeremonyError, short_ids};
+use crate::repository::record::Action;
+use crate::repository::revision::no_targets;
+use crate::repository::roles::Roles;
 
 /// A channel whose rollouts need the approval of several holders of keys from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,129 +21,124 @@ pub struct ChannelGuard {
     pub threshold: u64,
 }
 
-impl Repository {
-    /// Delegates the rollouts of a channel to a role of its own, which devices ask before the one of the
-    /// tenant's operations, and nobody behind it.
-    ///
-    /// Its first file vouches for the rollouts that the channel has. It needs the keys of targets,
-    /// snapshot and timestamp, and enough of those that are to approve.
+impl ChannelGuard {
+    /// Returns the role whose keys approve.
+    pub(crate) fn role(&self) -> String {
+        self.tenant.approval_role(&self.channel).0
+    }
+
+    /// Returns the targets role with the guard, its version and dates still as they are, and the keys
+    /// that approve.
     ///
     /// # Errors
     /// [`CeremonyError::Unfit`] for a tenant that is not there, a channel that is guarded already, and
-    /// keys that never reach the threshold; [`PublishError::Threshold`] where too few are at hand.
-    pub fn guard_channel(
-        &self,
-        guard: &ChannelGuard,
-        keys: &KeyStore,
-        now: UtcTime,
-    ) -> Result<String, PublishError> {
-        let storage = self.storage();
-        let _lock = storage.lock()?;
-        let roles = Roles::load(storage)?;
-        let (role, paths) = guard.tenant.approval_role(&guard.channel);
-        let [_, (operations, _)] = guard.tenant.roles();
-        guard.check(&roles, &role, &operations)?;
-
-        let mut body = renewed_targets(&roles);
-        let delegations = body.delegations.get_or_insert_default();
-        let named = (role.as_str(), &guard.keys[..], guard.threshold);
-        delegations.delegate_before(&operations, named, &[paths]);
-        let versions = Versions::taken(storage)?;
-        body.version = versions.next("targets");
-        body.expires = now.plus_days(TARGETS_DAYS);
-        body.issued = Some(now);
-        let approvers = role_keys(delegations, &role);
-
-        let (first, targets) = self.first_file(&roles, &role, delegations, &operations)?;
-        let first = Targets {
-            version: versions.next(&role),
-            expires: now.plus_days(OPERATIONS_DAYS),
-            issued: Some(now),
-            ..first
-        };
-        let subject = LogSubject {
-            channel: Some(guard.channel.clone()),
-            ..LogSubject::default()
-        };
-        let told = format!(
-            "{role} approves what {} offers, by {} signatures",
-            guard.channel, guard.threshold
-        );
-        let action = Action::new("guard", subject).told([told]);
-        let record = Record::begin(storage, Some(&roles), action)?;
-        let mut revision = roles.succeeding(now, record);
-        revision.sign_targets(&body, &roles.top_level_key("targets", keys)?)?;
-        revision.sign_targets(&first, &keys.role_signers(&role, approvers.as_ref())?)?;
-        let files = roles.finish_with(revision, &versions, keys)?;
-        roles.rehearse(&files, &targets, now)?;
-        files.store(storage)?;
-        Ok(role)
-    }
-
-    /// Returns what the role's first file vouches for: the rollouts of its channel as they are.
-    fn first_file(
-        &self,
-        roles: &Roles,
-        role: &str,
-        delegations: &Delegations,
-        operations: &str,
-    ) -> Result<(Targets, Vec<TargetChange>), PublishError> {
-        let mut first = no_targets(1, UtcTime::MAX);
-        let mut targets = Vec::new();
-        let before = roles.trusted.targets(operations);
-        let listed = before.into_iter().flat_map(|body| &body.targets);
-        let may_sign = |path: &String| {
-            let role = delegations.role(role);
-            role.is_some_and(|role| role.may_sign(path))
-        };
-        for (path, entry) in listed.filter(|(path, _)| may_sign(path)) {
-            let file = roles.file_of_target(path)?.ok_or_else(|| absent(path))?;
-            let bytes = self.storage().get(&file.location)?;
-            let bytes = bytes.ok_or_else(|| absent(&file.location))?;
-            first.targets.insert(path.clone(), entry.clone());
-            targets.push(TargetChange {
-                role: role.to_owned(),
-                path: path.clone(),
-                bytes: bytes.to_vec(),
-            });
-        }
-        Ok((first, targets))
-    }
-}
-
-impl ChannelGuard {
-    fn check(&self, roles: &Roles, role: &str, operations: &str) -> Result<(), CeremonyError> {
-        let unfit = |expected: &str, found: String| CeremonyError::Unfit {
-            role: role.to_owned(),
-            expected: expected.to_owned(),
-            found,
-        };
-        if roles.delegation(operations).is_none() {
+    /// keys that never reach the threshold.
+    pub(crate) fn delegated(&self, roles: &Roles) -> Result<Delegated, CeremonyError> {
+        let (role, paths) = self.tenant.approval_role(&self.channel);
+        let [_, (operations, _)] = self.tenant.roles();
+        if roles.delegation(&operations).is_none() {
             let found = format!("no role {operations}");
-            return Err(unfit("a tenant of the repository", found));
+            return Err(self.unfit("a tenant of the repository", found));
         }
-        if roles.delegation(role).is_some() {
+        if roles.delegation(&role).is_some() {
             let found = "it is there already".to_owned();
-            return Err(unfit("a channel that is not guarded yet", found));
+            return Err(self.unfit("a channel that is not guarded yet", found));
         }
+        self.check_threshold()?;
+        let current = roles.trusted.targets("targets").cloned();
+        let mut targets = current.unwrap_or_else(|| no_targets(1, UtcTime::MAX));
+        let delegations = targets.delegations.get_or_insert_default();
+        let named = (role.as_str(), &self.keys[..], self.threshold);
+        delegations.delegate_before(&operations, named, &[paths]);
+        let keys = delegations.role(&role).map(|role| role.role_keys());
+        let (table, keys) = (delegations.clone(), keys.unwrap_or(NOBODY));
+        Ok(Delegated {
+            targets,
+            table,
+            keys,
+            operations,
+        })
+    }
+
+    /// Refuses keys that never reach the threshold.
+    pub(crate) fn check_threshold(&self) -> Result<(), CeremonyError> {
         let mut distinct: Vec<_> = self.keys.iter().filter_map(PublicKey::id).collect();
         distinct.sort();
         distinct.dedup();
         let count = distinct.len() as u64;
         if self.threshold == 0 || self.threshold > count {
             let expected = format!("a threshold from 1 to the number of its keys, {count}");
-            return Err(unfit(&expected, self.threshold.to_string()));
+            return Err(self.unfit(&expected, self.threshold.to_string()));
         }
         Ok(())
     }
+
+    /// Returns in plain words what becomes otherwise.
+    pub(crate) fn told(&self) -> String {
+        let ids: Vec<_> = self.keys.iter().filter_map(PublicKey::id).collect();
+        format!(
+            "{} approves what {} offers, by {} signatures of {}",
+            self.role(),
+            self.channel,
+            self.threshold,
+            short_ids(&ids)
+        )
+    }
+
+    /// Returns what the log tells of it.
+    pub(crate) fn action(&self) -> Action {
+        let subject = LogSubject {
+            channel: Some(self.channel.clone()),
+            ..LogSubject::default()
+        };
+        Action::new("guard", subject).told([self.told()])
+    }
+
+    /// Returns the guard that a member of an approval describes.
+    pub(crate) fn from_json(guard: &Value) -> Option<ChannelGuard> {
+        let text = |name: &str| guard.get(name).and_then(Value::as_str);
+        let keys = guard.get("keys")?.as_array()?;
+        Some(ChannelGuard {
+            tenant: TenantName::parse(text("tenant")?).ok()?,
+            channel: ChannelName::parse(text("channel")?).ok()?,
+            keys: keys.iter().map(PublicKey::from_json).collect(),
+            threshold: guard.get("threshold")?.as_u64()?,
+        })
+    }
+
+    /// Returns the member of an approval.
+    pub(crate) fn to_json(&self) -> Value {
+        let keys = self.keys.iter().filter_map(PublicKey::to_json);
+        json!({
+            "tenant": self.tenant.as_str(),
+            "channel": self.channel.as_str(),
+            "keys": keys.collect::<Vec<_>>(),
+            "threshold": self.threshold,
+        })
+    }
+
+    fn unfit(&self, expected: &str, found: String) -> CeremonyError {
+        CeremonyError::Unfit {
+            role: self.role(),
+            expected: expected.to_owned(),
+            found,
+        }
+    }
 }
 
-fn renewed_targets(roles: &Roles) -> Targets {
-    let current = roles.trusted.targets("targets").cloned();
-    current.unwrap_or_else(|| no_targets(1, UtcTime::MAX))
+/// What a guard makes of the targets role.
+pub(crate) struct Delegated {
+    /// The targets role as it would be.
+    pub(crate) targets: release_format::Targets,
+    /// To whom it delegates then.
+    pub(crate) table: Delegations,
+    /// The keys that approve, and how many of them have to.
+    pub(crate) keys: RoleKeys,
+    /// The role that signed the channel's rollouts so far.
+    pub(crate) operations: String,
 }
 
-fn role_keys(delegations: &Delegations, role: &str) -> Option<RoleKeys> {
-    let role = delegations.role(role)?;
-    Some(role.role_keys())
-}
+const NOBODY: RoleKeys = RoleKeys {
+    keyids: Vec::new(),
+    threshold: 1,
+};

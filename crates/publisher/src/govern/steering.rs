@@ -193,8 +193,23 @@ impl Repository {
         retraction: &Retraction,
     ) -> Result<Vec<Steered>, PublishError> {
         let channels = Roles::load(self.storage())?.channels(pack);
+        self.withdraw_from(pack, &channels, keys, now, retraction)
+    }
+
+    /// Makes the devices of these channels of a pack leave a release.
+    ///
+    /// # Errors
+    /// As [`Repository::withdraw`].
+    pub fn withdraw_from(
+        &self,
+        pack: &PackName,
+        channels: &[ChannelName],
+        keys: &KeyStore,
+        now: UtcTime,
+        retraction: &Retraction,
+    ) -> Result<Vec<Steered>, PublishError> {
         let change = Steering::Withdraw(retraction.clone());
-        self.steer_all(pack, &channels, keys, now, &change)
+        self.steer_all(pack, channels, keys, now, &change)
     }
 
     /// Offers in one channel the very release, by its manifest, that another one offers.
@@ -281,7 +296,7 @@ impl Repository {
         Ok(all)
     }
 
-    pub(crate) fn steered(
+    fn steered(
         &self,
         roles: &Roles,
         pack: &PackName,
@@ -289,9 +304,21 @@ impl Repository {
         now: UtcTime,
         change: &Steering,
     ) -> Result<Steered, PublishError> {
+        let before = roles.rollout(self.storage(), pack, channel)?;
+        self.steered_from(roles, (pack, channel), before, now, change)
+    }
+
+    /// Returns what a change makes of the rollout `before`, which may not be published yet.
+    pub(crate) fn steered_from(
+        &self,
+        roles: &Roles,
+        (pack, channel): (&PackName, &ChannelName),
+        before: Option<Rollout>,
+        now: UtcTime,
+        change: &Steering,
+    ) -> Result<Steered, PublishError> {
         let unknown = || PublishError::UnknownPack { pack: pack.clone() };
         let catalogue = roles.catalogue(self.storage(), pack)?.ok_or_else(unknown)?;
-        let before = roles.rollout(self.storage(), pack, channel)?;
         let place = Place {
             pack,
             channel,

@@ -1,7 +1,7 @@
 //! A guarded channel changes only when enough holders have approved, wherever they sign.
 
 use publisher::{
-    Approval, CeremonyError, ChannelGuard, KeyStore, Offering, PublishError, Steering,
+    Approval, CeremonyError, ChannelGuard, KeyStore, Offering, PublishError, Retraction, Steering,
 };
 use release_format::{ChannelName, Label, PackName, PublicKey, Share, TenantName, UtcTime};
 
@@ -42,6 +42,25 @@ fn sign(approval: &Approval, holder: &KeyStore) -> Approval {
     copy
 }
 
+fn guard_of(holders: &[KeyStore]) -> ChannelGuard {
+    ChannelGuard {
+        tenant: TenantName::parse("acme").unwrap(),
+        channel: stable(),
+        keys: public(holders),
+        threshold: 2,
+    }
+}
+
+/// Signs copies of an approval, each where a holder's key is, and publishes what comes together.
+fn published(rig: &Rig, approval: &Approval, holders: &[KeyStore]) -> Result<(), PublishError> {
+    let mut merged = Approval::parse("approval.json", &approval.encode()).unwrap();
+    for holder in holders {
+        merged.merge(&sign(approval, holder)).unwrap();
+    }
+    let repository = rig.repository();
+    repository.publish_approval(&merged, &rig.keys(), later())
+}
+
 /// A repository whose channel `stable` needs two of three holders, and the keys that are online.
 fn guarded() -> (Rig, Vec<KeyStore>) {
     let rig = Rig::with_release();
@@ -50,12 +69,7 @@ fn guarded() -> (Rig, Vec<KeyStore>) {
     for (holder, name) in holders.iter().zip(["anna", "ben"]) {
         keys = keys.with_signer(std::sync::Arc::new(holder.load(name).unwrap()));
     }
-    let guard = ChannelGuard {
-        tenant: TenantName::parse("acme").unwrap(),
-        channel: stable(),
-        keys: public(&holders),
-        threshold: 2,
-    };
+    let guard = guard_of(&holders);
     let role = rig
         .repository()
         .guard_channel(&guard, &keys, now())
@@ -195,4 +209,144 @@ fn an_approval_that_vouches_for_more_than_it_shows_is_not_signed() {
         unchanged,
         Err(PublishError::Ceremony(CeremonyError::Nothing))
     ));
+}
+
+#[test]
+fn a_channel_is_guarded_by_public_keys_and_signatures_that_were_made_elsewhere() {
+    let rig = Rig::with_release();
+    let holders = holders(&rig);
+    let repository = rig.repository();
+    let guard = guard_of(&holders);
+    let approval = repository.propose_guard(&guard, now()).unwrap();
+    let told = approval.describe().join("\n");
+    assert!(told.contains("by 2 signatures of "), "{told}");
+    assert!(told.contains("stable: offers 1.0"), "{told}");
+    // Whoever signs sees whom the channel is given to; nobody can put another there.
+    let other = Approval::parse(
+        "approval.json",
+        String::from_utf8(approval.encode())
+            .unwrap()
+            .replace("\"threshold\": 2", "\"threshold\": 1")
+            .as_bytes(),
+    )
+    .unwrap();
+    let mut merged = approval.clone();
+    assert!(matches!(
+        merged.merge(&other),
+        Err(CeremonyError::Different { .. })
+    ));
+    let too_few = published(&rig, &approval, &holders[..1]);
+    assert!(
+        matches!(
+            too_few,
+            Err(PublishError::Ceremony(
+                CeremonyError::TooFewSignatures { .. }
+            ))
+        ),
+        "{too_few:?}"
+    );
+    // What the channel offers has changed since: nobody signed for that.
+    let widen = Steering::Widen(Share::parse("50%").unwrap());
+    let keys = rig.keys();
+    repository
+        .steer(&pack(), &stable(), &keys, later(), &widen)
+        .unwrap();
+    let stale = published(&rig, &approval, &holders[..2]);
+    assert!(
+        matches!(
+            stale,
+            Err(PublishError::Ceremony(CeremonyError::Stale { .. }))
+        ),
+        "{stale:?}"
+    );
+    let approval = repository.propose_guard(&guard, later()).unwrap();
+    published(&rig, &approval, &holders[1..]).unwrap();
+    let refused = repository.steer(&pack(), &stable(), &keys, later(), &to("5%"));
+    assert!(matches!(refused, Err(PublishError::KeyMissing { .. })));
+    let report = rig.audit();
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+}
+
+#[test]
+fn a_guarded_channel_is_halted_and_withdrawn_from_by_collected_signatures() {
+    let (rig, holders) = guarded();
+    let repository = rig.repository();
+    let halt = Steering::Halt {
+        reason: "the quiz does not open".to_owned(),
+    };
+    let approval = repository
+        .propose_steering(&pack(), &stable(), later(), &halt)
+        .unwrap();
+    published(&rig, &approval, &holders[..2]).unwrap();
+    assert!(repository.rollouts(&pack()).unwrap()[0].halted);
+
+    let mut beta = options("1.1");
+    beta.channel = ChannelName::parse("beta").unwrap();
+    rig.write(&[("lesson.html", lesson(31, 20))]);
+    rig.publish_with(&beta).unwrap();
+    let retraction = Retraction {
+        release: Label::parse("1.0").unwrap(),
+        fallback: None,
+        reason: "it shows the answers".to_owned(),
+        security: true,
+    };
+    // Two roles sign for the two channels, and an approval is of one.
+    let both = repository.propose_withdrawal(&pack(), &[], later(), &retraction);
+    assert!(matches!(
+        both,
+        Err(PublishError::Ceremony(CeremonyError::Unfit { .. }))
+    ));
+    let channels = [beta.channel.clone()];
+    let keys = rig.keys();
+    repository
+        .withdraw_from(&pack(), &channels, &keys, later(), &retraction)
+        .unwrap();
+    let approval = repository
+        .propose_withdrawal(&pack(), &[stable()], later(), &retraction)
+        .unwrap();
+    published(&rig, &approval, &holders[1..]).unwrap();
+    for rollout in repository.rollouts(&pack()).unwrap() {
+        assert_eq!(rollout.withdrawn.len(), 1, "{}", rollout.channel);
+    }
+    let report = rig.audit();
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+}
+
+#[test]
+fn a_halt_that_was_signed_with_its_step_lies_ready_until_something_else_follows() {
+    let (rig, holders) = guarded();
+    let repository = rig.repository();
+    let step = repository
+        .propose_steering(&pack(), &stable(), later(), &to("5%"))
+        .unwrap();
+    let halt = Steering::Halt {
+        reason: "prepared".to_owned(),
+    };
+    let channel = stable();
+    let place = (&pack(), &channel);
+    let ready = repository
+        .propose_steering_after(&step, place, later(), &halt)
+        .unwrap();
+    // Before its step it is good for nothing.
+    let early = published(&rig, &ready, &holders[..2]);
+    assert!(
+        matches!(
+            early,
+            Err(PublishError::Ceremony(CeremonyError::Stale { .. }))
+        ),
+        "{early:?}"
+    );
+    published(&rig, &step, &holders[..2]).unwrap();
+    published(&rig, &ready, &holders[1..]).unwrap();
+    let rollouts = repository.rollouts(&pack()).unwrap();
+    assert!(rollouts[0].halted);
+    assert_eq!(rollouts[0].share.to_string(), "5%");
+    // And after it, for nothing any more.
+    let again = published(&rig, &ready, &holders[1..]);
+    assert!(matches!(
+        again,
+        Err(PublishError::Ceremony(CeremonyError::Stale { .. }))
+    ));
+    let report = rig.audit();
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
 }
