@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::fmt::{self, Write};
 
 use crate::UtcTime;
 use crate::offer::client_version::ClientVersion;
@@ -62,44 +63,50 @@ impl Rollout {
     /// Returns what [`Rollout::decide`] does, and the rules that it went through, in their order up to
     /// the first that keeps the release from the device.
     pub fn explain(&self, asker: &Asker<'_>) -> (Decision, Vec<Ruling>) {
-        let mut rulings = Vec::with_capacity(6);
-        let decision = self.judge(asker, &mut |rule, holds, told| {
-            rulings.push(Ruling::new(rule, holds, told()));
+        let mut rulings = Vec::with_capacity(USUAL_RULES + self.select.iter().len());
+        let decision = self.judge(asker, &mut |rule, holds, tell| {
+            let mut told = String::with_capacity(USUAL_BYTES);
+            // Writing to memory succeeds.
+            let _ = tell(&mut told);
+            rulings.push(Ruling::new(rule, holds, told));
         });
         (decision, rulings)
     }
 
     /// Decides, and hands over each rule as it is asked, its words to be made by whoever wants them.
     fn judge(&self, asker: &Asker<'_>, hear: &mut Hear<'_>) -> Decision {
-        let mut rule = |name, holds: bool, told: &dyn Fn() -> String| {
-            hear(name, holds, told);
+        let mut rule = |name, holds: bool, tell: &Tell<'_>| {
+            hear(name, holds, tell);
             holds
         };
-        let halt = || match (self.halted, self.halt_reason.as_str()) {
-            (false, _) => "the rollout is not halted".to_owned(),
-            (true, "") => "the rollout is halted".to_owned(),
-            (true, reason) => format!("the rollout is halted: {reason}"),
+        let halt = |told: &mut String| match (self.halted, self.halt_reason.as_str()) {
+            (false, _) => told.write_str("the rollout is not halted"),
+            (true, "") => told.write_str("the rollout is halted"),
+            (true, reason) => write!(told, "the rollout is halted: {reason}"),
         };
         if !rule("halt", !self.halted, &halt) {
             return Decision::Halted;
         }
         if let Some(starts) = self.starts {
-            let told = || format!("it starts {starts}, and it is {} at least", asker.now);
+            let now = asker.now;
+            let told =
+                |told: &mut String| write!(told, "it starts {starts}, and it is {now} at least");
             if !rule("start", starts <= asker.now, &told) {
                 return Decision::NotYet { starts };
             }
         }
         for (key, values) in self.select.iter() {
             let found = asker.labels.get(key);
-            let told = || {
-                let has = found.map_or_else(
-                    || format!("no label {key}"),
-                    |found| format!("{key}={found}"),
-                );
-                format!(
-                    "it is for {key}={}, and the device has {has}",
-                    listed(values)
-                )
+            let told = |told: &mut String| {
+                told.write_str("it is for ")?;
+                told.write_str(key)?;
+                told.write_char('=')?;
+                list(values, told)?;
+                told.write_str(", and the device has ")?;
+                match found {
+                    None => write!(told, "no label {key}"),
+                    Some(found) => write!(told, "{key}={found}"),
+                }
             };
             let is_chosen = found.is_some_and(|found| values.contains(found));
             if !rule("select", is_chosen, &told) {
@@ -110,8 +117,9 @@ impl Rollout {
         }
         let bucket = self.bucket(&asker.device);
         let below = self.share.basis_points();
-        let told = || {
-            format!(
+        let told = |told: &mut String| {
+            write!(
+                told,
                 "it reaches {} of devices, the buckets below {below}, and this one has bucket {bucket}",
                 self.share
             )
@@ -121,13 +129,17 @@ impl Rollout {
         }
         if let Some(minimum) = self.minimum_client(&self.release) {
             let own = asker.client;
-            let told = || format!("it needs client {minimum}, and this one is {own}");
+            let told = |told: &mut String| {
+                write!(told, "it needs client {minimum}, and this one is {own}")
+            };
             if !rule("minimum-client", minimum <= own, &told) {
                 return Decision::ClientTooOld { minimum };
             }
         }
         if self.mode == Mode::Shadow {
-            let told = || "it is a shadow: staged and checked, and never active".to_owned();
+            let told = |told: &mut String| {
+                told.write_str("it is a shadow: staged and checked, and never active")
+            };
             rule("mode", true, &told);
         }
         Decision::Offered
@@ -135,20 +147,28 @@ impl Rollout {
 }
 
 /// Hears of a rule, whether it holds, and how to put it into words.
-type Hear<'a> = dyn FnMut(&'static str, bool, &dyn Fn() -> String) + 'a;
+type Hear<'a> = dyn FnMut(&'static str, bool, &Tell<'_>) + 'a;
 
-fn listed(values: &BTreeSet<String>) -> String {
-    let shown = values.iter().take(SHOWN_VALUES).map(String::as_str);
-    let mut told = shown.collect::<Vec<_>>().join(",");
-    if let Some(more) = values
-        .len()
-        .checked_sub(SHOWN_VALUES)
-        .filter(|more| *more > 0)
-    {
-        told.push_str(&format!(" and {more} more"));
+/// Puts a rule into words, at the end of a text.
+type Tell<'a> = dyn Fn(&mut String) -> fmt::Result + 'a;
+
+fn list(values: &BTreeSet<String>, told: &mut String) -> fmt::Result {
+    for (number, value) in values.iter().take(SHOWN_VALUES).enumerate() {
+        if number > 0 {
+            told.write_char(',')?;
+        }
+        told.write_str(value)?;
     }
-    told
+    match values.len().saturating_sub(SHOWN_VALUES) {
+        0 => Ok(()),
+        more => write!(told, " and {more} more"),
+    }
 }
+
+/// Rules that a rollout without selectors goes by, at most.
+const USUAL_RULES: usize = 5;
+/// As much as most rules take to be told.
+const USUAL_BYTES: usize = 128;
 
 /// Values that are told of a key that has many.
 const SHOWN_VALUES: usize = 5;

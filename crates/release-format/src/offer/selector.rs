@@ -138,7 +138,7 @@ impl Selectors {
     }
 
     /// Returns the keys, each with its values, in their order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &BTreeSet<String>)> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &BTreeSet<String>)> {
         self.0.iter().map(|(key, values)| (key.as_str(), values))
     }
 
