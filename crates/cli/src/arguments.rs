@@ -438,6 +438,13 @@ pub(crate) struct UpdateArguments {
     /// Stop before the switch: the next update switches and fetches nothing
     #[arg(long)]
     pub(crate) stage_only: bool,
+    /// Where the receipts that wait go afterwards: a collector's or a mirror's address, or a folder; the
+    /// update does not fail where nobody takes them
+    #[arg(long, value_name = "URL_OR_FOLDER", env = "SATCHEL_RECEIPTS_TO")]
+    pub(crate) receipts_to: Option<String>,
+    /// A file with the token that the collector asks for
+    #[arg(long, value_name = "FILE", env = "SATCHEL_RECEIPTS_TOKEN_FILE")]
+    pub(crate) receipts_token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use release_format::{ChannelName, DeviceLabels};
 
 use crate::UpdateError;
 use crate::clock::{Clock, SystemClock};
+use crate::courier::Courier;
 use crate::event::{Observer, Unobserved};
 use crate::library::disk::{Disk, RealDisk};
 use crate::library::identity::LibraryRecord;
@@ -34,6 +35,7 @@ pub struct UpdaterBuilder {
     pub(crate) limits: Limits,
     pub(crate) fetching: FetchPolicy,
     pub(crate) https: Https,
+    pub(crate) courier: Option<Arc<dyn Courier>>,
 }
 
 impl UpdaterBuilder {
@@ -52,6 +54,7 @@ impl UpdaterBuilder {
             limits: Limits::standard(),
             fetching: FetchPolicy::default(),
             https: Https::new(),
+            courier: None,
         }
     }
 
@@ -128,6 +131,16 @@ impl UpdaterBuilder {
     /// Speaks HTTPS as `https` says with the addresses that the library was enrolled with.
     pub fn https(mut self, https: Https) -> UpdaterBuilder {
         self.https = https;
+        self
+    }
+
+    /// Has every update end by handing the receipts that wait to `courier`, as
+    /// [`Updater::report`](crate::Updater::report) does.
+    ///
+    /// It is an errand by the way: an update fails by nothing of it, and the observer hears how it went.
+    /// Where nobody takes them they go on waiting, and are not offered again for ten minutes.
+    pub fn receipts_to(mut self, courier: Arc<dyn Courier>) -> UpdaterBuilder {
+        self.courier = Some(courier);
         self
     }
 

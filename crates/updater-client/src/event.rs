@@ -16,6 +16,22 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// The receipts that wait were handed over at the end of an update.
+    Reported {
+        /// To whom.
+        to: String,
+        /// How many arrived.
+        accepted: u64,
+        /// How many wait still.
+        waiting: u64,
+    },
+    /// The receipts that wait could not be handed over at the end of an update; they wait on.
+    NotReported {
+        /// To whom.
+        to: String,
+        /// Why.
+        reason: String,
+    },
     /// The repository is asked what it offers.
     Checking {
         /// The pack that is asked for.

@@ -11,6 +11,8 @@ mod trial;
 mod update;
 
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Instant;
 
 use diff_core::CancelToken;
 use release_format::{ChannelName, ContentReference, Manifest, PackName, Verified};
@@ -45,6 +47,8 @@ pub struct Updater {
     config: UpdaterBuilder,
     /// The channel that is followed where nobody says another.
     stable: ChannelName,
+    /// When the courier found nobody last.
+    unreported: Mutex<Option<Instant>>,
 }
 
 /// A pack as it stands on the device.
@@ -86,6 +90,7 @@ impl Updater {
             record,
             config,
             stable: ChannelName::default(),
+            unreported: Mutex::new(None),
         }
     }
 

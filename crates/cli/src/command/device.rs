@@ -19,7 +19,7 @@ use updater_client::library::first_root;
 use updater_client::library::layout::LibraryLayout;
 use updater_client::{
     CancelToken, Check, FetchPolicy, Freshness, Https, Offer, Outcome, Route, UpdateError,
-    UpdateOptions, Updated, Updater, Withheld, transport_to,
+    UpdateOptions, Updated, Updater, UpdaterBuilder, Withheld, transport_to,
 };
 
 use crate::arguments::{
@@ -32,6 +32,7 @@ use crate::nearby::neighbours;
 use crate::output::{Output, bytes, counted, percent};
 
 use super::https::https;
+use super::receipts::courier;
 use document::{CheckDocument, EndedDocument, UpdateDocument};
 pub(crate) use healing::heal;
 pub(crate) use keeping::{hold, open, pin, prune, unhold, unpin};
@@ -111,7 +112,18 @@ pub(crate) fn check(arguments: &CheckArguments, output: Output) -> Result<Exit, 
 
 /// Brings packs to the release that is offered.
 pub(crate) fn update(arguments: &UpdateArguments, output: Output) -> Result<Exit, Failure> {
-    let updater = opened(&arguments.library, Some(&arguments.source), output)?;
+    let mut builder = builder(&arguments.library, Some(&arguments.source), output)?;
+    if let Some(to) = &arguments.receipts_to {
+        match courier(to, arguments.receipts_token_file.as_deref()) {
+            Ok(courier) => builder = builder.receipts_to(courier),
+            // A stick that is not there keeps no lesson back.
+            Err(failed) if failed.exit == Exit::Unreachable => {
+                output.warning(format!("receipts wait: {}", failed.message));
+            }
+            Err(failed) => return Err(failed),
+        }
+    }
+    let updater = builder.build()?;
     let cancel = cancel_on_interrupt();
     let options = UpdateOptions {
         budget_bytes: arguments.budget.map(|budget| budget.0),
@@ -217,6 +229,14 @@ fn opened(
     source: Option<&SourceArguments>,
     output: Output,
 ) -> Result<Updater, Failure> {
+    Ok(builder(library, source, output)?.build()?)
+}
+
+fn builder(
+    library: &Path,
+    source: Option<&SourceArguments>,
+    output: Output,
+) -> Result<UpdaterBuilder, Failure> {
     let mut builder = Updater::builder(library).observer(Arc::new(Teller::new(output)));
     if let Some(source) = source {
         if let Some(channel) = &source.channel {
@@ -241,7 +261,7 @@ fn opened(
             ..FetchPolicy::default()
         });
     }
-    Ok(builder.build()?)
+    Ok(builder)
 }
 
 /// Returns the digest by which mirrors of this library's repository are recognised.

@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use release_format::{Receipt, otlp_logs};
 use serde::Serialize;
@@ -91,7 +92,7 @@ struct SentDocument {
 
 fn send(arguments: &SendReceiptsArguments, output: Output) -> Result<Exit, Failure> {
     let updater = Updater::open(&arguments.library)?;
-    let courier = courier(arguments)?;
+    let courier = courier(&arguments.to, arguments.token_file.as_deref())?;
     let reported = updater.report(&*courier, &cancel_on_interrupt())?;
     let document = SentDocument {
         to: courier.address(),
@@ -111,20 +112,21 @@ fn send(arguments: &SendReceiptsArguments, output: Output) -> Result<Exit, Failu
     Ok(Exit::Done)
 }
 
-fn courier(arguments: &SendReceiptsArguments) -> Result<Box<dyn Courier>, Failure> {
-    if !arguments.to.contains("://") {
-        let folder = Path::new(&arguments.to);
+/// Returns the courier to an address or a folder.
+pub(super) fn courier(to: &str, token_file: Option<&Path>) -> Result<Arc<dyn Courier>, Failure> {
+    if !to.contains("://") {
+        let folder = Path::new(to);
         if !folder.is_dir() {
             let message = format!("{} is not a folder", folder.display());
             return Err(Failure::new(Exit::Unreachable, "not-a-folder", message));
         }
-        return Ok(Box::new(FolderCourier::new(folder)));
+        return Ok(Arc::new(FolderCourier::new(folder)));
     }
-    let transport = HttpTransport::new(&arguments.to).map_err(updater_client::UpdateError::from)?;
+    let transport = HttpTransport::new(to).map_err(updater_client::UpdateError::from)?;
     let courier = HttpCourier::new(transport);
-    Ok(match &arguments.token_file {
-        None => Box::new(courier),
-        Some(file) => Box::new(courier.token(read_token(file)?)),
+    Ok(match token_file {
+        None => Arc::new(courier),
+        Some(file) => Arc::new(courier.token(read_token(file)?)),
     })
 }
 

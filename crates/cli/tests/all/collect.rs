@@ -217,3 +217,36 @@ fn a_device_tells_the_collector_and_its_outbox_is_empty() {
     assert!(metrics.contains("outcome=\"failed\"} 1"), "{metrics}");
     running.terminate();
 }
+
+#[test]
+fn an_update_takes_the_receipts_along_and_does_not_fail_where_nobody_takes_them() {
+    let (world, device) = World::with_an_update();
+    let library = device.library().to_str().unwrap();
+    let repository = world.repository();
+    let repository = repository.to_str().unwrap();
+    let update = |to: &str| {
+        let output = satchel(&["update", library, "--from", repository, "--receipts-to", to])
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{told}");
+        told
+    };
+    // Taken and let go of again: nobody listens there.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    let told = update(&nobody);
+    assert!(told.contains("wait on"), "{told}");
+    let told = update(world.folder().join("no stick").to_str().unwrap());
+    assert!(told.contains("receipts wait"), "{told}");
+    let waiting = device.updater().receipts().unwrap().len();
+    assert!(waiting > 0);
+    let running = collect(&world.folder().join("receipts.db"), "127.0.0.1:0", &[]);
+    let told = update(&running.url);
+    assert!(told.contains("arrived at"), "{told}");
+    assert_eq!(device.updater().receipts().unwrap().len(), 0);
+    // Nothing waits: nobody is asked.
+    assert!(!update(&nobody).contains("wait"), "nothing waits");
+    running.terminate();
+}

@@ -1,3 +1,6 @@
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
 use diff_core::{CancelToken, Digest};
 use release_format::{
     CatalogueRelease, PackName, Reason, ReceiptId, ReceiptOutcome, ReceiptRoute, Receipted,
@@ -7,6 +10,7 @@ use release_format::{
 use super::Updater;
 use crate::courier::Courier;
 use crate::error::{ErrorKind, UpdateError};
+use crate::event::Event;
 use crate::library::disk::DiskError;
 use crate::library::lock::LibraryLock;
 use crate::library::outbox::{Outbox, Waiting};
@@ -49,11 +53,53 @@ impl Updater {
         courier: &dyn Courier,
         cancel: &CancelToken,
     ) -> Result<Reported, UpdateError> {
+        self.hand_over(courier, cancel, usize::MAX)
+    }
+
+    /// Hands receipts to the courier that the host named, some thousand at the most. Whatever goes wrong,
+    /// they wait on, and the observer is told.
+    pub(super) fn report_by_the_way(&self, cancel: &CancelToken) {
+        let Some(courier) = &self.config.courier else {
+            return;
+        };
+        let mut unreported = self
+            .unreported
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if unreported.is_some_and(|failed| failed.elapsed() < LET_BE) {
+            return;
+        }
+        let to = courier.address();
+        match self.hand_over(&**courier, cancel, BATCHES_BY_THE_WAY) {
+            Ok(Reported {
+                sent: 0,
+                waiting: 0,
+                ..
+            }) => {}
+            Ok(reported) => self.observer().event(&Event::Reported {
+                to,
+                accepted: reported.accepted,
+                waiting: reported.waiting,
+            }),
+            Err(failed) => {
+                *unreported = Some(Instant::now());
+                let reason = failed.to_string();
+                self.observer().event(&Event::NotReported { to, reason });
+            }
+        }
+    }
+
+    fn hand_over(
+        &self,
+        courier: &dyn Courier,
+        cancel: &CancelToken,
+        most_batches: usize,
+    ) -> Result<Reported, UpdateError> {
         let _lock = LibraryLock::acquire(self.disk(), &self.layout)?;
         recover::recover(self.disk(), &self.layout, self.observer())?;
         let waiting = self.outbox().waiting()?;
         let mut reported = Reported::default();
-        for batch in batches(&waiting) {
+        for batch in batches(&waiting).take(most_batches) {
             cancel.check()?;
             let receipts: Vec<_> = batch.iter().map(|one| one.receipt.clone()).collect();
             let answer = courier.carry(&receipts)?;
@@ -163,3 +209,7 @@ fn first_bytes(digest: &Digest) -> ReceiptId {
 
 /// Within [`Receipted::MAX_REQUEST_BYTES`], whatever is in them.
 const BATCH: usize = 500;
+/// Enough for what a device and its neighbours gather in a day, and soon done.
+const BATCHES_BY_THE_WAY: usize = 4;
+/// How long whoever was not there is let be.
+const LET_BE: Duration = Duration::from_secs(10 * 60);

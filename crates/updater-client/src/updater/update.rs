@@ -166,11 +166,23 @@ impl Updater {
     /// Brings `pack` to the release that it is offered, and switches to it on trial.
     ///
     /// Until the switch the active release is not touched, and any failure leaves it active. What
-    /// was fetched is kept, so the next call goes on where this one stopped.
+    /// was fetched is kept, so the next call goes on where this one stopped. Receipts that wait are handed
+    /// over at the end, where the builder was told to whom.
     ///
     /// # Errors
     /// [`UpdateError`], by what the caller can do.
     pub fn update(
+        &self,
+        pack: &PackName,
+        options: &UpdateOptions,
+        cancel: &CancelToken,
+    ) -> Result<Updated, UpdateError> {
+        let updated = self.bring(pack, options, cancel);
+        self.report_by_the_way(cancel);
+        updated
+    }
+
+    fn bring(
         &self,
         pack: &PackName,
         options: &UpdateOptions,

@@ -1,6 +1,6 @@
 use updater_client::{Event, Observer};
 
-use crate::output::{Bar, Output};
+use crate::output::{Bar, Output, counted};
 
 /// Tells a person what the client is doing.
 pub(super) struct Teller {
@@ -34,6 +34,19 @@ impl Observer for Teller {
             Event::NotesMissing { pack, reason } => {
                 self.output
                     .detail(format!("{pack}: without its notes: {reason}"));
+            }
+            Event::Reported {
+                to,
+                accepted,
+                waiting,
+            } => {
+                let arrived = counted(*accepted, "receipt");
+                self.output
+                    .message(format!("{arrived} arrived at {to}, {waiting} wait"));
+            }
+            Event::NotReported { to, reason } => {
+                self.output
+                    .warning(format!("receipts for {to} wait on: {reason}"));
             }
             Event::Reverted {
                 pack, from, reason, ..
