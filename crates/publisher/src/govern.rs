@@ -9,6 +9,7 @@ pub(crate) mod ceremony;
 pub(crate) mod ceremony_error;
 pub(crate) mod gate;
 pub(crate) mod guard;
+pub(crate) mod judged;
 pub(crate) mod offers;
 pub(crate) mod plain_words;
 pub(crate) mod prometheus;

@@ -7,6 +7,7 @@ use release_format::{
 
 use crate::PublishError;
 use crate::govern::audit_log::{AuditLog, LogState};
+use crate::govern::judged::grounds;
 use crate::govern::offers::OfferAt;
 use crate::release::routes::{Routes, hops};
 use crate::release::sbom::kind;
@@ -128,7 +129,8 @@ fn steps(log: &AuditLog, pack: &PackName) -> Vec<Step> {
         found.map(|record| &record.entry)
     };
     let step = |change: OfferAt| {
-        let reason = entry(change.entry).and_then(|entry: &LogEntry| entry.subject.reason.clone());
+        let entry = entry(change.entry);
+        let reason = entry.and_then(|entry: &LogEntry| entry.subject.reason.clone());
         Step {
             channel: change.rollout.channel,
             time: change.since,
@@ -137,6 +139,7 @@ fn steps(log: &AuditLog, pack: &PackName) -> Vec<Step> {
             halted: change.rollout.halted,
             action: change.action,
             reason,
+            grounds: entry.map_or_else(Vec::new, |entry| grounds(&entry.told)),
         }
     };
     log.changes_of(pack).into_iter().map(step).collect()

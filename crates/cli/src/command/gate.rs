@@ -95,7 +95,9 @@ pub(crate) fn gate(arguments: &GateArguments, output: Output) -> Result<Exit, Fa
     let mut applied = Vec::new();
     if let (Some(change), true) = (&change, arguments.apply) {
         let keys = signing_keys(&arguments.repo, &arguments.signing)?;
-        let steered = repository.steer(&plan.pack, &channel, &keys, signing_time()?, change)?;
+        let place = (&plan.pack, &channel);
+        let now = signing_time()?;
+        let steered = repository.steer_judged(place, &keys, now, change, &decision)?;
         applied = steered.changes;
     }
     tell((&plan, &channel, index), from, &decision, &applied, output)?;

@@ -167,9 +167,11 @@ fn short(id: &KeyId) -> String {
 struct HistoryDocument<'a> {
     pack: &'a PackName,
     at: UtcTime,
-    /// Whether the log holds: an answer from one that does not is none.
+    /// Whether the log holds, and the repository is what it tells of: an answer is none otherwise.
     sound: bool,
     channels: Vec<OfferDocument>,
+    /// Where log and repository contradict themselves or one another.
+    contradictions: Vec<String>,
     notes: &'a [String],
 }
 
@@ -202,8 +204,9 @@ pub(crate) fn show_at(
 ) -> Result<Exit, Failure> {
     let repository = place::open(&arguments.repo)?;
     let pack = &arguments.pack.pack;
-    let log = repository.log()?;
+    let mut log = repository.log()?;
     let offers = log.offers_at(pack, at);
+    repository.compare_offers(&mut log, pack, &offers)?;
     let channels = offers
         .iter()
         .map(|offer| document(offer, arguments, at))
@@ -213,6 +216,7 @@ pub(crate) fn show_at(
         at,
         sound: log.problems.is_empty(),
         channels,
+        contradictions: log.problems.iter().map(ToString::to_string).collect(),
         notes: &log.notes,
     };
     output.result(&document, |out| write_offers(out, &document, &log))?;
@@ -256,7 +260,10 @@ fn write_offers(
     log: &AuditLog,
 ) -> io::Result<()> {
     for problem in &log.problems {
-        writeln!(out, "{problem}")?;
+        writeln!(out, "contradiction: {problem}")?;
+    }
+    for note in document.notes {
+        writeln!(out, "note       {note}")?;
     }
     if document.channels.is_empty() {
         let began = log.in_force().next().map(|entry: &LogEntry| entry.time);

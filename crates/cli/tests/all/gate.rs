@@ -163,6 +163,9 @@ fn a_bad_step_is_halted_and_devices_are_told_why() {
         "{}",
         rollout.halt_reason
     );
+    // Whoever looks at the page sees by which arithmetic.
+    let page = scene.repository().report(SystemClock.now(), None).unwrap();
+    assert!(page.contains("gate: halt: reverts: 40 failed"), "{page}");
     let (code, told) = scene.gate(&["--receipts", stick.to_str().unwrap(), "--apply"]);
     assert_eq!((code, &told["applied"]), (11, &Value::Array(Vec::new())));
 }

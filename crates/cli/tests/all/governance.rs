@@ -112,6 +112,34 @@ fn auditor_hears_what_was_offered_to_whom_and_who_signed_it() {
 }
 
 #[test]
+fn auditor_hears_where_the_log_tells_of_what_the_repository_does_not_hold() {
+    let rig = noted();
+    let line = "show repo acme/biology --at 2026-12-10T00:00:00Z";
+    let told = rig.json(line);
+    assert_eq!(told["contradictions"], Value::Array(Vec::new()));
+    let manifest = told["channels"][0]["manifest"].as_str().unwrap();
+    let mut folders = vec![rig.path("repo")];
+    let mut removed = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_str().unwrap().replace('/', "").contains(manifest) {
+                fs::remove_file(&path).unwrap();
+                removed += 1;
+            }
+        }
+    }
+    assert!(removed > 0);
+    let told = rig.ends(line, 8);
+    assert!(
+        told.contains("contradiction: the manifest of 1.0: expected what audit/2.json tells of"),
+        "{told}"
+    );
+}
+
+#[test]
 fn notes_reach_the_reader_in_the_nearest_language_without_a_network() {
     let rig = noted();
     rig.done("enroll library --repository repo --root repo/metadata/1.root.json");

@@ -1,11 +1,12 @@
 use diff_core::Digest;
 use release_format::{
-    ChannelName, ContentReference, DeviceLabels, KeyId, LogEntry, LogTarget, Mode, PackName,
-    Rollout, UtcTime, Verified,
+    ChannelName, ContentReference, DeviceLabels, KeyId, LogEntry, LogTarget, Manifest, Mode,
+    PackName, Rollout, UtcTime, Verified,
 };
 
 use crate::PublishError;
 use crate::govern::audit_log::AuditLog;
+use crate::govern::audit_problem::AuditProblem;
 use crate::repository::Repository;
 use crate::repository::roles::Roles;
 
@@ -68,6 +69,78 @@ impl Repository {
     pub fn log(&self) -> Result<AuditLog, PublishError> {
         let roles = Roles::load(self.storage())?;
         AuditLog::read(self.storage(), &roles, None)
+    }
+}
+
+impl Repository {
+    /// Compares what the log tells of a pack's channels with the metadata, targets and content that
+    /// devices read, and adds to the log's problems where they contradict one another.
+    ///
+    /// # Errors
+    /// [`PublishError`] when the repository cannot be read.
+    pub fn compare_offers(
+        &self,
+        log: &mut AuditLog,
+        pack: &PackName,
+        offers: &[OfferAt],
+    ) -> Result<(), PublishError> {
+        let storage = self.storage();
+        let roles = Roles::load(storage)?;
+        let catalogue = roles.catalogue(storage, pack)?;
+        for offer in offers {
+            let told = &offer.rollout;
+            let entry = LogEntry::location(offer.entry);
+            if offer.until.is_none() {
+                let there = roles.rollout(storage, pack, &told.channel)?;
+                if there.as_ref() != Some(told) {
+                    let found = there.map_or_else(
+                        || "none".to_owned(),
+                        |there| format!("{} to {}", there.label, there.share),
+                    );
+                    log.problems.push(AuditProblem::new(
+                        pack.rollout_target(&told.channel),
+                        format!("{} to {}, as {entry} tells", told.label, told.share),
+                        found,
+                    ));
+                }
+            }
+            let listed = catalogue.iter().flat_map(|catalogue| &catalogue.releases);
+            let mut listed = listed.filter(|listed| {
+                listed.manifest.digest == told.release || listed.label == told.label
+            });
+            let Some(release) = listed.next() else {
+                log.notes.push(format!(
+                    "{} is not in the catalogue any more: only the log tells of it",
+                    told.label
+                ));
+                continue;
+            };
+            if (release.manifest.digest, &release.label) != (told.release, &told.label) {
+                log.problems.push(AuditProblem::new(
+                    pack.catalogue_target(),
+                    format!(
+                        "{} with manifest {}, as {entry} tells",
+                        told.label, told.release
+                    ),
+                    format!(
+                        "{} with manifest {}",
+                        release.label, release.manifest.digest
+                    ),
+                ));
+                continue;
+            }
+            let limits = diff_core::Limits::standard();
+            let manifest =
+                storage.content(&release.manifest, |bytes| Manifest::decode(bytes, &limits));
+            if let Err(failed) = manifest {
+                log.problems.push(AuditProblem::new(
+                    format!("the manifest of {}", release.label),
+                    format!("what {entry} tells of"),
+                    failed,
+                ));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -118,7 +118,7 @@ impl Steered {
 
 impl Steering {
     /// Returns what the log tells of the change of these rollouts.
-    fn action(&self, rollouts: &[Rollout], steered: &[Steered]) -> Action {
+    fn action(&self, rollouts: &[Rollout], steered: &[Steered], grounds: &[String]) -> Action {
         let (name, reason) = match self {
             Steering::Widen(_) => ("widen", None),
             Steering::Offer(_) => ("rollout", None),
@@ -141,7 +141,7 @@ impl Steering {
         };
         let own = steered.iter().filter(|one| rollouts.contains(&one.after));
         let told = own.flat_map(|one| one.changes.iter().cloned());
-        Action::new(name, subject).told(told)
+        Action::new(name, subject).told(told.chain(grounds.iter().cloned()))
     }
 }
 
@@ -159,7 +159,7 @@ impl Repository {
         change: &Steering,
     ) -> Result<Steered, PublishError> {
         let channels = std::slice::from_ref(channel);
-        let mut steered = self.steer_all(pack, channels, keys, now, change)?;
+        let mut steered = self.steer_all((pack, channels), keys, now, change, &[])?;
         steered.pop().ok_or_else(|| {
             let (pack, channel) = (pack.clone(), channel.clone());
             SteeringError::NoChannel { pack, channel }.into()
@@ -209,7 +209,7 @@ impl Repository {
         retraction: &Retraction,
     ) -> Result<Vec<Steered>, PublishError> {
         let change = Steering::Withdraw(retraction.clone());
-        self.steer_all(pack, channels, keys, now, &change)
+        self.steer_all((pack, channels), keys, now, &change, &[])
     }
 
     /// Offers in one channel the very release, by its manifest, that another one offers.
@@ -263,13 +263,14 @@ impl Repository {
         }))
     }
 
-    fn steer_all(
+    /// Changes channels, and has the log tell on what grounds.
+    pub(crate) fn steer_all(
         &self,
-        pack: &PackName,
-        channels: &[ChannelName],
+        (pack, channels): (&PackName, &[ChannelName]),
         keys: &KeyStore,
         now: UtcTime,
         change: &Steering,
+        grounds: &[String],
     ) -> Result<Vec<Steered>, PublishError> {
         let _lock = self.storage().lock()?;
         let roles = Roles::load(self.storage())?;
@@ -290,7 +291,7 @@ impl Repository {
         for (role, rollouts) in &by_role {
             let roles = Roles::load(self.storage())?;
             let signing = roles.signing_rollouts(role, keys)?;
-            let action = change.action(rollouts, &all);
+            let action = change.action(rollouts, &all, grounds);
             roles.store_rollouts(self.storage(), &signing, (role, rollouts), action, now)?;
         }
         Ok(all)

@@ -68,4 +68,6 @@ pub(crate) struct Step {
     pub(crate) halted: bool,
     pub(crate) action: String,
     pub(crate) reason: Option<String>,
+    /// The arithmetic of the gate that decided it; none where a person did.
+    pub(crate) grounds: Vec<String>,
 }

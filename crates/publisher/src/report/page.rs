@@ -184,6 +184,9 @@ impl Page {
                 f64::from(step.basis_points) / 100.0,
                 escaped(&step.action)
             ));
+            for ground in &step.grounds {
+                self.put(format!("<br>gate: {}", escaped(ground)));
+            }
         }
         self.put("</tbody></table></div></details>");
     }
