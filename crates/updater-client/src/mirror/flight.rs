@@ -209,9 +209,9 @@ impl Run<'_> {
     }
 
     fn append(&self, location: &str, path: &Path, received: &mut u64) -> Result<(), UpdateError> {
-        let pace = self.documents.pace();
-        let mut body = self.documents.open(location, *received)?;
-        let most = body.total.unwrap_or(ContentReference::MAX_LENGTH);
+        let mut transfer = self.documents.transfer(location, *received)?;
+        let total = transfer.total();
+        let most = total.unwrap_or(ContentReference::MAX_LENGTH);
         if most > ContentReference::MAX_LENGTH {
             return Err(TransportError::TooLong {
                 location: location.to_owned(),
@@ -219,50 +219,28 @@ impl Run<'_> {
             }
             .into());
         }
-        self.make_room(
-            body.total
-                .map_or(0, |total| total.saturating_sub(*received)),
-        )?;
-        let wrong_range = || TransportError::WrongRange {
-            location: location.to_owned(),
-            asked: *received,
-            found: format!("bytes from {} on", body.starts_at),
-        };
-        let mut skip = received
-            .checked_sub(body.starts_at)
-            .ok_or_else(wrong_range)?;
+        self.make_room(total.map_or(0, |total| total.saturating_sub(*received)))?;
         let mut file = self.disk.append(path)?;
         self.flight.change(|state| {
-            state.total = body.total;
+            state.total = total;
             state.arrived = *received;
             state.has_begun = true;
         });
         let mut buffer = vec![0; BUFFER_BYTES];
-        let mut arrived = 0;
         while *received < most {
             self.documents.check()?;
-            let read = body.reader.read(&mut buffer);
-            let count = read.map_err(|source| TransportError::from_body(location, source))?;
-            let mut piece = buffer.get(..count).unwrap_or_default();
+            let piece = transfer.read(&mut buffer, most - *received)?;
             if piece.is_empty() {
-                if body.total.is_none() {
+                if total.is_none() {
                     break;
                 }
                 return Err(TransportError::Interrupted {
                     location: location.to_owned(),
                     received: *received,
-                    expected: body.total,
+                    expected: total,
                 }
                 .into());
             }
-            self.documents.count(piece.len());
-            arrived += piece.len() as u64;
-            pace.check(location, arrived)?;
-            let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
-            piece = piece.get(skipped..).unwrap_or_default();
-            skip -= skipped as u64;
-            let wanted = usize::try_from(most - *received).unwrap_or(usize::MAX);
-            piece = piece.get(..wanted.min(piece.len())).unwrap_or_default();
             file.write_all(piece)?;
             *received += piece.len() as u64;
             self.flight.change(|state| state.arrived = *received);

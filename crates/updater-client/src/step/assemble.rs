@@ -11,7 +11,7 @@ use crate::event::{Event, Observer};
 use crate::library::content::{HeldReleases, enough};
 use crate::library::disk::{Disk, DiskError, Operation};
 use crate::library::layout::LibraryLayout;
-use crate::step::chunks::ChunkFetcher;
+use crate::step::chunks::{ChunkFetcher, firsts};
 use crate::step::stage::{create_folders, place};
 
 /// Puts the tree of a release together of what the library holds and what its chunks bring: beside a
@@ -87,13 +87,7 @@ impl Assembler<'_> {
         let tree = LibraryLayout::tree_within(&rebuilt.staging);
         let entries = manifest.listing().entries();
         let missing = std::mem::take(&mut rebuilt.missing);
-        let mut seen = HashSet::new();
-        let is_first = |index: &&usize| {
-            entries
-                .get(**index)
-                .is_some_and(|of| seen.insert(of.digest))
-        };
-        let firsts: Vec<usize> = missing.iter().filter(is_first).copied().collect();
+        let firsts = firsts(entries, &missing);
         chunks.over(&firsts, |chunks| {
             self.take(&missing, (entries, &tree), rebuilt, chunks)
         })

@@ -1,8 +1,8 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::thread;
 
-use diff_core::{Digest, Listing};
+use diff_core::{Digest, Entry, Listing};
 use release_format::{ChunkMap, ChunkPlace, ContentReference, Document, FormatError};
 
 use crate::UpdateError;
@@ -22,6 +22,17 @@ pub(crate) struct ChunkFetcher<'a> {
     arriving: Option<Arriving>,
     /// The chunk read last: small files share one.
     last: Option<(Digest, Vec<u8>)>,
+    /// How often chunks will be needed that are kept until then.
+    again: HashMap<Digest, u32>,
+    kept: HashMap<Digest, Vec<u8>>,
+}
+
+/// The chunks to be fetched.
+#[derive(Default)]
+struct Wanted {
+    places: Vec<ChunkPlace>,
+    /// Those that are needed more than once with others in between, and how often.
+    again: HashMap<Digest, u32>,
 }
 
 impl<'a> ChunkFetcher<'a> {
@@ -41,30 +52,59 @@ impl<'a> ChunkFetcher<'a> {
             bounds,
             arriving: None,
             last: None,
+            again: HashMap::new(),
+            kept: HashMap::new(),
         })
     }
 
     /// Returns what the files with these places in the listing cost to fetch.
     pub(crate) fn cost(&self, files: &[usize]) -> ChunkCost {
-        let mut seen = HashSet::new();
         let mut cost = ChunkCost::default();
         let mut open = None;
+        for place in self.wanted(files).places {
+            let range = place.range();
+            let goes_on = open.is_some_and(|(archive, next)| {
+                archive == place.archive && is_near(next, range.start)
+            });
+            cost.bytes = cost.bytes.saturating_add(range.end - range.start);
+            cost.requests += u64::from(!goes_on);
+            open = Some((place.archive, range.end));
+        }
+        cost
+    }
+
+    /// Returns the chunks to be fetched for the files with these places in the listing, in the order in
+    /// which they are needed; each once, as long as what is needed again can be kept until then.
+    fn wanted(&self, files: &[usize]) -> Wanted {
+        let mut times: HashMap<Digest, u32> = HashMap::new();
+        let mut needed: Vec<ChunkPlace> = Vec::new();
+        let mut last = None;
         for file in files {
             for (_, place) in self.map.spanning(self.range(*file)) {
                 let digest = place.chunk.digest();
-                if self.held.has(&digest) || !seen.insert(digest) {
-                    continue;
+                let is_at_hand = last.replace(digest) == Some(digest);
+                if !is_at_hand && !self.held.has(&digest) {
+                    *times.entry(digest).or_default() += 1;
+                    needed.push(*place);
                 }
-                let range = place.range();
-                let goes_on = open.is_some_and(|(archive, next)| {
-                    archive == place.archive && is_near(next, range.start)
-                });
-                cost.bytes = cost.bytes.saturating_add(range.end - range.start);
-                cost.requests += u64::from(!goes_on);
-                open = Some((place.archive, range.end));
             }
         }
-        cost
+        let mut wanted = Wanted::default();
+        let mut room = KEPT_BYTES;
+        for place in needed {
+            let digest = place.chunk.digest();
+            if wanted.again.contains_key(&digest) {
+                continue;
+            }
+            let length = u64::from(place.chunk.length());
+            let times = times.get(&digest).copied().unwrap_or_default();
+            if times > 1 && length <= room {
+                room -= length;
+                wanted.again.insert(digest, times);
+            }
+            wanted.places.push(place);
+        }
+        wanted
     }
 
     /// Fetches the files with these places in the listing while `work` takes them, by
@@ -74,23 +114,20 @@ impl<'a> ChunkFetcher<'a> {
         files: &[usize],
         work: impl FnOnce(&mut Self) -> Result<T, UpdateError>,
     ) -> Result<T, UpdateError> {
-        let mut wanted = Vec::new();
-        let mut last = None;
-        for file in files {
-            for (_, place) in self.map.spanning(self.range(*file)) {
-                let digest = place.chunk.digest();
-                if last.replace(digest) != Some(digest) && !self.held.has(&digest) {
-                    wanted.push((self.archive_of(place)?, *place));
-                }
-            }
+        let wanted = self.wanted(files);
+        let mut places = Vec::new();
+        for place in wanted.places {
+            places.push((self.archive_of(&place)?, place));
         }
-        let runs = runs(wanted.into_iter());
+        self.again = wanted.again;
+        let runs = runs(places.into_iter());
         let documents = self.documents;
         thread::scope(|scope| {
             self.arriving = Some(Arriving::start(scope, documents, runs));
             let outcome = work(self);
             // Nobody waits for what still comes.
             self.arriving = None;
+            self.kept.clear();
             outcome
         })
     }
@@ -131,6 +168,10 @@ impl<'a> ChunkFetcher<'a> {
                 let last = self.last.insert((digest, held));
                 return Ok(&last.1);
             }
+            if let Some(kept) = self.take_kept(&digest) {
+                let last = self.last.insert((digest, kept));
+                return Ok(&last.1);
+            }
             let arrived = match &mut self.arriving {
                 // What is held was not asked for: it has turned out damaged.
                 Some(arriving) if !self.held.has(&digest) => arriving.next(),
@@ -140,10 +181,27 @@ impl<'a> ChunkFetcher<'a> {
                 Some(encoded) => encoded?,
                 None => RunReader::new(self.documents, self.archive_of(place)?).chunk(place)?,
             };
-            self.last = Some((digest, place.chunk.decode(&encoded)?));
+            let bytes = place.chunk.decode(&encoded)?;
+            if self.arriving.is_some()
+                && let Some(times) = self.again.get_mut(&digest)
+            {
+                *times = times.saturating_sub(1);
+                self.kept.insert(digest, bytes.clone());
+            }
+            self.last = Some((digest, bytes));
         }
         let last = self.last.as_ref();
         Ok(last.map_or(&[], |(_, bytes)| bytes.as_slice()))
+    }
+
+    /// Returns a chunk that was kept because it is needed again; with the last time it goes.
+    fn take_kept(&mut self, digest: &Digest) -> Option<Vec<u8>> {
+        let times = self.again.get_mut(digest)?;
+        *times = times.saturating_sub(1);
+        match times {
+            0 => self.kept.remove(digest),
+            _ => self.kept.get(digest).cloned(),
+        }
     }
 
     fn archive_of(&self, place: &ChunkPlace) -> Result<ContentReference, UpdateError> {
@@ -184,4 +242,113 @@ fn bounds(listing: &Listing) -> Vec<u64> {
         end
     });
     std::iter::once(0).chain(ends).collect()
+}
+
+/// Returns of these places in a listing the first of each content: the others are given its bytes.
+pub(crate) fn firsts(entries: &[Entry], files: &[usize]) -> Vec<usize> {
+    let mut seen = HashSet::new();
+    let files = files.iter().copied();
+    let is_first = |file: &usize| entries.get(*file).is_some_and(|of| seen.insert(of.digest));
+    files.filter(is_first).collect()
+}
+
+/// Decoded chunks that are kept because they are needed again; what has no room is fetched again.
+const KEPT_BYTES: u64 = 8 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use diff_core::{CancelToken, ContentPath, Limits};
+    use release_format::{ArchiveWriter, ChunkEncoder};
+
+    use super::*;
+    use crate::transport::{Body, Transport, TransportError};
+
+    /// Serves one file from any byte on.
+    struct One(Vec<u8>);
+
+    impl Transport for One {
+        fn open(&self, _: &str, from: u64) -> Result<Body, TransportError> {
+            let mut reader = Cursor::new(self.0.clone());
+            reader.set_position(from);
+            Ok(Body {
+                reader: Box::new(reader),
+                starts_at: from,
+                total: None,
+                content_type: None,
+            })
+        }
+
+        fn address(&self) -> String {
+            "one".to_owned()
+        }
+    }
+
+    fn noise(seed: u32, length: usize) -> Vec<u8> {
+        let mut state = seed;
+        let next = |_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.to_be_bytes()[0]
+        };
+        (0..length).map(next).collect()
+    }
+
+    #[test]
+    fn a_chunk_that_is_needed_again_is_fetched_and_counted_once() {
+        let [x, y, z] = [1, 2, 3].map(|seed| noise(seed, 3_000));
+        let files = [
+            ("a", x.clone()),
+            ("b", y.clone()),
+            ("c", [&*x, &z].concat()),
+        ];
+        let entries = files.iter().map(|(path, bytes)| Entry {
+            path: ContentPath::parse(path).unwrap(),
+            length: bytes.len() as u64,
+            digest: Digest::of(bytes),
+        });
+        let listing = Listing::new(entries.collect(), &Limits::standard()).unwrap();
+        let mut encoder = ChunkEncoder::new(3).unwrap();
+        let mut writer = ArchiveWriter::new(Vec::new()).unwrap();
+        let places = [&x, &y, &z].map(|bytes| {
+            let encoded = encoder.encode(bytes).unwrap();
+            let offset = writer.push(&encoded).unwrap();
+            let chunk = *encoded.chunk();
+            ChunkPlace {
+                chunk,
+                archive: 0,
+                offset,
+            }
+        });
+        let (archive, reference) = writer.finish().unwrap();
+        let [first, second, third] = places;
+        let map = ChunkMap::new(vec![reference], vec![first, second, first, third]).unwrap();
+        let (transport, cancel) = (One(archive), CancelToken::new());
+        let documents = Documents::new(&transport, &cancel);
+        let held = HeldChunks::default();
+        let mut chunks = ChunkFetcher::new(&documents, &listing, &map, &held).unwrap();
+
+        let cost = chunks.cost(&[0, 1, 2]);
+        let bytes: u32 = places.iter().map(|of| of.chunk.encoded_length()).sum();
+        assert_eq!((cost.bytes, cost.requests), (u64::from(bytes), 1));
+        chunks
+            .over(&[0, 1, 2], |chunks| {
+                for (number, (_, expected)) in files.iter().enumerate() {
+                    let mut found = Vec::new();
+                    chunks.file(number, |piece| {
+                        found.extend_from_slice(piece);
+                        Ok(())
+                    })?;
+                    assert_eq!(found, *expected);
+                }
+                Ok(())
+            })
+            .unwrap();
+        let traffic = documents.traffic();
+        assert_eq!(
+            (traffic.bytes, traffic.requests),
+            (cost.bytes, cost.requests)
+        );
+        assert!(chunks.kept.is_empty());
+    }
 }

@@ -1,4 +1,3 @@
-use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -140,34 +139,15 @@ impl<'a> Documents<'a> {
         limit: u64,
         bytes: &mut Vec<u8>,
     ) -> Result<(), TransportError> {
-        let pace = self.pace();
-        let at_hand = bytes.len() as u64;
-        let body = self.open(location, at_hand)?;
-        let skip = at_hand.checked_sub(body.starts_at);
-        let mut skip = skip.ok_or_else(|| TransportError::WrongRange {
-            location: location.to_owned(),
-            asked: at_hand,
-            found: format!("bytes from {} on", body.starts_at),
-        })?;
-        let most = limit.saturating_add(1).saturating_sub(body.starts_at);
-        let mut reader = body.reader.take(most);
+        let mut transfer = self.transfer(location, bytes.len() as u64)?;
         let mut buffer = vec![0; BUFFER_BYTES];
-        let mut arrived = 0;
         loop {
-            let count = reader
-                .read(&mut buffer)
-                .map_err(|source| TransportError::from_body(location, source))?;
-            self.count(count);
-            let piece = buffer.get(..count).unwrap_or_default();
+            let left = limit.saturating_add(1).saturating_sub(bytes.len() as u64);
+            let piece = transfer.read(&mut buffer, left)?;
             if piece.is_empty() {
                 break;
             }
-            arrived += piece.len() as u64;
-            // A server that knows no ranges begins anew.
-            let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
-            skip -= skipped as u64;
-            bytes.extend_from_slice(piece.get(skipped..).unwrap_or_default());
-            pace.check(location, arrived)?;
+            bytes.extend_from_slice(piece);
         }
         if bytes.len() as u64 > limit {
             if bytes.trim_ascii_start().starts_with(b"<") {
@@ -189,13 +169,34 @@ impl<'a> Documents<'a> {
         }
     }
 
-    pub(crate) fn open(&self, location: &str, from: u64) -> Result<Body, TransportError> {
+    /// Begins to fetch a file from its byte `from` on.
+    pub(crate) fn transfer(
+        &self,
+        location: &str,
+        from: u64,
+    ) -> Result<Transfer<'_>, TransportError> {
+        let pace = self.pace();
         self.requests.fetch_add(1, Ordering::Relaxed);
-        self.transport.open(location, from)
+        let body = self.transport.open(location, from)?;
+        let skip = from.checked_sub(body.starts_at);
+        let skip = skip.ok_or_else(|| TransportError::WrongRange {
+            location: location.to_owned(),
+            asked: from,
+            found: format!("bytes from {} on", body.starts_at),
+        })?;
+        Ok(Transfer {
+            documents: self,
+            location: location.to_owned(),
+            body,
+            from,
+            skip,
+            pace,
+            arrived: 0,
+        })
     }
 
     /// Returns the pace of a transfer that begins now.
-    pub(crate) fn pace(&self) -> Pace {
+    fn pace(&self) -> Pace {
         Pace((self.begins)())
     }
 
@@ -203,11 +204,81 @@ impl<'a> Documents<'a> {
         Ok(self.cancel.check()?)
     }
 
-    pub(crate) fn count(&self, received: usize) {
+    fn count(&self, received: usize) {
         self.bytes.fetch_add(received as u64, Ordering::Relaxed);
         if let Some(throttle) = &self.throttle {
             wait(throttle.due(received, Instant::now()), self.cancel);
         }
+    }
+}
+
+/// A file that arrives from one of its bytes on.
+///
+/// A server that knows no ranges begins anew: what was not asked for is read past.
+pub(crate) struct Transfer<'a> {
+    documents: &'a Documents<'a>,
+    location: String,
+    body: Body,
+    /// The first byte that was wanted.
+    from: u64,
+    /// Bytes to be read past before the next that is wanted.
+    skip: u64,
+    pace: Pace,
+    /// Bytes that have arrived at this pace.
+    arrived: u64,
+}
+
+impl Transfer<'_> {
+    /// Returns how many bytes the whole file has, where the server says.
+    pub(crate) fn total(&self) -> Option<u64> {
+        self.body.total
+    }
+
+    /// Reads past the next `bytes` bytes.
+    pub(crate) fn pass(&mut self, bytes: u64) {
+        self.from = self.from.saturating_add(bytes);
+        self.skip = self.skip.saturating_add(bytes);
+    }
+
+    /// Begins to reckon the pace anew: whoever reads has not asked for anything since.
+    pub(crate) fn go_on(&mut self) {
+        self.pace = self.documents.pace();
+        self.arrived = 0;
+    }
+
+    /// Returns the next bytes, at most `most` and as many as `buffer` holds; none at the end of the body,
+    /// and where none are wanted.
+    pub(crate) fn read<'b>(
+        &mut self,
+        buffer: &'b mut [u8],
+        most: u64,
+    ) -> Result<&'b [u8], TransportError> {
+        while self.skip > 0 {
+            let past = self.arrive(buffer, self.skip)?;
+            if past == 0 || self.documents.cancel.is_cancelled() {
+                return Err(TransportError::Interrupted {
+                    location: self.location.clone(),
+                    received: self.from.saturating_sub(self.skip),
+                    expected: self.body.total,
+                });
+            }
+            self.skip = self.skip.saturating_sub(past as u64);
+        }
+        let count = self.arrive(buffer, most)?;
+        Ok(buffer.get(..count).unwrap_or_default())
+    }
+
+    fn arrive(&mut self, buffer: &mut [u8], most: u64) -> Result<usize, TransportError> {
+        let most = usize::try_from(most)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let room = buffer.get_mut(..most).unwrap_or_default();
+        let read = self.body.reader.read(room);
+        let count = read.map_err(|source| TransportError::from_body(&self.location, source))?;
+        self.documents.count(count);
+        self.arrived += count as u64;
+        self.pace.check(&self.location, self.arrived)?;
+        Ok(count)
     }
 }
 
@@ -230,7 +301,7 @@ const DIGEST_DIGITS: usize = 32;
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::io::{self, Read};
     use std::time::Duration;
 
     use super::*;

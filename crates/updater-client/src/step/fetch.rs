@@ -1,4 +1,3 @@
-use std::io::Read;
 use std::path::Path;
 
 use diff_core::MappedFile;
@@ -136,10 +135,8 @@ impl<'a> Fetcher<'a> {
         path: &Path,
         received: &mut u64,
     ) -> Result<(), UpdateError> {
-        let pace = self.documents.pace();
-        let mut body = self.documents.open(location, *received)?;
-        let mut arrived = 0;
-        if let Some(found) = body.total
+        let mut transfer = self.documents.transfer(location, *received)?;
+        if let Some(found) = transfer.total()
             && found != content.length
         {
             return Err(FormatError::WrongLength {
@@ -148,24 +145,11 @@ impl<'a> Fetcher<'a> {
             }
             .into());
         }
-        // A server that ignores the range starts over: the part at hand is read past.
-        let mut skip =
-            received
-                .checked_sub(body.starts_at)
-                .ok_or_else(|| TransportError::WrongRange {
-                    location: location.to_owned(),
-                    asked: *received,
-                    found: format!("bytes from {} on", body.starts_at),
-                })?;
         let mut file = self.disk.append(path)?;
         let mut buffer = vec![0; BUFFER_BYTES];
         while *received < content.length {
             self.documents.check()?;
-            let count = body
-                .reader
-                .read(&mut buffer)
-                .map_err(|source| TransportError::from_body(location, source))?;
-            let mut piece = buffer.get(..count).unwrap_or_default();
+            let piece = transfer.read(&mut buffer, content.length - *received)?;
             if piece.is_empty() {
                 return Err(TransportError::Interrupted {
                     location: location.to_owned(),
@@ -174,14 +158,6 @@ impl<'a> Fetcher<'a> {
                 }
                 .into());
             }
-            self.documents.count(piece.len());
-            arrived += piece.len() as u64;
-            pace.check(location, arrived)?;
-            let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
-            piece = piece.get(skipped..).unwrap_or_default();
-            skip -= skipped as u64;
-            let wanted = usize::try_from(content.length - *received).unwrap_or(usize::MAX);
-            piece = piece.get(..wanted.min(piece.len())).unwrap_or_default();
             file.write_all(piece)?;
             *received += piece.len() as u64;
             self.observer.event(&Event::Fetching {

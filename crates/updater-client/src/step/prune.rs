@@ -70,6 +70,8 @@ impl<'a> Pruner<'a> {
     ) -> Result<Pruned, UpdateError> {
         let mut pruned = Pruned::default();
         let mut kept = BTreeSet::new();
+        // The files of each release that goes: what stays is known only once all packs were looked at.
+        let mut going: Vec<Vec<(Digest, u64)>> = Vec::new();
         for pack in self.layout.packs_present(self.disk)? {
             let record = StateStore::new(self.disk, self.layout, &pack)
                 .load()?
@@ -84,9 +86,11 @@ impl<'a> Pruner<'a> {
                 let is_surplus = surplus.contains(&folder);
                 let manifest = self.manifest(&pack, &folder, limits, is_surplus)?;
                 let is_leased = is_surplus && self.is_leased(&folder)?;
+                let entries = manifest.iter().flat_map(|of| of.listing().entries());
                 if !is_surplus || is_leased {
-                    let entries = manifest.iter().flat_map(|of| of.listing().entries());
                     kept.extend(entries.map(|entry| entry.digest));
+                } else {
+                    going.push(entries.map(|entry| (entry.digest, entry.length)).collect());
                 }
                 let release = PrunedRelease {
                     pack: pack.clone(),
@@ -101,8 +105,10 @@ impl<'a> Pruner<'a> {
             }
         }
         let mut freed = Vec::new();
-        for release in &pruned.releases {
-            freed.push(self.freed_by(release, limits, &mut kept)?);
+        for files in going {
+            let files = files.into_iter();
+            let alone = files.filter(|(digest, _)| kept.insert(*digest));
+            freed.push(alone.map(|(_, length)| length).sum::<u64>());
         }
         pruned.freed_bytes = freed.iter().sum();
         if downloads {
@@ -144,23 +150,6 @@ impl<'a> Pruner<'a> {
             }
         }
         Ok(())
-    }
-
-    /// Returns the bytes of the files of a release whose content is not in `kept`, and adds them to it.
-    fn freed_by(
-        &self,
-        release: &PrunedRelease,
-        limits: &Limits,
-        kept: &mut BTreeSet<Digest>,
-    ) -> Result<u64, UpdateError> {
-        let manifest = self.manifest(&release.pack, &release.folder, limits, true)?;
-        let mut freed = 0;
-        for entry in manifest.iter().flat_map(|of| of.listing().entries()) {
-            if kept.insert(entry.digest) {
-                freed += entry.length;
-            }
-        }
-        Ok(freed)
     }
 
     /// Returns the manifest of a release; of one that nothing needs none where another program has it

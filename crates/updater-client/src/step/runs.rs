@@ -1,13 +1,12 @@
 use std::collections::VecDeque;
-use std::io::Read;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread::Scope;
 
 use release_format::{ChunkPlace, ContentReference};
 
 use crate::UpdateError;
-use crate::step::document::Documents;
-use crate::transport::{Body, TransportError};
+use crate::step::document::{Documents, Transfer};
+use crate::transport::TransportError;
 
 /// Chunks of one archive that come by one request: each lies behind the one before it, with no more
 /// between than is cheaper to read past than to ask once more.
@@ -108,7 +107,7 @@ pub(super) struct RunReader<'a> {
     archive: ContentReference,
     location: String,
     /// The archive as it arrives, and which of its bytes comes next.
-    open: Option<(Body, u64)>,
+    open: Option<(Transfer<'a>, u64)>,
 }
 
 impl<'a> RunReader<'a> {
@@ -156,51 +155,33 @@ impl<'a> RunReader<'a> {
         self.documents.check()?;
         let range = place.range();
         let location = &self.location;
-        let open = match self.open.take() {
-            Some(open) if is_near(open.1, range.start) => open,
-            _ => {
-                let body = self.documents.open(location, range.start)?;
-                let next = body.starts_at;
-                if next > range.start {
-                    return Err(TransportError::WrongRange {
-                        location: location.clone(),
-                        asked: range.start,
-                        found: format!("bytes from {next} on"),
-                    }
-                    .into());
-                }
-                (body, next)
+        let mut transfer = match self.open.take() {
+            Some((mut transfer, next)) if is_near(next, range.start) => {
+                // What lies before the chunk is read past.
+                transfer.pass(range.start - next);
+                transfer.go_on();
+                transfer
             }
+            _ => self.documents.transfer(location, range.start)?,
         };
-        let (body, next) = self.open.insert(open);
-        let pace = self.documents.pace();
         let mut encoded = Vec::new();
         let mut buffer = vec![0; BUFFER_BYTES];
-        let began = *next;
-        while *next < range.end {
-            let left = usize::try_from(range.end - *next).unwrap_or(usize::MAX);
-            let room = buffer.get_mut(..left.min(BUFFER_BYTES)).unwrap_or_default();
-            let count = body
-                .reader
-                .read(room)
-                .map_err(|source| TransportError::from_body(location, source))?;
-            if count == 0 {
+        let mut next = range.start;
+        while next < range.end {
+            let piece = transfer.read(&mut buffer, range.end - next)?;
+            if piece.is_empty() {
                 return Err(TransportError::Interrupted {
                     location: location.clone(),
-                    received: *next,
+                    received: next,
                     expected: Some(range.end.min(self.archive.length)),
                 }
                 .into());
             }
             self.documents.check()?;
-            self.documents.count(count);
-            // What lies before the chunk is read past.
-            let skipped = usize::try_from(range.start.saturating_sub(*next)).unwrap_or(usize::MAX);
-            let piece = buffer.get(skipped.min(count)..count).unwrap_or_default();
             encoded.extend_from_slice(piece);
-            *next += count as u64;
-            pace.check(location, *next - began)?;
+            next += piece.len() as u64;
         }
+        self.open = Some((transfer, next));
         Ok(encoded)
     }
 }

@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::library::content::{HeldChunks, HeldReleases};
 use crate::library::state::StateRecord;
 use crate::step::assemble::Assembler;
-use crate::step::chunks::{ChunkFetcher, chunks_of};
+use crate::step::chunks::{ChunkFetcher, chunks_of, firsts};
 use crate::step::fetch::Fetcher;
 use crate::step::plan::ChunkWay;
 
@@ -36,12 +36,11 @@ impl Updater {
         let listing = manifest.listing();
         let missing = missing(listing, &self.held().known_of(listing)?);
         let held = self.held_chunks(&manifest, &map, &missing, cancel)?;
-        let cost = ChunkFetcher::new(fetcher.documents(), listing, &map, &held)?.cost(&missing);
-        let mut seen = HashSet::new();
-        let built = missing
+        let firsts = firsts(listing.entries(), &missing);
+        let cost = ChunkFetcher::new(fetcher.documents(), listing, &map, &held)?.cost(&firsts);
+        let built = firsts
             .iter()
             .filter_map(|index| listing.entries().get(*index));
-        let built = built.filter(|entry| seen.insert(entry.digest));
         let way = ChunkWay {
             fetch_bytes: cost.bytes,
             requests: cost.requests,
@@ -112,7 +111,9 @@ impl Updater {
             let mut chunks =
                 ChunkFetcher::new(fetcher.documents(), listing, &means.map, &means.held)?;
             // What was held may have turned out damaged.
-            let needed = chunks.cost(&rebuilt.missing).bytes;
+            let needed = chunks
+                .cost(&firsts(listing.entries(), &rebuilt.missing))
+                .bytes;
             if let Some(budget) = budget
                 && needed > budget
             {

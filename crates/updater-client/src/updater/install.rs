@@ -45,12 +45,14 @@ impl Updater {
         })
     }
 
-    /// Plans the way over deltas, and over chunks where these may be cheaper or are all that is left.
+    /// Plans the way over deltas, and over chunks where these may be cheaper or are all that is left; by
+    /// what is `known` of the chunks, if they were looked at before.
     pub(super) fn planned(
         &self,
         (catalogue, release): (&Catalogue, &CatalogueRelease),
         record: &StateRecord,
         (unusable, budget): (&Unusable, Option<u64>),
+        known: Option<ChunkMeans>,
         (fetcher, cancel): (&Fetcher<'_>, &CancelToken),
     ) -> Result<(Plan, Option<ChunkMeans>), UpdateError> {
         let disk = (
@@ -70,7 +72,7 @@ impl Updater {
         if without_chunks || !is_asked_for || !is_affordable {
             return Ok((plan?, None));
         }
-        let means = match self.chunk_means(release, fetcher, cancel) {
+        let means = match known.map_or_else(|| self.chunk_means(release, fetcher, cancel), Ok) {
             Ok(means) => means,
             // Deltas do without what tells of chunks.
             Err(failed)
@@ -121,13 +123,20 @@ impl Updater {
         let before = fetcher.traffic().bytes;
         let mut unusable = Unusable::default();
         let mut first_failure = None;
+        let mut known = None;
         loop {
             let left = || {
                 let spent = fetcher.traffic().bytes - before;
                 let budget = options.budget_bytes;
                 budget.map(|budget| budget.saturating_sub(spent))
             };
-            let planned = self.planned((catalogue, release), record, (&unusable, left()), tools);
+            let planned = self.planned(
+                (catalogue, release),
+                record,
+                (&unusable, left()),
+                known.take(),
+                tools,
+            );
             let (plan, means) = match (planned, first_failure.take()) {
                 (Ok(planned), failure) => {
                     first_failure = failure;
@@ -147,9 +156,9 @@ impl Updater {
                 }
                 (Err(failed), _) => return Err(failed),
             }
-            let taken = match means.filter(|_| plan.route.chunks.is_some()) {
+            let taken = match means.as_ref().filter(|_| plan.route.chunks.is_some()) {
                 Some(means) => self
-                    .take_chunks(record, &means, left, tools)
+                    .take_chunks(record, means, left, tools)
                     .map_err(RouteFailure::of_chunks),
                 None => self.take(catalogue, &plan.route, record, tools),
             };
@@ -157,6 +166,8 @@ impl Updater {
                 Ok(copy) => return Ok((copy, plan.route)),
                 Err(failed) => failed,
             };
+            // Chunks that were to come from a damaged release have to come from elsewhere.
+            known = means.filter(|_| matches!(failed.culprit, Some(Culprit::Delta(_))));
             match failed.culprit {
                 Some(Culprit::Delta(digest)) => unusable.deltas.insert(digest),
                 Some(Culprit::Release(digest)) => unusable.releases.insert(digest),

@@ -142,6 +142,7 @@ impl Updater {
                     (&catalogue, release),
                     &record,
                     (&Unusable::default(), None),
+                    None,
                     tools,
                 );
                 Some(planned?.0)
