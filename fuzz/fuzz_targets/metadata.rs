@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use golden_chain::{TARGETS, now, pinned, signed};
 use libfuzzer_sys::fuzz_target;
 use release_format::{
-    Lookup, MetaFile, Root, Snapshot, Targets, Timestamp, TrustLimits, TrustedSet,
+    Lookup, MetaFile, Patches, Root, Snapshot, Targets, Timestamp, TrustLimits, TrustedSet,
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -93,6 +93,7 @@ fn as_targets(file: &[u8]) {
         version,
         length: None,
         hashes: None,
+        patches: Patches::default(),
     };
     let snapshot = Snapshot {
         version: 1,
@@ -138,6 +139,7 @@ fn naming(set: &mut TrustedSet, version: u64) {
         version,
         length: None,
         hashes: None,
+        patches: Patches::default(),
     };
     let timestamp = Timestamp::of(1, now().plus_days(1), snapshot);
     set.update_timestamp(&signed(&timestamp, &[2]), now())

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use golden_chain::{FILES, now, pinned, signed};
 use libfuzzer_sys::fuzz_target;
 use release_format::{
-    Lookup, MetaFile, OfflineGrace, Root, Snapshot, Targets, Timestamp, TrustedSet, UtcTime,
+    Lookup, MetaFile, OfflineGrace, Patches, Root, Snapshot, Targets, Timestamp, TrustedSet,
+    UtcTime,
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -146,6 +147,7 @@ fn any(version: u8) -> MetaFile {
         version: u64::from(version),
         length: None,
         hashes: None,
+        patches: Patches::default(),
     }
 }
 

@@ -60,7 +60,8 @@ struct Small {
 }
 
 impl Small {
-    fn new() -> Small {
+    /// With or without the patches by which most metadata comes.
+    fn new(with_patches: bool) -> Small {
         let world = World::new();
         let course = Course::tiny();
         world.publish("1.0", &course);
@@ -72,7 +73,8 @@ impl Small {
         let files = files_below(&repository);
         let files = files
             .iter()
-            .map(|file| (location(file), fs::read(file).unwrap()));
+            .map(|file| (location(file), fs::read(file).unwrap()))
+            .filter(|(name, _)| with_patches || !name.starts_with(PATCHES));
         let files = Arc::new(files.collect());
         let device = world.device();
         Small {
@@ -122,7 +124,7 @@ impl Small {
 
 #[test]
 fn bit_flips_are_refused_or_harmless() {
-    let small = Small::new();
+    let small = Small::new(false);
     // Only what a device asks for can harm it.
     let mirror = small.mirror(None);
     let probe = small.device.copied_to(small.world.folder().join("probe"));
@@ -163,5 +165,23 @@ fn bit_flips_are_refused_or_harmless() {
     assert!(harmless * 8 < tried, "{harmless} of {tried}");
 }
 
+#[test]
+fn bit_flips_in_patches_are_harmless() {
+    let small = Small::new(true);
+    let place = small.world.folder().join("flipped");
+    let patches = small
+        .files
+        .iter()
+        .filter(|(name, _)| name.starts_with(PATCHES));
+    let flips = patches.flat_map(|(name, bytes)| (0..bytes.len() * 8).map(move |bit| (name, bit)));
+    let mut tried = 0;
+    for (name, bit) in flips.step_by(SLICE) {
+        assert!(small.survives(&place, name, bit), "bit {bit} of {name}");
+        tried += 1;
+    }
+    assert!(tried > 20, "{tried}");
+}
+
+const PATCHES: &str = "metadata/patches/";
 /// A prime, so that the slice visits every bit of a byte.
 const SLICE: usize = 199;

@@ -310,6 +310,8 @@ fn the_page_of_the_book_tells_what_clients_read_and_get() {
          ## Formats\n\n\
          A client reads all versions up to its own. A newer one it refuses as such (exit code 9), and \
          leaves what it has as it is.\n\n{}\n\
+         [Patches](formats/patch.md) are listed in members that a client passes over if it does not know \
+         them: it fetches whole files, as every client does from a repository without patches.\n\n\
          ## Releases\n\n\
          A repository offers 1.3, which needs client 9.0.0. Before it were 1.2, and 1.1 and 1.0, whose \
          deltas were made with `--level fast`. A client gets the newest release that it can apply, and is \

@@ -38,14 +38,14 @@ fn devices_install_and_update_from_the_stick_alone() {
 }
 
 #[test]
-fn stick_for_one_release_updates_devices_on_it_in_as_many_bytes_as_the_repository() {
+fn stick_for_one_release_updates_devices_on_it_by_the_route_of_the_repository() {
     let (world, device) = World::with_an_update();
     let stick = world.folder().join("stick");
     let exported = export(&world.repository(), &stick, from("1.0"));
     let over_the_line = device.copied_to(world.folder().join("twin"));
     let updated = device.update_from(&stick).unwrap();
     device.assert_has(&second_course());
-    assert_eq!(updated.traffic, over_the_line.update().unwrap().traffic);
+    assert_eq!(updated.route, over_the_line.update().unwrap().route);
     assert!(updated.traffic.bytes <= exported.bytes);
     // It has nothing for others, and they are told so rather than given something else.
     let refused = world.device().update_from(&stick).unwrap_err();

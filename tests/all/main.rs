@@ -27,6 +27,7 @@ mod mirrors;
 mod names;
 mod neighbours;
 mod nginx;
+mod patches;
 mod power_loss;
 mod receipts;
 mod rollout;

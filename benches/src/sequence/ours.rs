@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,6 +30,7 @@ pub(super) fn measure(releases: &[PathBuf], work: &Path) -> Outcome<Figures> {
         enroll(&library, &root, vec![server.url()])?;
         Ok(library)
     };
+    let mut kinds: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     let fetched = |library: &Path| -> Outcome<u64> {
         server.forget();
         let updater = over(library, &server)?.build()?;
@@ -52,9 +54,18 @@ pub(super) fn measure(releases: &[PathBuf], work: &Path) -> Outcome<Figures> {
             began.elapsed().as_secs_f64()
         );
         figures.each.push(fetched(&follows)?);
+        for request in server.requests().iter().filter(|_| figures.each.len() > 1) {
+            let (requests, bytes) = kinds.entry(kind(&request.location)).or_default();
+            *requests += 1;
+            *bytes += request.sent;
+        }
         if figures.each.len() == 1 {
             fetched(&stays)?;
         }
+    }
+    for (kind, (requests, bytes)) in kinds {
+        let bytes = grouped(bytes);
+        eprintln!("all updates: {kind}: {bytes} bytes in {requests} answers, without their heads");
     }
     figures.jump = Some(fetched(&stays)?);
     figures.anew = Some(fetched(&library("begins")?)?);
@@ -64,6 +75,20 @@ pub(super) fn measure(releases: &[PathBuf], work: &Path) -> Outcome<Figures> {
     Repository::open(&repository)?.prune(&keys, &options)?;
     figures.repository = bytes_below(&repository)?;
     Ok(figures)
+}
+
+/// Returns what a location is, to the one who asks where the bytes of an update went.
+fn kind(location: &str) -> &'static str {
+    match location {
+        "metadata/timestamp.json" => "timestamp",
+        _ if location.ends_with(".root.json") => "the next root",
+        _ if location.ends_with(".snapshot.json") => "snapshot",
+        _ if location.starts_with("metadata/patches/") => "patches",
+        _ if location.starts_with("metadata/") => "roles of targets",
+        _ if location.ends_with(".catalogue") => "catalogue",
+        _ if location.starts_with("targets/") => "rollout",
+        _ => "content",
+    }
 }
 
 fn over(library: &Path, server: &Server) -> Outcome<UpdaterBuilder> {

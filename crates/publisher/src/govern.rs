@@ -11,6 +11,7 @@ pub(crate) mod gate;
 pub(crate) mod guard;
 pub(crate) mod judged;
 pub(crate) mod offers;
+pub(crate) mod patch_audit;
 pub(crate) mod plain_words;
 pub(crate) mod prometheus;
 pub(crate) mod proposal;

@@ -27,6 +27,7 @@ use crate::storage::folder::FolderStorage;
 use crate::storage::{Source, Storage};
 
 pub(crate) mod location;
+pub(crate) mod patching;
 pub(crate) mod record;
 pub(crate) mod revision;
 pub(crate) mod roles;

@@ -238,7 +238,10 @@ fn bucket_holds_a_repository_with_the_headers_that_caches_need() {
             "metadata/timestamp.json" => "cache-control: public, max-age=60",
             _ => "cache-control: public, max-age=31536000, immutable",
         };
-        let kind = match location.starts_with("content/") {
+        let is_binary = ["content/", "metadata/patches/"]
+            .iter()
+            .any(|of| location.starts_with(of));
+        let kind = match is_binary {
             true => "content-type: application/octet-stream",
             false => "content-type: application/json",
         };

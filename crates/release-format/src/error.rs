@@ -152,6 +152,8 @@ pub enum Document {
     Rollout,
     /// How a trial ended on a device.
     Receipt,
+    /// What leads from an older file of metadata, or an older target, to a newer one.
+    Patch,
 }
 
 impl fmt::Display for Document {
@@ -163,6 +165,7 @@ impl fmt::Display for Document {
             Document::Catalogue => "catalogue",
             Document::Rollout => "rollout",
             Document::Receipt => "receipt",
+            Document::Patch => "patch",
         })
     }
 }

@@ -28,6 +28,7 @@
 //! | chunk | a piece of a release's byte stream, compressed and addressed by itself: [`Chunk`] |
 //! | archive | an immutable container of chunks: [`Archive`]; a [`ChunkMap`] says which chunk lies where |
 //! | delta | bytes that turn one release into another; made and applied by `diff-core` |
+//! | patch | bytes that turn an older file of metadata, or an older catalogue, into the one of now: [`Patch`] |
 //! | catalogue | the releases of a pack and what leads to each: [`Catalogue`] |
 //! | channel | a named line of releases of a pack: [`ChannelName`] |
 //! | rollout | the share of a channel's devices that is offered a release: [`Rollout`] |
@@ -121,6 +122,7 @@
 //! | a catalogue | [`Catalogue::MAX_BYTES`], [`Catalogue::MAX_RELEASES`], [`Catalogue::MAX_DELTAS`] |
 //! | a rollout | [`Rollout::MAX_BYTES`] |
 //! | a receipt | [`Receipt::MAX_BYTES`] |
+//! | patches of one file | [`Patches::MOST`]; what one leads to, the length that is signed |
 
 mod content;
 mod error;
@@ -170,6 +172,7 @@ pub use trust::limits::TrustLimits;
 pub use trust::log_entry::{LogBaseline, LogEntry, LogSubject, LogTarget};
 pub use trust::log_head::LogHead;
 pub use trust::meta_file::MetaFile;
+pub use trust::patch::{ListedPatch, Patch, Patches};
 #[cfg(feature = "ecdsa-rsa")]
 pub use trust::pem_key::PemKey;
 pub use trust::request::MetadataRequest;

@@ -14,17 +14,18 @@ use std::path::{Path, PathBuf};
 use diff_core::{Digest, Limits};
 use release_format::{
     Archive, Catalogue, ChunkMap, ClientVersion, ContentReference, DeviceId, FormatError, Manifest,
-    Mode, ReleaseStatus, Rollout, Verified,
+    Mode, Patch, ReleaseStatus, Rollout, Verified,
 };
 
 type Claim = fn(&[u8]);
 
 /// The fixtures and the claim that reads each.
-const FIXTURES: [(&str, Claim); 6] = [
+const FIXTURES: [(&str, Claim); 7] = [
     ("archive-v1.bin", archive_v1),
     ("catalogue-v1.json", catalogue_v1),
     ("chunk-map-v1.bin", chunk_map_v1),
     ("manifest-v1.bin", manifest_v1),
+    ("patch-v1.zst", patch_v1),
     ("rollout-v1.json", rollout_v1),
     ("rollout-v2.json", rollout_v2),
 ];
@@ -251,6 +252,20 @@ fn rollout_v2(bytes: &[u8]) {
 /// Returns `bytes` as though a trusted document had named them.
 fn trusted(bytes: &[u8]) -> Verified<&[u8]> {
     Verified::new(bytes, &ContentReference::of(bytes)).unwrap()
+}
+
+/// Made by `zstd -19 --no-check --patch-from`.
+fn patch_v1(bytes: &[u8]) {
+    let (old, new) = (read("rollout-v1.json"), read("rollout-v2.json"));
+    let patch = Patch::from_old(&old);
+    let length = new.len() as u64;
+    assert_eq!(patch.apply(bytes, length).unwrap(), new);
+    for damaged in damages(bytes) {
+        // Nothing is known of what comes out but its length: its digest says the rest.
+        if let Ok(led) = patch.apply(&damaged, length) {
+            assert_eq!(led.len(), new.len());
+        }
+    }
 }
 
 /// Asserts that no damage to the fixture panics `decode`, nor yields what the whole one yields.

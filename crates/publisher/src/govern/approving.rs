@@ -225,7 +225,7 @@ impl Repository {
             revision.sign_targets(&body, &roles.top_level_key("targets", keys)?)?;
         }
         let draft = approval.draft();
-        revision.add_targets(role, draft.body().version, draft.encode());
+        revision.add_targets(role, draft.body().version, draft.encode())?;
         let files = roles.finish_with(revision, &versions, keys)?;
         roles.rehearse(&files, &targets, now)?;
         for target in &targets {

@@ -11,6 +11,7 @@ use release_format::{
 use crate::PublishError;
 use crate::govern::audit_log::AuditLog;
 use crate::govern::audit_problem::AuditProblem;
+use crate::govern::patch_audit::PatchAudit;
 use crate::release::delta_build::NoFiles;
 use crate::release::earlier::{ChunkSource, EarlierTree};
 use crate::repository::roles::{Roles, TargetKind};
@@ -101,6 +102,11 @@ pub fn audit_in(
             auditor.seen.extend(roles.locations());
             auditor.report.files = auditor.seen.len() as u64;
             auditor.targets(&roles)?;
+            let patches = PatchAudit::of(storage, &roles)?;
+            auditor.report.files += patches.locations.len() as u64;
+            auditor.report.bytes += patches.bytes;
+            auditor.report.problems.extend(patches.problems);
+            auditor.seen.extend(patches.locations);
             let log = AuditLog::read(storage, &roles, options.seen.as_ref())?;
             auditor.report.files += log.records.len() as u64;
             auditor.report.problems.extend(log.problems.iter().cloned());

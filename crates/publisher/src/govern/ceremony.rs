@@ -182,7 +182,7 @@ impl Repository {
         let mut revision = roles.succeeding(now, record);
         for (role, version, _, bytes) in proposal.target_files() {
             expect_free(storage, &format!("metadata/{version}.{role}.json"), &bytes)?;
-            revision.add_targets(role, version, bytes);
+            revision.add_targets(role, version, bytes)?;
         }
         let version = Versions::taken(storage)?.next("snapshot");
         let next = roles.next_timestamp();

@@ -3,6 +3,7 @@
 pub(crate) fn is_of_repository(location: &str) -> bool {
     let parts: Vec<&str> = location.split('/').collect();
     match parts[..] {
+        ["metadata", "patches", name] => is_patch(name),
         ["metadata", name] => versioned_role(name).is_some() || name == "timestamp.json",
         ["content", folder, digest] => is_digest(digest) && digest.get(..2) == Some(folder),
         ["targets", .., name] => {
@@ -17,6 +18,13 @@ pub(crate) fn is_of_repository(location: &str) -> bool {
 pub(crate) fn versioned_role(name: &str) -> Option<(u64, &str)> {
     let (version, role) = name.strip_suffix(".json")?.split_once('.')?;
     Some((version.parse().ok()?, role))
+}
+
+/// Whether a file below `metadata/patches/` is named as patches are: by what it leads to, and by the
+/// beginning of what it starts from.
+fn is_patch(name: &str) -> bool {
+    let (new, start) = name.split_once('.').unwrap_or((name, ""));
+    is_digest(new) && start.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn is_digest(text: &str) -> bool {
@@ -41,6 +49,8 @@ mod tests {
             "metadata/1.root.json".to_owned(),
             "metadata/12.acme-operations.json".to_owned(),
             "metadata/timestamp.json".to_owned(),
+            format!("metadata/patches/{digest}"),
+            format!("metadata/patches/{digest}.0123abcd"),
             format!("content/{folder}/{digest}"),
             format!("targets/acme/biology/{digest}.catalogue"),
             format!("targets/acme/biology/rollout/{digest}.stable"),
@@ -51,6 +61,8 @@ mod tests {
             "index.html".to_owned(),
             "metadata/notes.json".to_owned(),
             "metadata/1.root.json.bak".to_owned(),
+            "metadata/patches/readme".to_owned(),
+            format!("metadata/patches/{digest}.bak"),
             "content/photos/holiday.jpg".to_owned(),
             format!("content/zz/{digest}"),
             "targets/readme.txt".to_owned(),

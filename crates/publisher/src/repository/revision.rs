@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 
-use release_format::{MetaFile, Snapshot, Targets, Timestamp, UtcTime};
+use release_format::{MetaFile, Snapshot, Targets, Timestamp, TrustedSet, UtcTime};
 
 use crate::PublishError;
 use crate::key_store::ring::RoleSigners;
 use crate::repository::location::versioned_role;
+use crate::repository::patching::Patching;
 use crate::repository::record::Record;
 use crate::repository::roles::{TIMESTAMP_LOCATION, root_location};
 use crate::storage::{Source, Storage};
@@ -13,6 +14,7 @@ use crate::storage::{Source, Storage};
 pub(crate) struct SignedFiles {
     /// All but the timestamp, by their locations; the entry of the log behind what it tells of.
     files: Vec<(String, Vec<u8>)>,
+    patching: Patching,
     pub(crate) timestamp: Vec<u8>,
 }
 
@@ -26,6 +28,7 @@ impl SignedFiles {
 
     /// Puts all but the timestamp, to which nothing leads yet.
     pub(crate) fn store_versioned(&self, storage: &dyn Storage) -> Result<(), PublishError> {
+        self.patching.store(storage)?;
         for (location, bytes) in &self.files {
             storage.put(location, Source::Bytes(bytes))?;
         }
@@ -40,20 +43,32 @@ impl SignedFiles {
 }
 
 /// The next state of the metadata while it is being signed, with the entry of the log that tells of it.
-pub(crate) struct Revision {
+pub(crate) struct Revision<'a> {
     now: UtcTime,
     record: Record,
-    /// What the snapshot will list.
+    /// What devices hold that saw the metadata before.
+    before: Option<&'a TrustedSet>,
+    /// What leads to the new files.
+    pub(crate) patching: Patching,
+    /// What the snapshot will list: all that it lists already, to begin with.
     pub(crate) meta: BTreeMap<String, MetaFile>,
     files: Vec<(String, Vec<u8>)>,
 }
 
-impl Revision {
-    pub(crate) fn new(now: UtcTime, record: Record) -> Revision {
+impl<'a> Revision<'a> {
+    /// Returns what goes on from the metadata `before`; a new repository has none.
+    pub(crate) fn new(
+        now: UtcTime,
+        record: Record,
+        before: Option<&'a TrustedSet>,
+    ) -> Revision<'a> {
+        let snapshot = before.and_then(TrustedSet::snapshot);
         Revision {
             now,
             record,
-            meta: BTreeMap::new(),
+            before,
+            patching: Patching::default(),
+            meta: snapshot.map_or_else(BTreeMap::new, |snapshot| snapshot.meta.clone()),
             files: Vec::new(),
         }
     }
@@ -65,12 +80,19 @@ impl Revision {
     }
 
     /// Adds the file of a targets role, and lists it.
-    pub(crate) fn add_targets(&mut self, role: &str, version: u64, bytes: Vec<u8>) {
-        let file = MetaFile::of(version, &bytes);
+    pub(crate) fn add_targets(
+        &mut self,
+        role: &str,
+        version: u64,
+        bytes: Vec<u8>,
+    ) -> Result<(), PublishError> {
+        let mut file = MetaFile::of(version, &bytes);
+        file.patches = self.patching.lead_to_role(self.before, (role, &bytes))?;
         self.record.add_file(role, version, &bytes);
         self.meta.insert(format!("{role}.json"), file);
         let location = format!("metadata/{version}.{role}.json");
         self.files.push((location, bytes));
+        Ok(())
     }
 
     /// Signs a targets role.
@@ -81,8 +103,7 @@ impl Revision {
     ) -> Result<(), PublishError> {
         let bytes = signers.sign(body)?;
         self.record.add_acting(signers);
-        self.add_targets(signers.role(), body.version, bytes);
-        Ok(())
+        self.add_targets(signers.role(), body.version, bytes)
     }
 
     /// Signs snapshot, the entry of the log and the timestamp, which names both; each of the version
@@ -98,7 +119,9 @@ impl Revision {
             meta: self.meta,
         };
         let bytes = snapshot_signers.sign(&snapshot)?;
-        let file = MetaFile::of(version, &bytes);
+        let mut file = MetaFile::of(version, &bytes);
+        let before = ("snapshot", &*bytes);
+        file.patches = self.patching.lead_to_role(self.before, before)?;
         let location = format!("metadata/{version}.snapshot.json");
         self.record.add_file("snapshot", version, &bytes);
         self.files.push((location, bytes));
@@ -117,6 +140,7 @@ impl Revision {
         };
         Ok(SignedFiles {
             files: self.files,
+            patching: self.patching,
             timestamp: timestamp_signers.sign(&timestamp)?,
         })
     }

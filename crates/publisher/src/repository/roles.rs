@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use diff_core::FileBytes;
 use release_format::{
     Catalogue, ChannelName, DelegatedRole, Delegations, FormatError, Lookup, MetadataRequest,
-    PackName, Rollout, TargetFile, TrustError, TrustLimits, TrustedSet, UtcTime, Verified,
+    PackName, Patches, Rollout, TargetFile, TrustError, TrustLimits, TrustedSet, UtcTime, Verified,
 };
 
 use crate::PublishError;
@@ -33,6 +33,23 @@ pub(crate) struct ListedTarget {
     pub(crate) location: Option<String>,
     /// What its path makes it.
     pub(crate) kind: TargetKind,
+}
+
+/// A file that patches lead to.
+pub(crate) struct PatchedFile {
+    /// Where it lies.
+    pub(crate) location: String,
+    /// Its SHA-256 digest.
+    pub(crate) sha256: String,
+    /// What leads to it.
+    pub(crate) patches: Patches,
+}
+
+impl PatchedFile {
+    /// Returns where the patches lie.
+    pub(crate) fn locations(&self) -> impl Iterator<Item = String> + '_ {
+        self.patches.locations(&self.sha256)
+    }
 }
 
 /// What a target's path makes it.
@@ -222,6 +239,35 @@ impl Roles {
             location,
         };
         listed.into_iter().map(target).collect()
+    }
+
+    /// Returns every file that patches lead to: the snapshot, roles of targets, and targets.
+    pub(crate) fn patched_files(&self) -> Vec<PatchedFile> {
+        let timestamp = self.trusted.timestamp();
+        let snapshot = self.trusted.snapshot();
+        let named = timestamp.into_iter().flat_map(|body| &body.meta);
+        let listed = snapshot.into_iter().flat_map(|body| &body.meta);
+        let mut files: Vec<PatchedFile> = named
+            .chain(listed)
+            .map(|(name, file)| PatchedFile {
+                location: format!("metadata/{}.{name}", file.version),
+                sha256: file.sha256().unwrap_or_default().to_owned(),
+                patches: file.patches.clone(),
+            })
+            .collect();
+        for target in self.targets() {
+            if let (Some(location), Ok(Some(file))) =
+                (target.location, self.file_of_target(&target.path))
+            {
+                files.push(PatchedFile {
+                    location,
+                    sha256: file.entry.sha256().unwrap_or_default().to_owned(),
+                    patches: file.entry.patches(),
+                });
+            }
+        }
+        files.retain(|file| !file.patches.is_empty());
+        files
     }
 
     /// Returns the packs that have a catalogue, in the order of their names.

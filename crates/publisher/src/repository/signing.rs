@@ -199,12 +199,8 @@ impl Roles {
     }
 
     /// Begins the state of the metadata that comes next: it lists what the present one lists.
-    pub(crate) fn succeeding(&self, now: UtcTime, record: Record) -> Revision {
-        let mut revision = Revision::new(now, record);
-        if let Some(snapshot) = self.trusted.snapshot() {
-            revision.meta = snapshot.meta.clone();
-        }
-        revision
+    pub(crate) fn succeeding(&self, now: UtcTime, record: Record) -> Revision<'_> {
+        Revision::new(now, record, Some(&self.trusted))
     }
 
     /// Returns the version that the next timestamp has.
@@ -305,7 +301,7 @@ impl Roles {
         );
         root.issued = Some(now);
         let action = Action::new("init", LogSubject::default());
-        let mut files = Revision::new(now, Record::begin(storage, None, action)?);
+        let mut files = Revision::new(now, Record::begin(storage, None, action)?, None);
         files.add_root(root.version, root_key.sign(&root)?);
         files.sign_targets(
             &Targets {
@@ -363,7 +359,10 @@ impl Roles {
                 body.offline_grace_days = offline_grace_days.or(body.offline_grace_days);
             }
             for target in targets.iter().filter(|target| target.role == role) {
-                let entry = TargetEntry::of(&target.bytes);
+                let held = self.held_of(storage, &target.path)?;
+                let held = held.iter().map(Vec::as_slice);
+                let patches = revision.patching.lead_to(&target.bytes, held)?;
+                let entry = TargetEntry::of(&target.bytes).with_patches(&patches);
                 body.targets.insert(target.path.clone(), entry);
             }
             revision.sign_targets(&body, key)?;

@@ -412,6 +412,7 @@ impl HttpConnector for Connector {
 fn attributes(location: &str) -> Attributes {
     let kind = match location.split('/').next() {
         Some("content") => "application/octet-stream",
+        _ if location.starts_with("metadata/patches/") => "application/octet-stream",
         _ => "application/json",
     };
     let caching = match location {

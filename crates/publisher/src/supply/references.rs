@@ -6,7 +6,7 @@ use release_format::{
 
 use crate::PublishError;
 use crate::repository::location::versioned_role;
-use crate::repository::roles::{Roles, TIMESTAMP_LOCATION, TargetKind, absent};
+use crate::repository::roles::{PatchedFile, Roles, TIMESTAMP_LOCATION, TargetKind, absent};
 use crate::storage::Storage;
 
 /// The locations that something refers to.
@@ -44,6 +44,9 @@ impl References {
         references
             .locations
             .extend(targets.filter_map(|target| target.location));
+        let patched = roles.patched_files();
+        let patches = patched.iter().flat_map(PatchedFile::locations);
+        references.locations.extend(patches);
         references
     }
 
@@ -94,6 +97,8 @@ impl References {
         };
         references.locations.insert(location);
         for (name, file) in &snapshot.body().meta {
+            let patches = file.patches.locations(file.sha256().unwrap_or_default());
+            references.locations.extend(patches);
             let location = format!("metadata/{}.{name}", file.version);
             let role = name.strip_suffix(".json").unwrap_or(name);
             let Some(bytes) = storage.get(&location)? else {
@@ -122,6 +127,7 @@ impl References {
                 return Ok(false);
             };
             self.locations.insert(location);
+            self.locations.extend(entry.patches().locations(digest));
             if path.ends_with("/catalogue") {
                 let found = ContentReference::of(&bytes);
                 let catalogue = Verified::new(&*bytes, &found).and_then(|b| Catalogue::decode(&b));

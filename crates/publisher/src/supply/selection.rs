@@ -60,7 +60,7 @@ pub(crate) struct Selection {
     pub(crate) roots: Vec<SelectedFile>,
     /// The other metadata but the timestamp.
     pub(crate) metadata: Vec<SelectedFile>,
-    /// Catalogues and rollouts.
+    /// Catalogues and rollouts, and patches.
     pub(crate) targets: Vec<SelectedFile>,
     /// The entries of the log, where it goes along.
     pub(crate) log: Vec<SelectedFile>,
@@ -123,6 +123,9 @@ impl Selection {
         refuse_unknown_labels(&catalogues, reach)?;
         selection.add_roles(&roles, &packs)?;
         selection.add_targets(storage, &roles, &packs)?;
+        if *reach == ExportReach::Full {
+            selection.add_patches(storage, &roles)?;
+        }
         for (pack, catalogue) in &catalogues {
             let rollouts = roles.rollouts(storage, pack)?;
             let mut exported = selection.select(catalogue, &rollouts, reach);
@@ -205,6 +208,23 @@ impl Selection {
                     location: file.location,
                     bytes,
                 });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the patches that lead to what was taken, for a line before the export. On a stick each
+    /// would take a cluster, to spare bytes that cost nothing there.
+    fn add_patches(&mut self, storage: &dyn Storage, roles: &Roles) -> Result<(), PublishError> {
+        let files = self.metadata.iter().chain(&self.targets);
+        let taken: BTreeSet<String> = files.map(|file| file.location.clone()).collect();
+        for file in roles.patched_files() {
+            for location in file.locations().filter(|_| taken.contains(&file.location)) {
+                // One that is not there is no loss.
+                if let Some(bytes) = storage.get(&location)? {
+                    let bytes = bytes.to_vec();
+                    self.targets.push(SelectedFile { location, bytes });
+                }
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ mod ceremony;
 mod deltas;
 mod export;
 mod interrupted;
+mod patches;
 mod prune;
 mod refusals;
 mod release;

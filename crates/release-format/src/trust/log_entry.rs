@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::error::TrustError;
 use super::key::KeyId;
-use super::meta_file::{MetaFile, check_version, sha256};
+use super::meta_file::{MetaFile, check_version};
+use super::sha256::sha256;
 use super::signed::RoleBody;
 use super::targets::{Delegations, TargetEntry};
 use crate::{ChannelName, Label, PackName, UtcTime};

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::error::TrustError;
-use super::meta_file::{check_digests, check_version, sha256};
+use super::meta_file::{check_digests, check_version};
+use super::sha256::sha256;
 
 /// The last entry of a log, as a timestamp names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256, Sha512};
+use sha2::{Digest as _, Sha512};
 
 use super::error::TrustError;
+use super::patch::Patches;
+use super::sha256::sha256;
 
 /// What one file of metadata says of another: its version, and its length and digests if it likes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +18,13 @@ pub struct MetaFile {
     /// Its digests by the names of their algorithms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hashes: Option<BTreeMap<String, String>>,
+    /// Which patches lead to it, in our repositories.
+    #[serde(
+        default,
+        rename = "x-satchel-patches",
+        skip_serializing_if = "Patches::is_empty"
+    )]
+    pub patches: Patches,
 }
 
 impl MetaFile {
@@ -25,7 +34,13 @@ impl MetaFile {
             version,
             length: Some(file.len() as u64),
             hashes: Some(BTreeMap::from([("sha256".to_owned(), sha256(file))])),
+            patches: Patches::default(),
         }
+    }
+
+    /// Returns the SHA-256 digest, which our repositories give.
+    pub fn sha256(&self) -> Option<&str> {
+        self.hashes.as_ref()?.get("sha256").map(String::as_str)
     }
 
     pub(crate) fn check(&self, role: &str, name: &str) -> Result<(), TrustError> {
@@ -118,8 +133,4 @@ pub(crate) fn compare_digests(
         "sha256 or sha512",
         found,
     ))
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
 }

@@ -6,10 +6,12 @@ use serde_json::Value;
 
 use super::error::TrustError;
 use super::key::{KeyId, PublicKey};
-use super::meta_file::{check_digests, check_version, compare_digests, sha256};
+use super::meta_file::{check_digests, check_version, compare_digests};
+use super::patch::Patches;
 use super::pattern;
 use super::request::{MAX_FILE_NAME_BYTES, file_name};
 use super::role::{KeyTable, RoleKeys, TOP_LEVEL, add_keys, check_issued, check_keys, resolve};
+use super::sha256::sha256;
 use super::signed::{Keys, RoleBody};
 use crate::UtcTime;
 
@@ -50,7 +52,7 @@ pub struct TargetEntry {
     pub length: u64,
     /// Its digests by the names of their algorithms.
     pub hashes: BTreeMap<String, String>,
-    /// What else the publisher says of it; ours is the BLAKE3 digest.
+    /// What else the publisher says of it; ours are the BLAKE3 digest and the patches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom: Option<Value>,
 }
@@ -64,6 +66,23 @@ impl TargetEntry {
             hashes: BTreeMap::from([("sha256".to_owned(), sha256(target))]),
             custom: Some(serde_json::json!({ "blake3": blake3 })),
         }
+    }
+
+    /// Returns the entry with the patches that lead to the target.
+    #[must_use]
+    pub fn with_patches(mut self, patches: &Patches) -> TargetEntry {
+        if !patches.is_empty()
+            && let Some(Value::Object(custom)) = &mut self.custom
+        {
+            custom.insert(PATCHES.to_owned(), serde_json::json!(patches));
+        }
+        self
+    }
+
+    /// Returns the patches that lead to the target.
+    pub fn patches(&self) -> Patches {
+        let listed = self.custom.as_ref().and_then(|custom| custom.get(PATCHES));
+        listed.cloned().map(Patches::of_value).unwrap_or_default()
     }
 
     /// Returns the SHA-256 digest, which our repositories name targets by.
@@ -225,3 +244,5 @@ impl RoleBody for Targets {
         Ok(())
     }
 }
+
+const PATCHES: &str = "patches";

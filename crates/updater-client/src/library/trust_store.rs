@@ -166,6 +166,15 @@ impl<'a> TrustStore<'a> {
         )
     }
 
+    /// Returns all that is stored of a role of targets: what a patch may start from.
+    pub(crate) fn held_role(&self, request: &MetadataRequest) -> Option<Vec<u8>> {
+        let place = self.place(&request.file_name());
+        self.disk
+            .read(&place, self.limits.targets_bytes)
+            .ok()
+            .flatten()
+    }
+
     /// Stores what the set trusts and the disk does not have yet, each file durably; drops a
     /// timestamp and snapshot that the set trusts no more.
     ///

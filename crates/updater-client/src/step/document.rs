@@ -105,6 +105,21 @@ impl<'a> Documents<'a> {
         }
     }
 
+    /// Returns a small file that is a shorter way to another one, if it comes at the first attempt.
+    ///
+    /// # Errors
+    /// [`UpdateError::Cancelled`] alone: whatever else goes wrong, there is the other way.
+    pub(crate) fn attempt(
+        &self,
+        location: &str,
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, UpdateError> {
+        self.check()?;
+        let mut bytes = Vec::new();
+        let read = self.read_on(location, limit, &mut bytes);
+        Ok(read.is_ok().then_some(bytes))
+    }
+
     /// Whether to ask for `location` again after `failed`, the last of so many attempts that brought
     /// nothing: of the same mirror after a wait, then of another.
     pub(crate) fn goes_on(

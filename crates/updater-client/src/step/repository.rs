@@ -1,6 +1,6 @@
 use release_format::{
-    Lookup, MetadataRequest, OfflineGrace, Refreshed, TargetFile, TrustError, TrustedSet, UtcTime,
-    Verified,
+    ListedPatch, Lookup, MetaFile, MetadataRequest, OfflineGrace, Refreshed, TargetEntry,
+    TargetFile, Timestamp, TrustError, TrustedSet, UtcTime, Verified,
 };
 
 use crate::UpdateError;
@@ -87,7 +87,9 @@ impl<'a> TrustedRepository<'a> {
         // It may prove that it is later than the clock says.
         self.settle_time();
         if let Some(request) = self.trusted.snapshot_request()? {
-            let snapshot = self.fetch_metadata(&request)?;
+            let named = self.trusted.timestamp().and_then(Timestamp::snapshot);
+            let held = self.trusted.file("snapshot");
+            let snapshot = self.fetch_named(&request, (named, held))?;
             self.trusted.update_snapshot(&snapshot, self.now)?;
             self.keep()?;
         }
@@ -108,7 +110,10 @@ impl<'a> TrustedRepository<'a> {
         {
             return Ok(());
         }
-        let role = self.fetch_metadata(request)?;
+        let held = self.store.held_role(request);
+        let snapshot = self.trusted.snapshot();
+        let listed = snapshot.and_then(|snapshot| snapshot.role(&request.role));
+        let role = self.fetch_named(request, (listed, held.as_deref()))?;
         self.trusted.update_targets(request, &role, self.now)?;
         self.keep()
     }
@@ -143,9 +148,21 @@ impl<'a> TrustedRepository<'a> {
             }));
         }
         // Between two releases a device asks for what is new and gets nothing: not these either.
-        if let Some(kept) = self.store.kept_target(&target.path, target.length())
-            && let Ok(verified) = self.trusted.verify_target(target, kept)
+        let kept = self.store.kept_target(&target.path);
+        if let Some(kept) = kept.as_deref()
+            && let Ok(verified) = self.trusted.verify_target(target, kept.to_vec())
         {
+            self.store
+                .keep_for_neighbours(target.entry.sha256(), &verified);
+            return Ok(verified);
+        }
+        let patches = target.entry.patches();
+        let sha256 = target.entry.sha256().unwrap_or_default();
+        let listed = patches.shortest(kept.as_deref(), (sha256, target.length()));
+        if let Some(bytes) = self.led_to(listed, target.length())?
+            && let Ok(verified) = self.trusted.verify_target(target, bytes)
+        {
+            self.store.keep_target(&target.path, &verified);
             self.store
                 .keep_for_neighbours(target.entry.sha256(), &verified);
             return Ok(verified);
@@ -227,6 +244,39 @@ impl<'a> TrustedRepository<'a> {
             return Ok(());
         }
         self.store.store(&self.trusted)
+    }
+
+    /// Returns a file that trusted metadata names, over a patch where one leads to the very file.
+    fn fetch_named(
+        &self,
+        request: &MetadataRequest,
+        (named, held): (Option<&MetaFile>, Option<&[u8]>),
+    ) -> Result<Vec<u8>, UpdateError> {
+        if let Some(named) = named
+            && let (Some(sha256), Some(length)) = (named.sha256(), named.length)
+            && length <= request.limit
+        {
+            let listed = named.patches.shortest(held, (sha256, length));
+            if let Some(bytes) = self.led_to(listed, length)?
+                && TargetEntry::of(&bytes).sha256() == Some(sha256)
+            {
+                return Ok(bytes);
+            }
+        }
+        self.fetch_metadata(request)
+    }
+
+    /// Returns what a patch leads to, if anything; nothing is known of it but its length.
+    fn led_to(
+        &self,
+        listed: Option<ListedPatch<'_>>,
+        length: u64,
+    ) -> Result<Option<Vec<u8>>, UpdateError> {
+        let Some(listed) = listed else {
+            return Ok(None);
+        };
+        let bytes = self.documents.attempt(&listed.location, listed.length)?;
+        Ok(bytes.and_then(|bytes| listed.patch.apply(&bytes, length).ok()))
     }
 
     fn fetch_metadata(&self, request: &MetadataRequest) -> Result<Vec<u8>, UpdateError> {

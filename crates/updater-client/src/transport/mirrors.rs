@@ -143,14 +143,14 @@ fn matter(location: &str) -> &str {
     }
 }
 
-/// Whether another mirror may have what this one has not: all but the end of the chain of roots, which
-/// every mirror has.
+/// Whether to ask another mirror for what this one has not: all but the end of the chain of roots, which
+/// every mirror has, and patches, where a mirror close by that has none has the whole file.
 fn may_be_elsewhere(failed: &TransportError, location: &str) -> bool {
     let is_missing = matches!(
         failed,
         TransportError::Absent { .. } | TransportError::PastEnd { .. }
     );
-    is_missing && !location.ends_with(".root.json")
+    is_missing && !location.ends_with(".root.json") && !location.starts_with(PATCHES)
 }
 
 /// Returns `first`, doubled as many times as told, and no longer than `longest`.
@@ -169,6 +169,7 @@ pub(crate) fn jittered(wait: Duration) -> Duration {
 
 const METADATA: &str = "metadata";
 const TARGETS: &str = "targets";
+const PATCHES: &str = "metadata/patches/";
 const FIRST_REST: Duration = Duration::from_secs(2);
 const LONGEST_REST: Duration = Duration::from_secs(300);
 /// Locations, of which one update asks a few dozen.
@@ -307,6 +308,16 @@ mod tests {
         let failed = bring(&mirrors, "metadata/2.root.json").unwrap_err();
         assert_eq!(failed.code(), "absent");
         assert_eq!((one.asked(), two.asked()), (1, 0));
+    }
+
+    #[test]
+    fn a_patch_is_asked_of_one_mirror_that_is_in_reach() {
+        let (dead, near) = (Named::out_of_reach("dead"), Named::new("near", &[]));
+        let far = Named::new("far", &["metadata/patches/ab"]);
+        let mirrors = over(&[&dead, &near, &far]);
+        let failed = bring(&mirrors, "metadata/patches/ab").unwrap_err();
+        assert_eq!(failed.code(), "absent");
+        assert_eq!((dead.asked(), near.asked(), far.asked()), (1, 1, 0));
     }
 
     #[test]

@@ -3,11 +3,13 @@
 use super::TrustStore;
 
 impl TrustStore<'_> {
-    /// Returns what was kept of a target, if it is no longer than `length`: to be compared with what is
-    /// trusted by now.
-    pub(crate) fn kept_target(&self, path: &str, length: u64) -> Option<Vec<u8>> {
+    /// Returns what was kept of a target: to be compared with what is trusted by now.
+    pub(crate) fn kept_target(&self, path: &str) -> Option<Vec<u8>> {
         let kept = self.layout.target(path)?;
-        self.disk.read(&kept, length).ok().flatten()
+        self.disk
+            .read(&kept, self.limits.target_bytes)
+            .ok()
+            .flatten()
     }
 
     /// Keeps a verified target until another one has its path.
