@@ -15,7 +15,7 @@ pub(crate) struct ExportArguments {
     /// A pack to carry; repeatable, and all of them unless given
     #[arg(long = "pack", value_name = "TENANT/NAME")]
     pub(crate) packs: Vec<PackName>,
-    /// Carry only the deltas from these releases; where one has none, the delta from nothing
+    /// Carry only the deltas from these releases, or those of the way over others; where there is none, the delta from nothing
     #[arg(
         long,
         value_name = "LABELS",

@@ -128,7 +128,7 @@ fn tell(exported: &Exported, out: &mut dyn Write) -> io::Result<()> {
             let name = &pack.pack;
             writeln!(
                 out,
-                "{name}: no delta from {label}; the delta from nothing goes along"
+                "{name}: no deltas lead on from {label}; the delta from nothing goes along"
             )?;
         }
     }

@@ -1,11 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use release_format::{
-    Catalogue, CatalogueRelease, ContentReference, Label, LogEntry, PackName, Rollout, TrustLimits,
-    TrustedSet, UtcTime,
+    Catalogue, CatalogueDelta, CatalogueRelease, ContentReference, Label, LogEntry, PackName,
+    Rollout, TrustLimits, TrustedSet, UtcTime,
 };
 
 use crate::PublishError;
+use crate::release::routes::{Routes, hops};
 use crate::repository::record::numbers;
 use crate::repository::roles::{FIRST_ROOT_LOCATION, Roles, absent, refused};
 use crate::storage::Storage;
@@ -17,7 +18,8 @@ pub enum ExportReach {
     /// The deltas that are published, for first installs and for older releases.
     #[default]
     Deltas,
-    /// The deltas from the releases with these labels; where one has none, the delta from nothing.
+    /// The deltas from the releases with these labels, several behind one another where one has none of its
+    /// own and that is cheaper than the delta from nothing; else this.
     From(Vec<Label>),
     /// The deltas, and the archives from which any damaged or older tree comes back.
     Full,
@@ -33,7 +35,7 @@ pub struct ExportedPack {
     pub releases: Vec<Label>,
     /// The deltas that lead to them.
     pub deltas: Vec<ExportedDelta>,
-    /// Releases that were asked for by [`ExportReach::From`] and have no delta of their own: devices
+    /// Releases that were asked for by [`ExportReach::From`] and that no deltas lead on from: devices
     /// that have them take the delta from nothing, or chunks.
     pub without_delta: Vec<Label>,
     /// Bytes of the archives.
@@ -265,11 +267,15 @@ impl Selection {
                     None => continue,
                 };
                 self.content.insert(delta.content);
-                exported.deltas.push(ExportedDelta {
-                    from,
-                    to: release.label.clone(),
-                    bytes: delta.content.length,
-                });
+                exported.add(from, &release.label, delta);
+            }
+            for (from, to) in &chosen.steps {
+                for delta in
+                    catalogue.deltas_between(Some(from.manifest.digest), &to.manifest.digest)
+                {
+                    self.content.insert(delta.content);
+                    exported.add(Some(from.label.clone()), &to.label, delta);
+                }
             }
             // Too long for one file: then a first install takes the archives.
             let needs_archives = chosen.from_nothing && !is_from_nothing_there;
@@ -284,14 +290,29 @@ impl Selection {
     }
 }
 
+impl ExportedPack {
+    fn add(&mut self, from: Option<Label>, to: &Label, delta: &CatalogueDelta) {
+        let exported = ExportedDelta {
+            from,
+            to: to.clone(),
+            bytes: delta.content.length,
+        };
+        if !self.deltas.contains(&exported) {
+            self.deltas.push(exported);
+        }
+    }
+}
+
 /// Where the deltas to one release start that are taken.
-struct Origins {
+struct Origins<'a> {
     from_nothing: bool,
     /// All of them where none.
     labels: Option<Vec<Label>>,
+    /// The steps of ways over several deltas.
+    steps: Vec<(&'a CatalogueRelease, &'a CatalogueRelease)>,
 }
 
-impl Origins {
+impl Origins<'_> {
     fn includes(&self, label: &Label) -> bool {
         self.labels
             .as_ref()
@@ -299,26 +320,39 @@ impl Origins {
     }
 }
 
-fn chosen_origins(
-    catalogue: &Catalogue,
-    release: &CatalogueRelease,
+fn chosen_origins<'a>(
+    catalogue: &'a Catalogue,
+    release: &'a CatalogueRelease,
     reach: &ExportReach,
     exported: &mut ExportedPack,
-) -> Origins {
+) -> Origins<'a> {
     let ExportReach::From(labels) = reach else {
         return Origins {
             from_nothing: true,
             labels: None,
+            steps: Vec::new(),
         };
     };
-    let mut from_nothing = false;
+    let (mut from_nothing, mut steps) = (false, Vec::new());
+    let routes = Routes::to(release.manifest.digest, &hops(&catalogue.releases));
     for label in labels.iter().filter(|label| **label != release.label) {
         let Some(old) = catalogue.labelled(label) else {
             continue;
         };
-        let starts_there =
-            |delta: &release_format::CatalogueDelta| delta.from == Some(old.manifest.digest);
+        let starts_there = |delta: &CatalogueDelta| delta.from == Some(old.manifest.digest);
         if old.sequence < release.sequence && !release.deltas.iter().any(starts_there) {
+            // Cheaper than from nothing, where there are any.
+            let between = routes.between(old.manifest.digest);
+            if !between.is_empty() {
+                let between = between.iter();
+                let between = between.filter_map(|manifest| catalogue.release(manifest));
+                let mut at = old;
+                for next in between.chain([release]) {
+                    steps.push((at, next));
+                    at = next;
+                }
+                continue;
+            }
             from_nothing = true;
             if !exported.without_delta.contains(label) {
                 exported.without_delta.push(label.clone());
@@ -328,6 +362,7 @@ fn chosen_origins(
     Origins {
         from_nothing,
         labels: Some(labels.clone()),
+        steps,
     }
 }
 

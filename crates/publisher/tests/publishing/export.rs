@@ -63,7 +63,8 @@ fn export_has_the_offered_release_and_its_deltas_alone() {
 }
 
 #[test]
-fn labels_choose_the_deltas_and_one_without_a_delta_brings_the_one_from_nothing() {
+fn labels_choose_the_deltas_and_one_without_its_own_brings_those_of_its_way_or_the_one_from_nothing()
+ {
     let (rig, stick) = three_releases();
     let from = |labels: &[&str]| {
         let labels = labels.iter().map(|text| label(text)).collect();
@@ -80,7 +81,16 @@ fn labels_choose_the_deltas_and_one_without_a_delta_brings_the_one_from_nothing(
     newest.delta_from = publisher::DeltaFrom::Last(1);
     rig.publish_with(&newest).unwrap();
     let exported = from(&["1.0", "1.2"]).unwrap();
-    assert_eq!(origins(&exported), [None, Some("1.2".to_owned())]);
+    let chain = [Some("1.2".to_owned()), Some("1.0".to_owned())];
+    assert_eq!(origins(&exported), chain);
+    assert!(exported.packs[0].without_delta.is_empty());
+
+    rig.write(&[("index.html", lesson(1, 204))]);
+    let mut newest = options("3.0");
+    newest.delta_from = publisher::DeltaFrom::Last(0);
+    rig.publish_with(&newest).unwrap();
+    let exported = from(&["1.0"]).unwrap();
+    assert_eq!(origins(&exported), [None]);
     assert_eq!(exported.packs[0].without_delta, [label("1.0")]);
 
     match from(&["1.0", "9.9"]) {
