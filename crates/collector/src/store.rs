@@ -85,3 +85,19 @@ impl Row {
         Ok((key, count))
     }
 }
+
+/// Returns what the rows of the database called `name` count.
+pub(crate) fn tally_of_rows(
+    rows: impl IntoIterator<Item = Row>,
+    name: &str,
+) -> Result<Tally, CollectorError> {
+    let mut tally = Tally::default();
+    for row in rows {
+        let (key, count) = row.read().map_err(|reason| CollectorError::Database {
+            database: name.to_owned(),
+            reason,
+        })?;
+        tally.add_many(key, count);
+    }
+    Ok(tally)
+}

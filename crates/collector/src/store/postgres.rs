@@ -1,7 +1,7 @@
 use postgres::{Client, NoTls};
 use release_format::{DeviceKeyId, PackName, SignedReceipt, UtcTime};
 
-use super::{Row, Store, Stored};
+use super::{Row, Store, Stored, tally_of_rows};
 use crate::error::CollectorError;
 use crate::tally::Tally;
 
@@ -126,25 +126,17 @@ impl Store for PostgresStore {
         let since = since.map_or(i64::MIN, |since| since.seconds().div_euclid(60));
         let pack = pack.map(PackName::as_str);
         let rows = self.attempt(|client| client.query(TALLY, &[&pack, &since]))?;
-        let mut tally = Tally::default();
-        for row in rows {
-            let row = Row {
-                pack: row.get(0),
-                channel: row.get(1),
-                release: row.get(2),
-                label: row.get(3),
-                minute: row.get(4),
-                outcome: row.get(5),
-                hours: row.get(6),
-                count: row.get(7),
-            };
-            let (key, count) = row.read().map_err(|reason| CollectorError::Database {
-                database: self.name.clone(),
-                reason,
-            })?;
-            tally.add_many(key, count);
-        }
-        Ok(tally)
+        let rows = rows.iter().map(|row| Row {
+            pack: row.get(0),
+            channel: row.get(1),
+            release: row.get(2),
+            label: row.get(3),
+            minute: row.get(4),
+            outcome: row.get(5),
+            hours: row.get(6),
+            count: row.get(7),
+        });
+        tally_of_rows(rows, &self.name)
     }
 
     fn receipts(&mut self) -> Result<u64, CollectorError> {

@@ -3,7 +3,7 @@ use std::path::Path;
 use release_format::{DeviceKeyId, PackName, SignedReceipt, UtcTime};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::{Row, Store, Stored};
+use super::{Row, Store, Stored, tally_of_rows};
 use crate::error::CollectorError;
 use crate::tally::Tally;
 
@@ -178,15 +178,7 @@ impl Store for SqliteStore {
             })?;
             rows.collect::<rusqlite::Result<Vec<Row>>>()
         })?;
-        let mut tally = Tally::default();
-        for row in rows {
-            let (key, count) = row.read().map_err(|reason| CollectorError::Database {
-                database: self.name.clone(),
-                reason,
-            })?;
-            tally.add_many(key, count);
-        }
-        Ok(tally)
+        tally_of_rows(rows, &self.name)
     }
 
     fn receipts(&mut self) -> Result<u64, CollectorError> {
