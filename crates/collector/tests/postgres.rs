@@ -46,9 +46,18 @@ impl Server {
         let data = server.data();
         let arguments = ["-D", &data, "-A", "trust", "-U", "satchel", "--no-sync"];
         run(server.program("initdb").args(arguments));
-        let options =
-            format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=");
-        let log = server.folder.path().join("log");
+        server.begin();
+        Some(server)
+    }
+
+    /// Starts it over the data that there is.
+    fn begin(&self) {
+        let options = format!(
+            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories=",
+            self.port
+        );
+        let log = self.folder.path().join("log");
+        let data = self.data();
         let arguments = [
             "-D",
             &data,
@@ -58,8 +67,7 @@ impl Server {
             "-o",
             &options,
         ];
-        run(server.program("pg_ctl").args(arguments).arg("start"));
-        Some(server)
+        run(self.program("pg_ctl").args(arguments).arg("start"));
     }
 
     fn data(&self) -> String {
@@ -79,24 +87,10 @@ impl Server {
 
     fn restart(&self) {
         let data = self.data();
-        let options = format!(
-            "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories=",
-            self.port
-        );
-        let log = self.folder.path().join("log");
         run(self
             .program("pg_ctl")
             .args(["-D", &data, "-m", "immediate", "stop"]));
-        let arguments = [
-            "-D",
-            &data,
-            "-w",
-            "-l",
-            log.to_str().unwrap(),
-            "-o",
-            &options,
-        ];
-        run(self.program("pg_ctl").args(arguments).arg("start"));
+        self.begin();
     }
 
     fn url(&self) -> String {
