@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use collector::{Collector, CollectorOptions, DeviceLimits, Devices, SqliteStore, Store};
 use diff_core::Digest;
-use publisher::{GateCounts, GateEvidence, GateStep, Objectives, Verdict, counted_from, decide};
+use publisher::{GateEvidence, GateStep, Objectives, Verdict, counted_from, decide};
 use release_format::{
     ChannelName, DeviceKey, Label, PackName, Reason, Receipt, ReceiptId, ReceiptOutcome,
     ReceiptRoute, Receipted, SignedReceipt, UtcTime,
@@ -183,19 +183,13 @@ fn gate(path: &Path) -> Outcome<()> {
     let pack = PackName::parse("acme/biology-101")?;
     let since = counted_from(&step, &objectives, now);
     let tally = store.tally(Some(&pack), since)?;
-    let found = tally.of_release(&ChannelName::default(), &Label::parse("1.4.0")?, 72);
-    let counts = GateCounts {
-        source: "receipts.db".to_owned(),
-        confirmed: found.confirmed,
-        confirmed_in_time: found.confirmed_in_time,
-        failed: found.failed,
-        reverted: found.reverted,
-        undone: found.undone,
-        failed_verifications: found.failed_verifications,
-        releases: found.releases,
-    };
+    let counts = tally.of_release(&ChannelName::default(), &Label::parse("1.4.0")?, 72);
     let ended = counts.ended();
-    let decision = decide(&step, &objectives, &[GateEvidence::Counted(counts)], now);
+    let evidence = GateEvidence::Counted {
+        source: "receipts.db".to_owned(),
+        counts,
+    };
+    let decision = decide(&step, &objectives, &[evidence], now);
     println!(
         "| gate over {ended} trials | {:.0} ms, {} |",
         started.elapsed().as_secs_f64() * 1_000.0,

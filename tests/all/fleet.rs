@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use collector::{SqliteStore, Store};
 use diff_core::Digest;
-use publisher::{GateCounts, GateEvidence, GateStep, Objectives, Verdict, counted_from, decide};
+use publisher::{GateEvidence, GateStep, Objectives, Verdict, counted_from, decide};
 use release_format::{
     Asker, ChannelName, ClientVersion, Decision, DeviceId, DeviceKey, DeviceLabels, Label,
     PackName, Reason, Receipt, ReceiptId, ReceiptOutcome, ReceiptRoute, Rollout, Share,
@@ -211,17 +211,10 @@ impl Fleet {
         let since = counted_from(&step, &objectives, now);
         let tally = self.store.tally(Some(&pack()), since).unwrap();
         let hours = objectives.window.as_secs() / 3_600;
-        let counted = tally.of_release(&self.rollout.channel, &self.rollout.label, hours);
-        let evidence = GateEvidence::Counted(GateCounts {
+        let evidence = GateEvidence::Counted {
             source: "receipts.db".to_owned(),
-            confirmed: counted.confirmed,
-            confirmed_in_time: counted.confirmed_in_time,
-            failed: counted.failed,
-            reverted: counted.reverted,
-            undone: counted.undone,
-            failed_verifications: counted.failed_verifications,
-            releases: counted.releases,
-        });
+            counts: tally.of_release(&self.rollout.channel, &self.rollout.label, hours),
+        };
         decide(&step, &objectives, &[evidence], now).verdict
     }
 }

@@ -34,5 +34,5 @@ pub use service::{Collector, CollectorOptions};
 pub use store::postgres::PostgresStore;
 pub use store::sqlite::SqliteStore;
 pub use store::{Store, Stored};
-pub use tally::{ReleaseTally, Tallied, Tally, TallyKey, tally_of};
+pub use tally::{Tallied, Tally, TallyKey, tally_of};
 pub use writer::Writer;

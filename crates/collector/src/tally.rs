@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use diff_core::Digest;
 use release_format::{
-    ChannelName, Label, PackName, Receipt, ReceiptOutcome, SignedReceipt, UtcTime,
+    ChannelName, Label, PackName, Receipt, ReceiptOutcome, ReleaseCounts, SignedReceipt, UtcTime,
 };
 
 /// What receipts are counted by.
@@ -73,25 +73,6 @@ impl Tally {
     }
 }
 
-/// What was counted of one release in one channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ReleaseTally {
-    /// Trials that were confirmed.
-    pub confirmed: u64,
-    /// Those among them that were confirmed within so many hours.
-    pub confirmed_in_time: u64,
-    /// Trials that somebody failed; those of a release that is tried out of sight, too.
-    pub failed: u64,
-    /// Trials that went back by themselves.
-    pub reverted: u64,
-    /// Confirmations that were taken back.
-    pub undone: u64,
-    /// Verifications that failed.
-    pub failed_verifications: u64,
-    /// Different releases that have this label.
-    pub releases: u64,
-}
-
 impl Tally {
     /// Returns what was counted of the release called `label`; a confirmation is in time that took no
     /// more than so many hours.
@@ -100,8 +81,8 @@ impl Tally {
         channel: &ChannelName,
         label: &Label,
         in_time_hours: u64,
-    ) -> ReleaseTally {
-        let mut found = ReleaseTally::default();
+    ) -> ReleaseCounts {
+        let mut found = ReleaseCounts::default();
         let mut releases = std::collections::BTreeSet::new();
         for (key, count) in self.iter() {
             if key.channel != *channel || key.label != *label {

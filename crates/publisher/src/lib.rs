@@ -27,7 +27,7 @@ pub use govern::audit_problem::AuditProblem;
 pub use govern::ceremony::{Governed, RoleReport};
 pub use govern::ceremony_error::{CeremonyError, Shortfall};
 pub use govern::gate::{
-    GateCounts, GateDecision, GateEvidence, GateLine, GateStep, Verdict, counted_from, decide,
+    GateDecision, GateEvidence, GateLine, GateStep, Verdict, counted_from, decide,
 };
 pub use govern::guard::ChannelGuard;
 pub use govern::offers::{OfferAt, ReleaseOrigin};

@@ -158,6 +158,7 @@ pub use offer::selector::{DeviceLabels, LabelError, Selectors};
 pub use offer::share::{Share, ShareError};
 pub use offer::withdrawal::Withdrawal;
 pub use receipt::Receipt;
+pub use receipt::counts::ReleaseCounts;
 pub use receipt::delivery::{Receipted, Refusal, RefusedReceipt, receipts_of};
 pub use receipt::identity::{DeviceKey, DeviceKeyId, IdentityError, ReceiptId};
 pub use receipt::otlp::otlp_logs;

@@ -1,5 +1,6 @@
 //! What a device tells of a trial: how it ended, signed by the device and by nobody's name.
 
+pub(crate) mod counts;
 pub(crate) mod delivery;
 pub(crate) mod identity;
 pub(crate) mod otlp;

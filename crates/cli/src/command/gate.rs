@@ -2,7 +2,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use publisher::{
-    GateCounts, GateDecision, GateEvidence, GateStep, Objectives, PlanPosition, PrometheusGate,
+    GateDecision, GateEvidence, GateStep, Objectives, PlanPosition, PrometheusGate,
     PrometheusQuery, PublishError, RolloutPlan, Steering, Verdict, counted_from, decide,
 };
 use release_format::{ChannelName, Label, PackName, Rollout, UtcTime};
@@ -194,17 +194,10 @@ fn of_receipts(subject: &Subject, source: &str) -> GateEvidence {
             ),
         };
     }
-    let found = tally.of_release(&subject.channel, &subject.label, hours);
-    GateEvidence::Counted(GateCounts {
+    GateEvidence::Counted {
         source: source.to_owned(),
-        confirmed: found.confirmed,
-        confirmed_in_time: found.confirmed_in_time,
-        failed: found.failed,
-        reverted: found.reverted,
-        undone: found.undone,
-        failed_verifications: found.failed_verifications,
-        releases: found.releases,
-    })
+        counts: tally.of_release(&subject.channel, &subject.label, hours),
+    }
 }
 
 /// Returns what Prometheus tells.

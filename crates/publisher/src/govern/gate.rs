@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use release_format::{Share, UtcTime};
+use release_format::{ReleaseCounts, Share, UtcTime};
 
 use super::rollout_plan::Objectives;
 use super::wilson::{Bounds, enough};
@@ -22,32 +22,16 @@ pub struct GateStep {
     pub has_next: bool,
 }
 
-/// What was counted of the release by one source, from when [`counted_from`] says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GateCounts {
-    /// Where that is from, as people know it.
-    pub source: String,
-    /// Trials that were confirmed.
-    pub confirmed: u64,
-    /// Those among them that were confirmed within the window.
-    pub confirmed_in_time: u64,
-    /// Trials that somebody failed.
-    pub failed: u64,
-    /// Trials that went back by themselves.
-    pub reverted: u64,
-    /// Confirmations that were taken back.
-    pub undone: u64,
-    /// Verifications that failed.
-    pub failed_verifications: u64,
-    /// Different releases that are called by this label: more than one is a contradiction.
-    pub releases: u64,
-}
-
 /// What a gate was told by a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GateEvidence {
-    /// Counts.
-    Counted(GateCounts),
+    /// Counts, from when [`counted_from`] says.
+    Counted {
+        /// Where they are from, as people know it.
+        source: String,
+        /// What they are.
+        counts: ReleaseCounts,
+    },
     /// Nothing that can be used: no answer, or one that cannot be.
     Missing {
         /// Where it was asked.
@@ -131,6 +115,9 @@ pub fn decide(
     }
 }
 
+/// What is counted, and by whom.
+type Source<'a> = (&'a str, &'a ReleaseCounts);
+
 struct Lines(Vec<GateLine>);
 
 impl Lines {
@@ -173,28 +160,28 @@ impl Lines {
     }
 
     /// Returns the counts to go by: those of the one source, or of several that agree.
-    fn sources<'a>(&mut self, evidence: &'a [GateEvidence]) -> Option<&'a GateCounts> {
+    fn sources<'a>(&mut self, evidence: &'a [GateEvidence]) -> Option<Source<'a>> {
         let mut all = Vec::new();
         for one in evidence {
             match one {
-                GateEvidence::Counted(counts) => all.push(counts),
+                GateEvidence::Counted { source, counts } => all.push((source.as_str(), counts)),
                 GateEvidence::Missing { source, reason } => {
                     self.say(Verdict::Wait, format!("{source} tells nothing: {reason}"));
                 }
             }
         }
-        for counts in &all {
+        for (source, counts) in &all {
             if counts.releases > 1 {
                 let text = format!(
-                    "{CONTRADICTION}: {} tells of {} different releases of one label",
-                    counts.source, counts.releases
+                    "{CONTRADICTION}: {source} tells of {} different releases of one label",
+                    counts.releases
                 );
                 self.say(Verdict::Wait, text);
             }
             if counts.confirmed_in_time > counts.confirmed {
                 let text = format!(
-                    "{CONTRADICTION}: {} tells of {} confirmations, and of {} in time",
-                    counts.source, counts.confirmed, counts.confirmed_in_time
+                    "{CONTRADICTION}: {source} tells of {} confirmations, and of {} in time",
+                    counts.confirmed, counts.confirmed_in_time
                 );
                 self.say(Verdict::Wait, text);
             }
@@ -204,12 +191,12 @@ impl Lines {
             return None;
         };
         for other in others {
-            self.compare(first, other);
+            self.compare(*first, *other);
         }
-        Some(first)
+        Some(*first)
     }
 
-    fn compare(&mut self, one: &GateCounts, other: &GateCounts) {
+    fn compare(&mut self, (one_source, one): Source, (other_source, other): Source) {
         let pairs = [
             ("confirmations", one.confirmed, other.confirmed),
             ("reverts", one.went_back(), other.went_back()),
@@ -224,15 +211,14 @@ impl Lines {
             let tolerated = (a.max(b) / 50).max(5);
             if a.abs_diff(b) > tolerated {
                 let text = format!(
-                    "{CONTRADICTION}: {} tells of {a} {what}, {} of {b}",
-                    one.source, other.source
+                    "{CONTRADICTION}: {one_source} tells of {a} {what}, {other_source} of {b}"
                 );
                 self.say(Verdict::Wait, text);
             }
         }
     }
 
-    fn objectives(&mut self, counts: &GateCounts, objectives: &Objectives) {
+    fn objectives(&mut self, (source, counts): Source, objectives: &Objectives) {
         let ended = counts.ended();
         let minimum = objectives.minimum_sample;
         let arithmetic = format!(
@@ -243,10 +229,7 @@ impl Lines {
             true => (Verdict::Advance, "≥"),
             false => (Verdict::Wait, "<"),
         };
-        let text = format!(
-            "sample: {arithmetic} {sign} {minimum} at least ({})",
-            counts.source
-        );
+        let text = format!("sample: {arithmetic} {sign} {minimum} at least ({source})");
         self.say(verdict, text);
         let went_back = counts.went_back();
         let told = format!(
@@ -321,22 +304,6 @@ impl Lines {
     }
 }
 
-impl GateCounts {
-    /// Returns how many trials ended by what somebody or the device said of them.
-    pub fn ended(&self) -> u64 {
-        self.confirmed
-            .saturating_add(self.failed)
-            .saturating_add(self.reverted)
-    }
-
-    /// Returns how many devices went back.
-    pub fn went_back(&self) -> u64 {
-        self.failed
-            .saturating_add(self.reverted)
-            .saturating_add(self.undone)
-    }
-}
-
 fn earlier(now: UtcTime, by: Duration) -> UtcTime {
     let seconds = i64::try_from(by.as_secs()).unwrap_or(i64::MAX);
     UtcTime::from_seconds(now.seconds().saturating_sub(seconds))
@@ -386,9 +353,8 @@ mod tests {
         }
     }
 
-    fn counts(confirmed: u64, went_back: u64, failed_verifications: u64) -> GateCounts {
-        GateCounts {
-            source: "receipts.db".to_owned(),
+    fn counts(confirmed: u64, went_back: u64, failed_verifications: u64) -> ReleaseCounts {
+        ReleaseCounts {
             confirmed,
             confirmed_in_time: confirmed,
             failed: went_back / 2,
@@ -399,12 +365,19 @@ mod tests {
         }
     }
 
+    fn counted(source: &str, counts: ReleaseCounts) -> GateEvidence {
+        GateEvidence::Counted {
+            source: source.to_owned(),
+            counts,
+        }
+    }
+
     fn after(days: i64) -> UtcTime {
         UtcTime::from_seconds(1_000_000 + days * 86_400)
     }
 
-    fn verdict(counts: GateCounts) -> Verdict {
-        let evidence = [GateEvidence::Counted(counts)];
+    fn verdict(counts: ReleaseCounts) -> Verdict {
+        let evidence = [counted("receipts.db", counts)];
         decide(&step(), &objectives(), &evidence, after(2)).verdict
     }
 
@@ -431,12 +404,12 @@ mod tests {
 
     #[test]
     fn confirmations_count_in_time_and_until_they_are_undone() {
-        let late = GateCounts {
+        let late = ReleaseCounts {
             confirmed_in_time: 1_000,
             ..counts(2_000, 0, 0)
         };
         assert_eq!(verdict(late), Verdict::Halt);
-        let undone = GateCounts {
+        let undone = ReleaseCounts {
             undone: 60,
             ..counts(2_000, 0, 0)
         };
@@ -445,39 +418,33 @@ mod tests {
 
     #[test]
     fn nothing_advances_on_what_is_missing_or_contradicts_itself() {
-        let good = || GateEvidence::Counted(counts(2_000, 0, 0));
+        let good = || counted("receipts.db", counts(2_000, 0, 0));
         let missing = GateEvidence::Missing {
             source: "prometheus".to_owned(),
             reason: "no answer".to_owned(),
         };
-        let other = GateCounts {
-            source: "prometheus".to_owned(),
-            ..counts(1_000, 0, 0)
-        };
-        let mixed = GateCounts {
+        let other = counted("prometheus", counts(1_000, 0, 0));
+        let mixed = ReleaseCounts {
             releases: 2,
             ..counts(2_000, 0, 0)
         };
-        let impossible = GateCounts {
+        let impossible = ReleaseCounts {
             confirmed_in_time: 2_001,
             ..counts(2_000, 0, 0)
         };
-        let harmful = GateCounts {
-            source: "prometheus".to_owned(),
-            ..counts(1_000, 900, 0)
-        };
+        let harmful = counted("prometheus", counts(1_000, 900, 0));
         for (evidence, claim) in [
             (vec![], "nothing was asked"),
             (vec![missing.clone()], "no answer"),
             (vec![good(), missing], "one of two does not answer"),
-            (vec![good(), GateEvidence::Counted(other)], "they disagree"),
-            (vec![good(), GateEvidence::Counted(harmful)], "on harm, too"),
+            (vec![good(), other], "they disagree"),
+            (vec![good(), harmful], "on harm, too"),
             (
-                vec![GateEvidence::Counted(mixed)],
+                vec![counted("receipts.db", mixed)],
                 "two releases of one label",
             ),
             (
-                vec![GateEvidence::Counted(impossible)],
+                vec![counted("receipts.db", impossible)],
                 "more than there are",
             ),
         ] {
@@ -491,7 +458,7 @@ mod tests {
 
     #[test]
     fn a_step_lasts_and_a_halt_is_for_people_to_end() {
-        let evidence = [GateEvidence::Counted(counts(2_000, 0, 0))];
+        let evidence = [counted("receipts.db", counts(2_000, 0, 0))];
         let at = |step: GateStep, now| decide(&step, &objectives(), &evidence, now).verdict;
         assert_eq!(at(step(), after(2)), Verdict::Advance);
         assert_eq!(at(step(), after(0)), Verdict::Wait);
@@ -513,7 +480,7 @@ mod tests {
             assert_eq!(at(other, after(2)), Verdict::Wait, "{other:?}");
         }
         // Harm is harm on the last step, too.
-        let evidence = [GateEvidence::Counted(counts(980, 20, 0))];
+        let evidence = [counted("receipts.db", counts(980, 20, 0))];
         let last = GateStep {
             has_next: false,
             ..step()
@@ -542,7 +509,7 @@ mod tests {
 
     #[test]
     fn the_arithmetic_is_shown_line_by_line() {
-        let evidence = [GateEvidence::Counted(counts(980, 20, 0))];
+        let evidence = [counted("receipts.db", counts(980, 20, 0))];
         let decision = decide(&step(), &objectives(), &evidence, after(2));
         let lines: Vec<&str> = decision
             .lines

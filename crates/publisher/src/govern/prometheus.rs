@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use release_format::{ChannelName, Label, PackName, UtcTime};
+use release_format::{ChannelName, Label, PackName, ReleaseCounts, UtcTime};
 use serde_json::Value;
 
-use super::gate::{GateCounts, GateEvidence};
+use super::gate::GateEvidence;
 
 /// The queries of one gate over the collector's metrics.
 ///
@@ -69,7 +69,10 @@ impl PrometheusGate {
     /// Returns what the answers tell: counts, or why there are none.
     pub fn read(&self, answers: &[Vec<u8>]) -> GateEvidence {
         match self.counted(answers) {
-            Ok(counts) => GateEvidence::Counted(counts),
+            Ok(counts) => GateEvidence::Counted {
+                source: self.source.clone(),
+                counts,
+            },
             Err(reason) => GateEvidence::Missing {
                 source: self.source.clone(),
                 reason,
@@ -77,7 +80,7 @@ impl PrometheusGate {
         }
     }
 
-    fn counted(&self, answers: &[Vec<u8>]) -> Result<GateCounts, String> {
+    fn counted(&self, answers: &[Vec<u8>]) -> Result<ReleaseCounts, String> {
         let [receipts, receipts_before, in_time, in_time_before] = answers else {
             return Err(format!("{} answers to 4 questions", answers.len()));
         };
@@ -94,8 +97,7 @@ impl PrometheusGate {
         };
         let of = |outcome: &str| grown(&receipts, &before, outcome);
         let in_time = grown(&vector(in_time)?, &vector(in_time_before)?, "")?;
-        Ok(GateCounts {
-            source: self.source.clone(),
+        Ok(ReleaseCounts {
             confirmed: of("confirmed")?.saturating_add(of("shadow-ok")?),
             confirmed_in_time: in_time,
             failed: of("failed")?.saturating_add(of("shadow-failed")?),
@@ -202,7 +204,7 @@ mod tests {
             answer(&[("", "115")]),
             answer(&[]),
         ]);
-        let GateEvidence::Counted(counts) = told else {
+        let GateEvidence::Counted { counts, .. } = told else {
             panic!("{told:?}");
         };
         assert_eq!((counts.confirmed, counts.confirmed_in_time), (100, 115));
