@@ -19,6 +19,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use collector::serve_until;
 use tokio::sync::oneshot;
 use tower_http::services::ServeDir;
 
@@ -125,28 +126,10 @@ struct Watch {
 async fn serve(
     listener: TcpListener,
     app: Router,
-    mut stopped: oneshot::Receiver<()>,
+    stopped: oneshot::Receiver<()>,
 ) -> io::Result<()> {
     let listener = Door::new(tokio::net::TcpListener::from_std(listener)?);
-    let (drain, drained) = oneshot::channel::<()>();
-    let drained = async {
-        let _ = drained.await;
-    };
-    let serving = async {
-        axum::serve(listener, app)
-            .with_graceful_shutdown(drained)
-            .await
-    };
-    tokio::pin!(serving);
-    tokio::select! {
-        result = &mut serving => return result,
-        _ = &mut stopped => {}
-    }
-    let _ = drain.send(());
-    // A client that does not read would keep the server for ever.
-    tokio::time::timeout(DRAIN_TIME, serving)
-        .await
-        .unwrap_or(Ok(()))
+    serve_until(listener, app, stopped, DRAIN_TIME).await
 }
 
 async fn answer(State(watch): State<Watch>, request: Request, next: Next) -> Response {

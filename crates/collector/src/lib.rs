@@ -18,6 +18,7 @@
 //! bounded by [`Writer::QUEUE`], and beyond it a sender is told to come back.
 
 mod devices;
+mod drain;
 mod error;
 mod import;
 mod metrics;
@@ -27,6 +28,7 @@ mod tally;
 mod writer;
 
 pub use devices::{DeviceLimits, Devices, read_device_list};
+pub use drain::serve_until;
 pub use error::CollectorError;
 pub use import::{Imported, import, tally_folder};
 pub use service::{Collector, CollectorOptions};

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use crate::devices::Devices;
+use crate::drain::serve_until;
 use crate::error::CollectorError;
 use crate::metrics::Metrics;
 use crate::store::Store;
@@ -133,24 +134,7 @@ async fn serve(
         .layer(DefaultBodyLimit::max(Receipted::MAX_REQUEST_BYTES))
         .with_state(service);
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let (drain, drained) = oneshot::channel::<()>();
-    let drained = async {
-        let _ = drained.await;
-    };
-    let serving = async {
-        axum::serve(listener, app)
-            .with_graceful_shutdown(drained)
-            .await
-    };
-    tokio::pin!(serving);
-    tokio::select! {
-        result = &mut serving => return result,
-        _ = stopped => {}
-    }
-    let _ = drain.send(());
-    // A client that keeps its line open would keep the service for ever.
-    let ended = tokio::time::timeout(DRAIN, serving).await;
-    ended.unwrap_or(Ok(()))
+    serve_until(listener, app, stopped, DRAIN).await
 }
 
 async fn receive(State(service): State<Arc<Service>>, headers: HeaderMap, body: Bytes) -> Response {
