@@ -43,6 +43,22 @@ impl Distances {
         }
     }
 
+    /// Returns the distances in few bytes; places are counted in 32 bits.
+    #[inline]
+    pub(super) fn packed(&self) -> [u32; 1 + Distances::BEFORE] {
+        let [one, two, three] = self.before;
+        [self.last, one, two, three].map(|distance| u32::try_from(distance).unwrap_or(u32::MAX))
+    }
+
+    /// Returns the distances that were packed.
+    #[inline]
+    pub(super) fn unpacked([last, before @ ..]: [u32; 1 + Distances::BEFORE]) -> Distances {
+        Distances {
+            last: last as usize,
+            before: before.map(|distance| distance as usize),
+        }
+    }
+
     /// Returns the last distance.
     #[inline]
     pub(crate) fn last(&self) -> usize {

@@ -48,17 +48,17 @@ impl Effort {
     }
 }
 
-/// The cheapest way that is known to a place.
+/// The cheapest way that is known to a place. It is written often, so that its size counts.
 #[derive(Clone, Copy)]
 struct Node {
     price: u32,
     /// The length of the step that leads here.
     length: u32,
     /// Its distance; none for a literal.
-    distance: usize,
+    distance: u32,
     /// Literals since the last copy.
-    since: usize,
-    distances: Distances,
+    since: u32,
+    distances: [u32; 1 + Distances::BEFORE],
 }
 
 /// A copy so long that nothing else is considered.
@@ -107,7 +107,7 @@ impl<'a> Parser<'a> {
             length: 0,
             distance: 0,
             since: 0,
-            distances: Distances::new(self.reference),
+            distances: Distances::new(self.reference).packed(),
         };
         while at < end {
             (at, first) = self.stretch(at, first);
@@ -148,7 +148,9 @@ impl<'a> Parser<'a> {
         let mut at = at + place;
         if let Some(Long { length, distance }) = long {
             Step::push(&mut self.steps, Step::Copy { length, distance });
-            end.distances.take(distance);
+            let mut distances = Distances::unpacked(end.distances);
+            distances.take(distance);
+            end.distances = distances.packed();
             end.since = 0;
             self.guesses.note(&self.all[at..at + length]);
             at += length;
@@ -166,18 +168,20 @@ impl<'a> Parser<'a> {
     ) -> Option<Long> {
         let node = self.nodes[place];
         let at = start + place;
-        let last = node.distances.last();
+        let distances = Distances::unpacked(node.distances);
+        let since = node.since as usize;
+        let last = distances.last();
         let (reference, new) = self.all[..at].split_at(self.reference);
         let guess = self.guesses.distance(History { reference, new }, last);
         let foreseen = guess.map_or(0, |(distance, _)| distance);
-        let resumed = if node.since > 0 { last + node.since } else { 0 };
+        let resumed = if since > 0 { last + since } else { 0 };
         let known = [
             last,
             resumed,
             foreseen,
-            node.distances.before(0),
-            node.distances.before(1),
-            node.distances.before(2),
+            distances.before(0),
+            distances.before(1),
+            distances.before(2),
         ];
         let mut long: Option<Long> = None;
         for (number, distance) in known.into_iter().enumerate() {
@@ -186,13 +190,13 @@ impl<'a> Parser<'a> {
             }
             let length = common(self.all, at - distance, at);
             // The step that leads here was taken to go on.
-            let goes_on = number == 0 && node.distance == last;
+            let goes_on = number == 0 && node.distance as usize == last;
             if length >= LONG {
                 if long.is_none_or(|long| length > long.length) {
                     long = Some(Long { length, distance });
                 }
             } else if !goes_on {
-                let kind = node.distances.kind(distance, node.since, foreseen);
+                let kind = distances.kind(distance, since, foreseen);
                 let least = if kind == Kind::Aligned { 1 } else { 2 };
                 self.reach(
                     place,
@@ -217,7 +221,7 @@ impl<'a> Parser<'a> {
                 break;
             }
             let length = length.min(most - place);
-            let kind = node.distances.kind(distance, node.since, foreseen);
+            let kind = distances.kind(distance, since, foreseen);
             if let Kind::Near { .. } = kind {
                 self.reach(place, 3, length, distance, kind, reached);
             } else if length >= least {
@@ -243,9 +247,11 @@ impl<'a> Parser<'a> {
             return;
         }
         let from = self.nodes[place];
-        let start = from.price + self.prices.start(kind, from.since);
-        let mut distances = from.distances;
+        let start = from.price + self.prices.start(kind, from.since as usize);
+        let mut distances = Distances::unpacked(from.distances);
         distances.take(distance);
+        let distances = distances.packed();
+        let distance = u32::try_from(distance).unwrap_or(u32::MAX);
         *reached = (place + most).max(*reached);
         let edge = match self.effort.is_thorough {
             true => most,
@@ -273,7 +279,7 @@ impl<'a> Parser<'a> {
         let at = start + place;
         let byte = self.all[at];
         let before = at.checked_sub(1).map_or(0, |before| self.all[before]);
-        let price = node.price + self.prices.literal(before, byte, node.since);
+        let price = node.price + self.prices.literal(before, byte, node.since as usize);
         let next = &mut self.nodes[place + 1];
         if price < next.price {
             *next = Node {
@@ -295,7 +301,10 @@ impl<'a> Parser<'a> {
             let length = usize::try_from(node.length).unwrap_or(usize::MAX);
             back.push(match node.distance {
                 0 => Step::Literals(1),
-                distance => Step::Copy { length, distance },
+                distance => Step::Copy {
+                    length,
+                    distance: distance as usize,
+                },
             });
             at -= length;
         }
