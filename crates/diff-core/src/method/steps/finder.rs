@@ -109,17 +109,21 @@ impl Finder {
 
     /// Collects what stands before `at` as well, as far as `all` goes, (length, distance): each longer
     /// than the one before, and as near as that length is found, or at a distance near to `last`. At most
-    /// `depth` places of a chain are looked at.
+    /// `depth` places of a chain are looked at, of that of the shortest strings `short_depth` where longer
+    /// ones are found.
     pub(super) fn find(
         &self,
         all: &[u8],
         at: usize,
         last: usize,
         depth: usize,
+        short_depth: usize,
         found: &mut Vec<(usize, usize)>,
     ) {
         found.clear();
         for chain in &self.chains {
+            let is_found = chain.bytes == SHORTEST && !found.is_empty();
+            let depth = if is_found { short_depth } else { depth };
             let best = chain.walk(all, at, last, depth, found);
             // What is nearer, but so much shorter, is seldom worth the search.
             if best >= NICE {
@@ -151,7 +155,8 @@ pub(super) fn common(all: &[u8], a: usize, b: usize) -> usize {
 }
 
 /// How long the strings are that are chained.
-const CHAINED: [usize; 3] = [16, 8, 4];
+const CHAINED: [usize; 3] = [16, 8, SHORTEST];
+const SHORTEST: usize = 4;
 /// A match so long ends the search.
 const ENOUGH: usize = 512;
 /// A match so long leaves shorter strings unsearched.

@@ -22,8 +22,15 @@ pub(super) struct Parser<'a> {
 pub(super) struct Effort {
     /// Places that are looked at for each match.
     depth: usize,
-    /// Whether also what seldom leads anywhere is.
-    is_thorough: bool,
+    /// Of those of short strings, where longer ones are found.
+    short_depth: usize,
+    /// A copy so long is taken as soon as it is seen.
+    long: usize,
+    /// Where a known distance gives a copy so long, no other is looked for.
+    enough: usize,
+    /// So many of the shortest and of the longest lengths of a copy are considered; others are seldom
+    /// best.
+    edge: usize,
 }
 
 impl Effort {
@@ -31,19 +38,36 @@ impl Effort {
     pub(super) fn of(level: Level, bytes: usize) -> Effort {
         let depth = match level {
             Level::Fast => 8,
-            Level::Default if bytes > LARGE => 24,
-            Level::Default => 40,
+            Level::Default if bytes > LARGE => 40,
+            Level::Default => 64,
             Level::Best => 128,
         };
-        let is_thorough = level == Level::Best;
-        Effort { depth, is_thorough }
+        let effort = Effort {
+            depth,
+            short_depth: SHORT_DEPTH,
+            long: LONG,
+            enough: ENOUGH,
+            edge: EDGE,
+        };
+        match level {
+            Level::Best => Effort {
+                short_depth: depth,
+                enough: usize::MAX,
+                edge: usize::MAX,
+                ..effort
+            },
+            _ => effort,
+        }
     }
 
     /// Returns what is enough to tell prices.
     pub(super) fn of_draft(self) -> Effort {
         Effort {
             depth: self.depth / 4,
-            is_thorough: false,
+            short_depth: 1,
+            long: DRAFT_LONG,
+            enough: DRAFT_ENOUGH,
+            edge: DRAFT_EDGE,
         }
     }
 }
@@ -184,14 +208,16 @@ impl<'a> Parser<'a> {
             distances.before(2),
         ];
         let mut long: Option<Long> = None;
+        let mut longest = 0;
         for (number, distance) in known.into_iter().enumerate() {
             if distance == 0 || distance > at || known[..number].contains(&distance) {
                 continue;
             }
             let length = common(self.all, at - distance, at);
+            longest = longest.max(length);
             // The step that leads here was taken to go on.
             let goes_on = number == 0 && node.distance as usize == last;
-            if length >= LONG {
+            if length >= self.effort.long {
                 if long.is_none_or(|long| length > long.length) {
                     long = Some(Long { length, distance });
                 }
@@ -208,15 +234,18 @@ impl<'a> Parser<'a> {
                 );
             }
         }
-        if long.is_some() {
+        if long.is_some() || longest >= self.effort.enough {
             return long;
         }
         let mut found = std::mem::take(&mut self.found);
+        let Effort {
+            depth, short_depth, ..
+        } = self.effort;
         self.finder
-            .find(self.all, at, last, self.effort.depth, &mut found);
+            .find(self.all, at, last, depth, short_depth, &mut found);
         let mut least = 3;
         for (length, distance) in found.iter().copied() {
-            if length >= LONG {
+            if length >= self.effort.long {
                 long = Some(Long { length, distance });
                 break;
             }
@@ -253,12 +282,11 @@ impl<'a> Parser<'a> {
         let distances = distances.packed();
         let distance = u32::try_from(distance).unwrap_or(u32::MAX);
         *reached = (place + most).max(*reached);
-        let edge = match self.effort.is_thorough {
-            true => most,
-            false => least + EDGE,
-        };
+        let edge = least.saturating_add(self.effort.edge);
         let short = least..=most.min(edge);
-        let long = most.saturating_sub(EDGE).max(edge + 1)..=most;
+        let long = most
+            .saturating_sub(self.effort.edge)
+            .max(edge.saturating_add(1))..=most;
         for length in short.chain(long) {
             let node = &mut self.nodes[place + length];
             let price = start + self.prices.length(kind, length);
@@ -319,11 +347,16 @@ impl<'a> Parser<'a> {
 const STRETCH: usize = 1 << 13;
 /// From here on a stretch ends where nothing spans it.
 const SETTLED: usize = 1 << 10;
-/// A copy so long is taken as soon as it is seen.
+/// Copies so long lead somewhere by themselves.
 const LONG: usize = 384;
-
-/// So many of the shortest and of the longest lengths of a copy are considered; others are seldom best.
+const ENOUGH: usize = 32;
 const EDGE: usize = 24;
+/// Longer strings found, a nearer place of a short one is seldom worth more.
+const SHORT_DEPTH: usize = 8;
+/// Prices change little by which of many copies are taken.
+const DRAFT_LONG: usize = 32;
+const DRAFT_ENOUGH: usize = 16;
+const DRAFT_EDGE: usize = 8;
 /// So much of what comes before is enough to guess by.
 const GUESSED_BYTES: usize = 4 << 20;
 /// More is looked through less closely.
