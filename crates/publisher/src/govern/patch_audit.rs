@@ -22,8 +22,12 @@ impl PatchAudit {
     /// Compares every patch with what it leads to, as far as what it starts from is still there.
     pub(crate) fn of(storage: &dyn Storage, roles: &Roles) -> Result<PatchAudit, PublishError> {
         let mut audit = PatchAudit::default();
-        let mut starts = None;
-        for file in roles.patched_files() {
+        let patched = roles.patched_files();
+        if patched.is_empty() {
+            return Ok(audit);
+        }
+        let starts = Starts::of(storage)?;
+        for file in patched {
             let Some(new) = storage.get(&file.location)? else {
                 continue;
             };
@@ -40,13 +44,7 @@ impl PatchAudit {
                 }
                 let old = match start {
                     "" => Some(Vec::new()),
-                    start => {
-                        if starts.is_none() {
-                            starts = Some(Starts::of(storage)?);
-                        }
-                        let starts: &Starts = starts.get_or_insert_default();
-                        starts.file(storage, start)?
-                    }
+                    start => starts.file(storage, start)?,
                 };
                 let (Some(old), Some(patch)) = (old, patch) else {
                     continue;
@@ -69,7 +67,6 @@ impl PatchAudit {
 }
 
 /// The files that patches may start from, by the beginnings of their digests.
-#[derive(Default)]
 struct Starts(BTreeMap<String, String>);
 
 impl Starts {
