@@ -45,7 +45,7 @@ pub(crate) fn measure(files: Option<&str>, bytes: Option<&str>) -> Outcome<()> {
         write_course(&place("source"), (files, bytes), label == "1.1")?;
         let mut options =
             PublishOptions::new(pack.clone(), Label::parse(label)?, SystemClock.now());
-        options.level = Level::Fast;
+        options.deltas.level = Level::Fast;
         let repository = Repository::open(place("repository"))?;
         let source = place("source");
         repository.publish(&source, &keys, &options, &Quiet, &CancelToken::new())?;

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::{fs, io};
 
 use container_tree::{MemoryTree, OLD, PLACES, deflate, gzip, png, rows, text, zip};
-use diff_core::{Contents, Differ, Level, Method, Tree};
+use diff_core::{Abilities, Contents, Differ, Level, Method, Tree};
 use forged::varint;
 use golden_tree::GoldenTree;
 
@@ -73,7 +73,7 @@ fn frames(target: &str, method: Method) -> io::Result<()> {
         let length = u16::try_from(new.len() - 1).map_err(io::Error::other)?;
         let new = MemoryTree::new(vec![("a.txt", new)]);
         let mut delta = Vec::new();
-        let differ = Differ::new(old.tree(), new.tree()).for_device(&[method], &[]);
+        let differ = Differ::new(old.tree(), new.tree()).for_devices(&Abilities::of(&[method], &[]));
         let summary = differ.write_to(&mut delta).map_err(io::Error::other)?;
         assert_eq!(summary.methods, [method]);
         let bytes = usize::try_from(summary.stats.frame_bytes).map_err(io::Error::other)?;

@@ -253,13 +253,13 @@ fn offered(device: &Device, client: &Client) -> String {
 fn releases() -> String {
     let world = World::new();
     world.publish_with("1.0", &first_course(), |options| {
-        options.level = Level::Fast
+        options.deltas.level = Level::Fast
     });
     let device = world.device();
     device.update().unwrap();
     device.confirm();
     world.publish_with("1.1", &second_course(), |options| {
-        options.level = Level::Fast
+        options.deltas.level = Level::Fast
     });
     world.publish("1.2", &third_course());
     let mut newest = third_course();

@@ -452,7 +452,7 @@ fn a_client_below_the_minimum_gets_the_newest_that_it_can_and_is_told_why() {
 #[test]
 fn a_client_with_methods_switched_off_gets_the_newest_that_it_can_and_is_told_why() {
     let world = World::new();
-    let fast = |options: &mut publisher::PublishOptions| options.level = Level::Fast;
+    let fast = |options: &mut publisher::PublishOptions| options.deltas.level = Level::Fast;
     world.publish_with("1.0", &first_course(), fast);
     world.publish_with("1.1", &second_course(), fast);
     world.publish("1.2", &third_course());

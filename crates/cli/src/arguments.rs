@@ -3,6 +3,7 @@
 mod governing;
 mod https;
 mod keeping;
+mod making;
 mod mirroring;
 mod reporting;
 mod source;
@@ -29,6 +30,9 @@ pub(crate) use keeping::{
     HealArguments, HoldArguments, OpenArguments, PackOrVersion, PinArguments, PruneArguments,
     UnholdArguments, UnpinArguments,
 };
+pub(crate) use making::DeltaArguments;
+#[cfg(test)]
+pub(crate) use making::{Ability, Strength};
 pub(crate) use mirroring::MirrorArguments;
 pub(crate) use reporting::{
     CollectArguments, GateArguments, ListReceiptsArguments, ReceiptsVerb, SendReceiptsArguments,
@@ -42,9 +46,7 @@ pub(crate) use steering::{
 pub(crate) use supplying::{
     AddDeltasArguments, DeltasVerb, ExportArguments, PlanDeltasArguments, PruneRepositoryArguments,
 };
-pub(crate) use values::{
-    Ability, ByteBudget, DeltaChoice, DeviceLabel, NotesFile, PackAt, SeenHead, Strength,
-};
+pub(crate) use values::{ByteBudget, DeltaChoice, DeviceLabel, NotesFile, PackAt, SeenHead};
 
 /// Delta updates for offline learning: publish course packs, carry them, update them, go back.
 #[derive(Debug, Parser)]
@@ -278,9 +280,8 @@ pub(crate) struct PublishArguments {
     pub(crate) offline_grace: Option<u32>,
     #[command(flatten)]
     pub(crate) signing: SigningArguments,
-    /// How hard to look for small deltas
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) level: Strength,
+    #[command(flatten)]
+    pub(crate) deltas: DeltaArguments,
 }
 
 #[derive(Debug, Args)]
@@ -504,13 +505,8 @@ pub(crate) struct DiffArguments {
     pub(crate) new: PathBuf,
     /// The delta to write
     pub(crate) delta: PathBuf,
-    /// How hard to look for a small delta
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) level: Strength,
-    /// What devices have that the delta is for: methods and recompressors, separated by commas; all
-    /// unless given
-    #[arg(long, value_delimiter = ',')]
-    pub(crate) methods: Vec<Ability>,
+    #[command(flatten)]
+    pub(crate) making: DeltaArguments,
     /// Say where the bytes went
     #[arg(long)]
     pub(crate) stats: bool,

@@ -18,7 +18,7 @@ use crate::method::{Level, Method};
 use crate::pairing::Pairing;
 use crate::recompressor::Abilities;
 use crate::stats::{BuiltFile, DeltaStats};
-use crate::{CancelToken, ContentPath, Limits, Progress, Recompressor, Silent, Tree};
+use crate::{CancelToken, ContentPath, Limits, Progress, Silent, Tree};
 
 use coder::{CodedGroup, Coder};
 use survey::{Opening, Survey};
@@ -59,10 +59,9 @@ impl<'a> Differ<'a> {
         self
     }
 
-    /// Makes a delta for devices that have only these methods and recompressors, instead of all of this
-    /// build. [`Method::Store`], which every device has, is always among them.
-    pub fn for_device(mut self, methods: &[Method], recompressors: &[Recompressor]) -> Differ<'a> {
-        self.abilities = Abilities::of(methods, recompressors);
+    /// Makes a delta for devices that have only these abilities, instead of all of this build.
+    pub fn for_devices(mut self, abilities: &Abilities) -> Differ<'a> {
+        self.abilities = abilities.clone();
         self
     }
 

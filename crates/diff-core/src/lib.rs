@@ -92,7 +92,7 @@ pub use mapped::{FileBytes, MappedFile};
 pub use method::{Level, Method};
 pub use progress::{CancelToken, Cancelled, Progress, Silent};
 pub use prove::prove;
-pub use recompressor::{Recompressor, abilities};
+pub use recompressor::{Abilities, Recompressor, abilities};
 pub use stats::{BuiltFile, DeltaStats, StreamCounts};
 pub use tree::{
     Collision, Contents, Entry, FolderContents, Listing, ListingError, Tree, find_collisions,

@@ -59,21 +59,21 @@ pub fn abilities() -> Vec<&'static str> {
     methods.chain(recompressors).collect()
 }
 
-/// The methods and recompressors that a delta may need.
+/// The methods and recompressors that a delta may need: what every device has that it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Abilities {
+pub struct Abilities {
     methods: BTreeSet<Method>,
     recompressors: BTreeSet<Recompressor>,
 }
 
 impl Abilities {
     /// Returns all that this build has.
-    pub(crate) fn all() -> Abilities {
+    pub fn all() -> Abilities {
         Abilities::of(&Method::ALL, &Recompressor::ALL)
     }
 
-    /// Returns these, and storing, which every device can.
-    pub(crate) fn of(methods: &[Method], recompressors: &[Recompressor]) -> Abilities {
+    /// Returns these and [`Method::Store`], which every device has.
+    pub fn of(methods: &[Method], recompressors: &[Recompressor]) -> Abilities {
         let stored = [Method::Store];
         Abilities {
             methods: methods.iter().chain(&stored).copied().collect(),
@@ -94,6 +94,13 @@ impl Abilities {
     /// Whether streams can be rebuilt at all.
     pub(crate) fn can_recompress(&self) -> bool {
         !self.recompressors.is_empty()
+    }
+}
+
+impl Default for Abilities {
+    /// Returns [`Abilities::all`].
+    fn default() -> Abilities {
+        Abilities::all()
     }
 }
 

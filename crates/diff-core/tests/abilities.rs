@@ -4,7 +4,7 @@
 
 mod support;
 
-use diff_core::{Delta, DeltaSummary, Differ, Level, Limits, Method, Recompressor};
+use diff_core::{Abilities, Delta, DeltaSummary, Differ, Level, Limits, Method, Recompressor};
 
 use support::checks::{edited, text};
 use support::containers::{Packed, deflate, gzip, zip};
@@ -34,7 +34,8 @@ fn tree(is_new: bool) -> MemoryTree {
 fn made_for(methods: &[Method], recompressors: &[Recompressor], level: Level) -> DeltaSummary {
     let (old, new) = (tree(false), tree(true));
     let differ = Differ::new(old.tree(), new.tree()).level(level);
-    let (bytes, summary) = diff_with(differ.for_device(methods, recompressors)).unwrap();
+    let (bytes, summary) =
+        diff_with(differ.for_devices(&Abilities::of(methods, recompressors))).unwrap();
     assert!(apply(&old, &bytes).unwrap().files == new.files);
     let delta = Delta::parse(&bytes, &Limits::standard()).unwrap();
     assert_eq!(delta.plan(&old.listing).unwrap().needs(), summary.needs);
@@ -93,6 +94,6 @@ fn a_device_that_has_everything_gets_what_any_device_gets() {
     let (old, new) = (tree(false), tree(true));
     let usual = diff_with(Differ::new(old.tree(), new.tree())).unwrap();
     let differ = Differ::new(old.tree(), new.tree());
-    let all = diff_with(differ.for_device(&Method::ALL, &Recompressor::ALL)).unwrap();
+    let all = diff_with(differ.for_devices(&Abilities::all())).unwrap();
     assert_eq!(usual, all);
 }

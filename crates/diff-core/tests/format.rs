@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use diff_core::{Delta, Differ, Level, Limits, Method, Origin, Plan, Recompressor};
+use diff_core::{Abilities, Delta, Differ, Level, Limits, Method, Origin, Plan, Recompressor};
 
 use support::containers::{Packed, deflate, gzip, zip};
 use support::png::Picture;
@@ -91,7 +91,7 @@ fn the_golden_deltas_of_version_2_are_written() {
         ("delta-light", Level::Default, &[Method::Light]),
     ] {
         let differ = Differ::new(old.tree(), new.tree());
-        let differ = differ.for_device(methods, &Recompressor::ALL);
+        let differ = differ.for_devices(&Abilities::of(methods, &Recompressor::ALL));
         let differ = differ.level(level).carry_digest(true);
         fs::write(folder.join(name), diff_with(differ).unwrap().0).unwrap();
     }

@@ -43,6 +43,7 @@ pub use key_store::public_key_file::read_public_key;
 pub use key_store::signer_source::SignerSource;
 pub use key_store::{AskPassphrase, KeyStore, RoleKey, SharedSigner};
 pub use progress::{PublishProgress, Quiet};
+pub use release::delta_build::DeltaSettings;
 pub use release::delta_policy::DeltaFrom;
 pub use release::draft::DeltaReport;
 pub use release::folder::{ContentFolder, LintReport, lint};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use diff_core::{CancelToken, Digest, Level, Limits};
+use diff_core::{CancelToken, Digest, Limits};
 use release_format::{
     Catalogue, CatalogueRelease, ChannelName, ContentReference, ContentVersion, FormatError, Label,
     Language, LogSubject, Manifest, PackName, Rollout, Share, UtcTime,
@@ -14,6 +14,7 @@ use tracing::info_span;
 use crate::PublishError;
 use crate::key_store::KeyStore;
 use crate::progress::{PublishProgress, Stage};
+use crate::release::delta_build::DeltaSettings;
 use crate::release::delta_policy::DeltaFrom;
 use crate::release::draft::{DeltaReport, Draft, Drafting};
 use crate::release::folder::ContentFolder;
@@ -98,8 +99,8 @@ pub struct PublishOptions {
     pub offline_grace_days: Option<u32>,
     /// The time to sign; nothing else reads a clock.
     pub now: UtcTime,
-    /// How much time goes into deltas.
-    pub level: Level,
+    /// How deltas are made.
+    pub deltas: DeltaSettings,
 }
 
 impl PublishOptions {
@@ -116,7 +117,7 @@ impl PublishOptions {
             translations: Vec::new(),
             offline_grace_days: None,
             now,
-            level: Level::Default,
+            deltas: DeltaSettings::default(),
         }
     }
 }
@@ -354,7 +355,7 @@ impl Repository {
             listing: &listing,
             delta_from: &options.delta_from,
             pays_bytes: options.pays_bytes,
-            level: options.level,
+            deltas: &options.deltas,
             notes: options.notes.as_deref(),
             translations: &options.translations,
             now: options.now,

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use release_format::{Label, PackName};
 
 use super::governing::SigningArguments;
-use super::values::Strength;
+use super::making::DeltaArguments;
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArguments {
@@ -77,9 +77,8 @@ pub(crate) struct AddDeltasArguments {
     pub(crate) to: Option<Label>,
     #[command(flatten)]
     pub(crate) signing: SigningArguments,
-    /// How hard to look for small deltas
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) level: Strength,
+    #[command(flatten)]
+    pub(crate) deltas: DeltaArguments,
 }
 
 #[derive(Debug, Args)]
@@ -97,7 +96,6 @@ pub(crate) struct PlanDeltasArguments {
     /// How many bytes of download a byte in the repository has to save
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) worth: u64,
-    /// How hard to look for small deltas
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) level: Strength,
+    #[command(flatten)]
+    pub(crate) deltas: DeltaArguments,
 }

@@ -1,22 +1,8 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::ValueEnum;
-use diff_core::{Method, Recompressor, abilities};
 use publisher::DeltaFrom;
 use release_format::{DeviceLabels, Label, Language, LogHead, PackName};
-
-/// How hard to look for a small delta.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum Strength {
-    /// In a hurry
-    Fast,
-    /// Small, within the patience of a person
-    #[default]
-    Default,
-    /// As small as it gets
-    Best,
-}
 
 /// The last entry of a log as it was seen: `12:<SHA-256 of its file>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,24 +172,5 @@ impl FromStr for ByteBudget {
             .checked_add(fraction * unit / scale)
             .ok_or_else(refused)?;
         Ok(ByteBudget(bytes))
-    }
-}
-
-/// What a device has of the delta engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ability {
-    Method(Method),
-    Recompressor(Recompressor),
-}
-
-impl FromStr for Ability {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Ability, String> {
-        let methods = Method::ALL.map(|method| (method.name(), Ability::Method(method)));
-        let recompressors = Recompressor::ALL.map(|one| (one.name(), Ability::Recompressor(one)));
-        let mut all = methods.into_iter().chain(recompressors);
-        let found = all.find_map(|(known, ability)| (known == name).then_some(ability));
-        found.ok_or_else(|| format!("expected one of {}", abilities().join(", ")))
     }
 }

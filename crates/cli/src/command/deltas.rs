@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{self, Write};
 
-use diff_core::Level;
 use publisher::{AddDeltasOptions, AddedDelta, DeltaOutcome, Fleet, Simulation, SimulationOptions};
 use serde::Serialize;
 
@@ -60,7 +59,7 @@ fn add(arguments: &AddDeltasArguments, output: Output) -> Result<Exit, Failure> 
     let (pack, from) = (arguments.pack.clone(), arguments.from.clone());
     let mut options = AddDeltasOptions::new(pack, from, signing_time()?);
     options.to = arguments.to.clone();
-    options.level = Level::from(arguments.level);
+    options.deltas = arguments.deltas.settings();
     let cancel = cancel_on_interrupt();
     let added = {
         let bar = output.bar("building", 0);
@@ -133,7 +132,7 @@ fn plan(arguments: &PlanDeltasArguments, output: Output) -> Result<Exit, Failure
     let mut options = SimulationOptions::new(arguments.pack.clone());
     options.to = arguments.to.clone();
     options.worth = arguments.worth;
-    options.level = Level::from(arguments.level);
+    options.deltas = arguments.deltas.settings();
     let cancel = cancel_on_interrupt();
     let simulation = {
         let bar = output.bar("building", 0);

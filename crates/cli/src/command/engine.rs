@@ -8,28 +8,18 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use diff_core::{
-    Applier, BuiltFile, ContentPath, Delta, DeltaStats, DeltaSummary, Differ, Level, Limits,
-    MappedFile, Method, Origin, Plan, PlannedFile, Recompressor, Sink, Tree, prove,
+    Applier, BuiltFile, ContentPath, Delta, DeltaStats, DeltaSummary, Differ, Limits, MappedFile,
+    Method, Origin, Plan, PlannedFile, Sink, Tree, prove,
 };
 use serde::Serialize;
 
-use crate::arguments::{Ability, ApplyArguments, DiffArguments, Strength};
+use crate::arguments::{ApplyArguments, DiffArguments};
 use crate::aside::Aside;
 use crate::failure::{Exit, Failure};
 use crate::interrupt::cancel_on_interrupt;
 use crate::output::{Output, Table, bytes, counted, percent};
 
 use side::Side;
-
-impl From<Strength> for Level {
-    fn from(strength: Strength) -> Level {
-        match strength {
-            Strength::Fast => Level::Fast,
-            Strength::Default => Level::Default,
-            Strength::Best => Level::Best,
-        }
-    }
-}
 
 #[derive(Serialize)]
 struct DiffDocument<'a> {
@@ -176,10 +166,10 @@ pub(crate) fn diff(arguments: &DiffArguments, output: Output) -> Result<Exit, Fa
         let bar = output.bar("comparing", new.listing().total_bytes());
         let failed = |error: io::Error| Failure::io("write", &arguments.delta, &error);
         let mut out = BufWriter::new(File::create(aside.path()).map_err(failed)?);
-        let (methods, recompressors) = device_of(arguments);
+        let settings = arguments.making.settings();
         let differ = Differ::new(old_tree, new_tree)
-            .level(arguments.level.into())
-            .for_device(&methods, &recompressors)
+            .level(settings.level)
+            .for_devices(&settings.abilities)
             .carry_digest(true)
             .progress(&bar)
             .cancel(&cancel);
@@ -195,23 +185,6 @@ pub(crate) fn diff(arguments: &DiffArguments, output: Output) -> Result<Exit, Fa
     }
     aside.finish()?;
     tell_diff(arguments, &summary, &old, &new, output)
-}
-
-/// Returns what devices have that the delta is for.
-fn device_of(arguments: &DiffArguments) -> (Vec<Method>, Vec<Recompressor>) {
-    let abilities = &arguments.methods;
-    if abilities.is_empty() {
-        return (Method::ALL.to_vec(), Recompressor::ALL.to_vec());
-    }
-    let methods = abilities.iter().filter_map(|ability| match ability {
-        Ability::Method(method) => Some(*method),
-        Ability::Recompressor(_) => None,
-    });
-    let recompressors = abilities.iter().filter_map(|ability| match ability {
-        Ability::Method(_) => None,
-        Ability::Recompressor(recompressor) => Some(*recompressor),
-    });
-    (methods.collect(), recompressors.collect())
 }
 
 fn tell_diff(

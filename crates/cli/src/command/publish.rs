@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use diff_core::Level;
 use publisher::{
     DeltaReport, LintReport, Outcome, Problem, PublishOptions, Published, Repository, Severity,
 };
@@ -127,7 +126,7 @@ pub(crate) fn publish(arguments: &PublishArguments, output: Output) -> Result<Ex
         }
     }
     options.offline_grace_days = arguments.offline_grace;
-    options.level = Level::from(arguments.level);
+    options.deltas = arguments.deltas.settings();
     let cancel = cancel_on_interrupt();
     let published = {
         let bar = output.bar("publishing", 0);

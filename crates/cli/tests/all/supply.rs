@@ -56,6 +56,27 @@ fn stick_is_written_once_brought_up_to_date_and_read_without_the_repository() {
 }
 
 #[test]
+fn deltas_are_made_for_devices_that_have_few_methods() {
+    let rig = published();
+    let lesson: String = (0..2_000)
+        .map(|line| format!("line {line}, {}\n", line * 7919 % 1021))
+        .collect();
+    fs::write(rig.path("course/lesson.html"), lesson).unwrap();
+    rig.done(
+        "publish repo course --pack acme/biology --release 1.4 --methods zstd --delta-from last:1",
+    );
+    rig.done("deltas add repo acme/biology --from 1.0 --methods zstd");
+    let shown = rig.done("show repo acme/biology@1.4");
+    let (_, deltas) = shown.split_once("METHODS\n").unwrap();
+    assert_eq!(deltas.lines().count(), 3, "{shown}");
+    assert!(
+        deltas.lines().all(|line| line.ends_with(" zstd")),
+        "{shown}"
+    );
+    rig.done("update library acme/biology");
+}
+
+#[test]
 fn repository_is_thinned_out_and_says_for_whom_it_costs_what() {
     let rig = published();
     fs::write(rig.path("course/lesson.html"), "another lesson").unwrap();

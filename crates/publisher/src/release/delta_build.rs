@@ -3,13 +3,24 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use diff_core::{
-    CancelToken, Contents, DiffError, Differ, DigestWriter, FileBytes, Level, Limits, Listing,
-    MappedFile, Method, Tree, prove,
+    Abilities, CancelToken, Contents, DiffError, Differ, DigestWriter, FileBytes, Level, Limits,
+    Listing, MappedFile, Method, Tree, prove,
 };
 use release_format::ContentReference;
 
 use crate::PublishError;
 use crate::progress::{PublishProgress, Stage};
+
+/// How deltas are made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct DeltaSettings {
+    /// How much time goes into them.
+    pub level: Level,
+    /// What every device has that they are for. Others pass a delta over that needs more, and fetch
+    /// chunks instead.
+    pub abilities: Abilities,
+}
 
 /// A delta that was applied and gave the new tree.
 pub(crate) struct BuiltDelta {
@@ -27,8 +38,8 @@ pub(crate) struct BuiltDelta {
 pub(crate) struct DeltaBuilder<'a> {
     /// The new tree.
     pub(crate) new: Tree<'a>,
-    /// How much time goes into them.
-    pub(crate) level: Level,
+    /// How they are made.
+    pub(crate) settings: &'a DeltaSettings,
     /// Where they are written.
     pub(crate) scratch: &'a Path,
     /// Hears of the new tree's bytes, for each delta.
@@ -64,7 +75,8 @@ impl DeltaBuilder<'_> {
         };
         let mut out = DigestWriter::new(out);
         let written = Differ::new(old, self.new)
-            .level(self.level)
+            .level(self.settings.level)
+            .for_devices(&self.settings.abilities)
             .progress(&stage)
             .cancel(self.cancel)
             .write_to(&mut out)

@@ -3,7 +3,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use diff_core::{CancelToken, Contents, Digest, FolderContents, Level, Limits, Listing, Tree};
+use diff_core::{CancelToken, Contents, Digest, FolderContents, Limits, Listing, Tree};
 use release_format::{
     Catalogue, CatalogueDelta, CatalogueRelease, ChunkMap, ContentReference, Label, Language,
     Manifest, PackName, ReleaseStatus, UtcTime,
@@ -12,7 +12,7 @@ use release_format::{
 use crate::PublishError;
 use crate::progress::{PublishProgress, Stage};
 use crate::release::chunking::{Chunker, KnownChunks};
-use crate::release::delta_build::{BuiltDelta, DeltaBuilder};
+use crate::release::delta_build::{BuiltDelta, DeltaBuilder, DeltaSettings};
 use crate::release::delta_policy::{DeltaFrom, pays, spares};
 use crate::release::earlier::EarlierTree;
 use crate::release::routes::{self, Routes};
@@ -102,8 +102,8 @@ pub(crate) struct Drafting<'a> {
     pub(crate) delta_from: &'a DeltaFrom,
     /// How many bytes such a delta has to save.
     pub(crate) pays_bytes: u64,
-    /// How much time goes into deltas.
-    pub(crate) level: Level,
+    /// How deltas are made.
+    pub(crate) deltas: &'a DeltaSettings,
     /// What learners and teachers should know of it.
     pub(crate) notes: Option<&'a Path>,
     /// The same in several languages.
@@ -211,7 +211,7 @@ impl Drafting<'_> {
                 listing: self.listing,
                 contents,
             },
-            level: self.level,
+            settings: self.deltas,
             scratch,
             listener: self.listener,
             cancel: self.cancel,
@@ -334,7 +334,7 @@ const MAX_NOTES_BYTES: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
-    use diff_core::Silent;
+    use diff_core::{Level, Silent};
 
     use super::*;
     use crate::progress::Quiet;
@@ -361,6 +361,10 @@ mod tests {
         storage: &dyn Storage,
     ) -> Draft {
         let cancel = CancelToken::new();
+        let settings = DeltaSettings {
+            level: Level::Fast,
+            ..DeltaSettings::default()
+        };
         let scanned = ContentFolder::scan(folder).unwrap();
         let listing = scanned.listing(&Limits::standard(), &Silent, &cancel);
         let drafting = Drafting {
@@ -371,7 +375,7 @@ mod tests {
             listing: &listing.unwrap(),
             delta_from: &DeltaFrom::default(),
             pays_bytes: 0,
-            level: Level::Fast,
+            deltas: &settings,
             notes: None,
             translations: &[],
             now: UtcTime::from_seconds(0),

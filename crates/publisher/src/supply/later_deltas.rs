@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use diff_core::{CancelToken, Digest, Level, Tree};
+use diff_core::{CancelToken, Digest, Tree};
 use release_format::{
     Catalogue, CatalogueDelta, CatalogueRelease, Label, LogSubject, PackName, UtcTime,
 };
@@ -9,7 +9,7 @@ use release_format::{
 use crate::PublishError;
 use crate::key_store::KeyStore;
 use crate::progress::PublishProgress;
-use crate::release::delta_build::{BuiltDelta, DeltaBuilder};
+use crate::release::delta_build::{BuiltDelta, DeltaBuilder, DeltaSettings};
 use crate::release::delta_policy::pays;
 use crate::release::earlier::EarlierTree;
 use crate::repository::Repository;
@@ -27,8 +27,8 @@ pub struct AddDeltasOptions {
     pub from: Vec<Label>,
     /// The release that they lead to; the newest that is not withdrawn unless given.
     pub to: Option<Label>,
-    /// How much time goes into them.
-    pub level: Level,
+    /// How they are made.
+    pub deltas: DeltaSettings,
     /// The time to sign.
     pub now: UtcTime,
 }
@@ -40,7 +40,7 @@ impl AddDeltasOptions {
             pack,
             from,
             to: None,
-            level: Level::Default,
+            deltas: DeltaSettings::default(),
             now,
         }
     }
@@ -114,7 +114,7 @@ impl Repository {
             let listed = listed(&to, &old.manifest.digest);
             let (bytes, outcome) = match listed {
                 Some(listed) => (Some(listed.content.length), DeltaOutcome::There),
-                None => match bench.build(old, options.level, progress, cancel)? {
+                None => match bench.build(old, &options.deltas, progress, cancel)? {
                     Some(delta) if pays(delta.content.length, from_nothing_bytes, 0) => {
                         let bytes = delta.content.length;
                         built.push((old.manifest.digest, delta));
@@ -195,7 +195,7 @@ impl<'a> Bench<'a> {
     pub(crate) fn build(
         &self,
         from: &CatalogueRelease,
-        level: Level,
+        settings: &DeltaSettings,
         listener: &dyn PublishProgress,
         cancel: &CancelToken,
     ) -> Result<Option<BuiltDelta>, PublishError> {
@@ -206,7 +206,7 @@ impl<'a> Bench<'a> {
                 listing: self.new.listing(),
                 contents: &self.new,
             },
-            level,
+            settings,
             scratch: &self.scratch,
             listener,
             cancel,

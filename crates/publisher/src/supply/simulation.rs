@@ -1,10 +1,11 @@
 use std::collections::HashMap;
 
-use diff_core::{CancelToken, Digest, Level};
+use diff_core::{CancelToken, Digest};
 use release_format::{Catalogue, CatalogueRelease, Label, PackName};
 
 use crate::PublishError;
 use crate::progress::PublishProgress;
+use crate::release::delta_build::DeltaSettings;
 use crate::release::delta_policy::{DeltaFrom, pays, spares};
 use crate::release::routes::{Hop, Routes, hops};
 use crate::repository::Repository;
@@ -22,9 +23,8 @@ pub struct SimulationOptions {
     pub to: Option<Label>,
     /// How many bytes of download a byte of storage has to save.
     pub worth: u64,
-    /// How much time goes into deltas that are not published and have to be built to know their
-    /// length.
-    pub level: Level,
+    /// How deltas are made that are not published and have to be built to know their length.
+    pub deltas: DeltaSettings,
 }
 
 impl SimulationOptions {
@@ -34,7 +34,7 @@ impl SimulationOptions {
             pack,
             to: None,
             worth: 10,
-            level: Level::Default,
+            deltas: DeltaSettings::default(),
         }
     }
 }
@@ -127,7 +127,7 @@ impl Repository {
                             bench.insert(Bench::open(storage, to, scratch.path(), &none, cancel)?)
                         }
                     };
-                    let built = bench.build(release, options.level, progress, cancel)?;
+                    let built = bench.build(release, &options.deltas, progress, cancel)?;
                     built.map(|delta| delta.content.length)
                 }
             };

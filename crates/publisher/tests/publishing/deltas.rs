@@ -1,6 +1,6 @@
 //! Deltas that join later, and what a fleet would have downloaded.
 
-use diff_core::CancelToken;
+use diff_core::{Abilities, CancelToken, Level, Method};
 use publisher::{
     AddDeltasOptions, AddedDelta, DeltaFrom, DeltaOutcome, Fleet, PublishError, Quiet, Simulation,
     SimulationOptions,
@@ -275,4 +275,30 @@ fn storage_that_saves_too_little_is_not_recommended() {
         (crowded.policy.as_str(), crowded.deltas),
         ("baseline:1.0", 1)
     );
+}
+
+#[test]
+fn deltas_need_only_what_every_device_has_that_they_are_for() {
+    let rig = Rig::with_release();
+    let abilities = Abilities::of(&[Method::Zstd], &[]);
+    rig.write(&[("index.html", lesson(11, 200))]);
+    let mut options = options("1.1");
+    options.deltas.level = Level::Default;
+    options.delta_from = DeltaFrom::Last(0);
+    options.deltas.abilities = abilities.clone();
+    rig.publish_with(&options).unwrap();
+    let mut later = adding(&["1.0"]);
+    later.deltas = options.deltas;
+    assert_eq!(add(&rig, &later).unwrap()[0].outcome, DeltaOutcome::Added);
+    let catalogue = rig.repository().catalogue(&pack()).unwrap();
+    let needs = |at: usize| {
+        let deltas = catalogue.releases[at].deltas.iter();
+        deltas
+            .map(|delta| delta.methods.join(" "))
+            .collect::<Vec<_>>()
+    };
+    // The delta from nothing, and the one that was added.
+    assert_eq!(needs(1), ["zstd", "zstd"]);
+    assert_ne!(needs(0), ["zstd"]);
+    assert_sound(&rig);
 }

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
-use diff_core::CancelToken;
+use diff_core::{CancelToken, Recompressor};
 
 use super::*;
-use crate::arguments::OutputArguments;
+use crate::arguments::{Ability, DeltaArguments, OutputArguments, Strength};
 
 struct Rig {
     place: tempfile::TempDir,
@@ -36,8 +36,10 @@ impl Rig {
             old: self.path(old),
             new: self.path(new),
             delta: self.path("delta"),
-            level: Strength::Fast,
-            methods: Vec::new(),
+            making: DeltaArguments {
+                level: Strength::Fast,
+                methods: Vec::new(),
+            },
             stats: false,
         }
     }
@@ -107,8 +109,10 @@ fn a_delta_for_a_device_needs_only_what_it_has() {
         (vec![Ability::Recompressor(Recompressor::Zlib)], "store"),
     ] {
         let arguments = DiffArguments {
-            level: Strength::Default,
-            methods,
+            making: DeltaArguments {
+                level: Strength::Default,
+                methods,
+            },
             ..rig.arguments("old", "new")
         };
         assert_eq!(diff(&arguments, quiet()).unwrap(), Exit::Done);
