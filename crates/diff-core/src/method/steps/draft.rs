@@ -18,6 +18,8 @@ pub(crate) struct Draft<'a> {
     finder: Finder,
     level: Level,
     steps: Vec<Step>,
+    /// One part of so many was parsed.
+    every: usize,
 }
 
 impl<'a> Draft<'a> {
@@ -35,13 +37,19 @@ impl<'a> Draft<'a> {
         let effort = Effort::of(level, finder.all().len()).of_draft();
         let heard = Mutex::new(Halved::of(advanced));
         let heard = |bytes| hear(&heard, bytes);
-        let steps = parse(&finder, reference.len(), &prices, effort, &heard)?;
+        // Of much content, samples tell what it comes to.
+        let every = match level {
+            Level::Fast | Level::Default if new.len() > WHOLE_BYTES => SAMPLED_OF,
+            _ => 1,
+        };
+        let steps = parse(&finder, reference.len(), &prices, effort, every, &heard)?;
         Ok(Draft {
             reference,
             new,
             finder,
             level,
             steps,
+            every,
         })
     }
 
@@ -51,7 +59,7 @@ impl<'a> Draft<'a> {
             Step::Literals(count) => *count,
             Step::Copy { .. } => 1,
         });
-        tokens.sum()
+        tokens.sum::<usize>() * self.every
     }
 
     /// Returns the new content coded in about the fewest bytes, by steps that are parsed by what the first
@@ -82,25 +90,35 @@ impl<'a> Draft<'a> {
             );
             // Bytes are done once.
             let heard = |bytes| hear(&halved, if pass < passes { 0 } else { bytes });
-            steps = parse(&self.finder, self.reference.len(), &prices, effort, &heard)?;
+            steps = parse(&self.finder, self.reference.len(), &prices, effort, 1, &heard)?;
         }
         encode::<M>(self.reference, self.new, &steps, places, advanced)
     }
 }
 
-/// Parses what follows the reference, in parts of its own each.
+/// Parses what follows the reference, in parts of its own each: one of `every` so many, the others are
+/// taken for copies.
 fn parse(
     finder: &Finder,
     reference: usize,
     prices: &Prices,
     effort: Effort,
+    every: usize,
     heard: &(dyn Fn(u64) -> Result<(), Cancelled> + Sync),
 ) -> Result<Vec<Step>, Cancelled> {
     let end = finder.all().len();
-    let starts: Vec<usize> = (reference..end).step_by(PART_BYTES).collect();
-    let parts = starts.into_par_iter().map(|start| {
-        let parser = Parser::new(finder, reference, prices, effort);
-        parser.run(start, end.min(start + PART_BYTES), heard)
+    let part_bytes = if every > 1 { SAMPLE_BYTES } else { PART_BYTES };
+    let starts: Vec<usize> = (reference..end).step_by(part_bytes).collect();
+    let parts = starts.into_par_iter().enumerate().map(|(part, start)| {
+        let end = end.min(start + part_bytes);
+        if part.is_multiple_of(every) {
+            return Parser::new(finder, reference, prices, effort).run(start, end, heard);
+        }
+        let length = end - start;
+        heard(length as u64)?;
+        // What a parser starts from.
+        let distance = reference.max(1);
+        Ok(vec![Step::Copy { length, distance }])
     });
     let parts: Result<Vec<Vec<Step>>, Cancelled> = parts.collect();
     let mut steps = Vec::new();
@@ -117,3 +135,7 @@ fn hear(halved: &Mutex<Halved<'_>>, bytes: u64) -> Result<(), Cancelled> {
 
 /// So much is parsed in one go.
 const PART_BYTES: usize = 1 << 20;
+/// So much is drafted whole; of more, one part in so many.
+const WHOLE_BYTES: usize = 4 << 20;
+const SAMPLED_OF: usize = 4;
+const SAMPLE_BYTES: usize = 1 << 17;

@@ -31,6 +31,8 @@ pub(super) struct Effort {
     /// So many of the shortest and of the longest lengths of a copy are considered; others are seldom
     /// best.
     edge: usize,
+    /// So much of what comes before a part is known to guess by.
+    guessed: usize,
 }
 
 impl Effort {
@@ -48,6 +50,7 @@ impl Effort {
             long: LONG,
             enough: ENOUGH,
             edge: EDGE,
+            guessed: GUESSED_BYTES,
         };
         match level {
             Level::Best => Effort {
@@ -68,6 +71,7 @@ impl Effort {
             long: DRAFT_LONG,
             enough: DRAFT_ENOUGH,
             edge: DRAFT_EDGE,
+            guessed: DRAFT_GUESSED_BYTES,
         }
     }
 }
@@ -121,7 +125,7 @@ impl<'a> Parser<'a> {
         end: usize,
         heard: &(dyn Fn(u64) -> Result<(), Cancelled> + Sync),
     ) -> Result<Vec<Step>, Cancelled> {
-        let known = start.min(GUESSED_BYTES);
+        let known = start.min(self.effort.guessed);
         self.guesses.skip(start - known);
         self.guesses.note(&self.all[start - known..start]);
         self.all = &self.all[..end];
@@ -357,6 +361,7 @@ const SHORT_DEPTH: usize = 8;
 const DRAFT_LONG: usize = 32;
 const DRAFT_ENOUGH: usize = 16;
 const DRAFT_EDGE: usize = 8;
+const DRAFT_GUESSED_BYTES: usize = 1 << 20;
 /// So much of what comes before is enough to guess by.
 const GUESSED_BYTES: usize = 4 << 20;
 /// More is looked through less closely.
