@@ -1,3 +1,4 @@
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -18,8 +19,8 @@ pub(crate) struct Draft<'a> {
     finder: Finder,
     level: Level,
     steps: Vec<Step>,
-    /// One part of so many was parsed.
-    every: usize,
+    /// How many literals and copies it takes, about.
+    tokens: usize,
 }
 
 impl<'a> Draft<'a> {
@@ -37,29 +38,50 @@ impl<'a> Draft<'a> {
         let effort = Effort::of(level, finder.all().len()).of_draft();
         let heard = Mutex::new(Halved::of(advanced));
         let heard = |bytes| hear(&heard, bytes);
-        // Of much content, samples tell what it comes to.
-        let every = match level {
-            Level::Fast | Level::Default if new.len() > WHOLE_BYTES => SAMPLED_OF,
-            _ => 1,
+        let whole = Parts {
+            finder: &finder,
+            reference: reference.len(),
+            bytes: PART_BYTES,
+            prices: &prices,
+            effort,
+            heard: &heard,
         };
-        let steps = parse(&finder, reference.len(), &prices, effort, every, &heard)?;
+        // Samples tell what much that is new comes to; of little, they know too little.
+        if level != Level::Best && new.len() >= LONG_BYTES {
+            let unheard = |_| heard(0);
+            let samples = Parts {
+                bytes: SAMPLE_BYTES,
+                heard: &unheard,
+                ..whole
+            };
+            let sampled = samples.parse(&|part| part.is_multiple_of(SAMPLED_OF))?;
+            let tokens = SAMPLED_OF * tokens_of(&sampled);
+            if tokens >= MANY_TOKENS {
+                heard(new.len() as u64)?;
+                return Ok(Draft {
+                    reference,
+                    new,
+                    level,
+                    steps: samples.joined(sampled),
+                    tokens,
+                    finder,
+                });
+            }
+        }
+        let drafted = whole.parse(&|_| true)?;
         Ok(Draft {
             reference,
             new,
-            finder,
             level,
-            steps,
-            every,
+            tokens: tokens_of(&drafted),
+            steps: whole.joined(drafted),
+            finder,
         })
     }
 
     /// Returns how many literals and copies it takes, about.
     pub(crate) fn tokens(&self) -> usize {
-        let tokens = self.steps.iter().map(|step| match step {
-            Step::Literals(count) => *count,
-            Step::Copy { .. } => 1,
-        });
-        tokens.sum::<usize>() * self.every
+        self.tokens
     }
 
     /// Returns the new content coded in about the fewest bytes, by steps that are parsed by what the first
@@ -90,42 +112,77 @@ impl<'a> Draft<'a> {
             );
             // Bytes are done once.
             let heard = |bytes| hear(&halved, if pass < passes { 0 } else { bytes });
-            steps = parse(&self.finder, self.reference.len(), &prices, effort, 1, &heard)?;
+            let parts = Parts {
+                finder: &self.finder,
+                reference: self.reference.len(),
+                bytes: PART_BYTES,
+                prices: &prices,
+                effort,
+                heard: &heard,
+            };
+            steps = parts.joined(parts.parse(&|_| true)?);
         }
         encode::<M>(self.reference, self.new, &steps, places, advanced)
     }
 }
 
-/// Parses what follows the reference, in parts of its own each: one of `every` so many, the others are
-/// taken for copies.
-fn parse(
-    finder: &Finder,
+/// What follows the reference, in parts that are parsed each by itself.
+struct Parts<'p> {
+    finder: &'p Finder,
     reference: usize,
-    prices: &Prices,
+    /// How long a part is.
+    bytes: usize,
+    prices: &'p Prices,
     effort: Effort,
-    every: usize,
-    heard: &(dyn Fn(u64) -> Result<(), Cancelled> + Sync),
-) -> Result<Vec<Step>, Cancelled> {
-    let end = finder.all().len();
-    let part_bytes = if every > 1 { SAMPLE_BYTES } else { PART_BYTES };
-    let starts: Vec<usize> = (reference..end).step_by(part_bytes).collect();
-    let parts = starts.into_par_iter().enumerate().map(|(part, start)| {
-        let end = end.min(start + part_bytes);
-        if part.is_multiple_of(every) {
-            return Parser::new(finder, reference, prices, effort).run(start, end, heard);
-        }
-        let length = end - start;
-        heard(length as u64)?;
-        // What a parser starts from.
-        let distance = reference.max(1);
-        Ok(vec![Step::Copy { length, distance }])
-    });
-    let parts: Result<Vec<Vec<Step>>, Cancelled> = parts.collect();
-    let mut steps = Vec::new();
-    for step in parts?.into_iter().flatten() {
-        Step::push(&mut steps, step);
+    heard: &'p (dyn Fn(u64) -> Result<(), Cancelled> + Sync),
+}
+
+impl Parts<'_> {
+    fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        let (end, bytes) = (self.finder.all().len(), self.bytes);
+        let starts = (self.reference..end).step_by(bytes);
+        starts.map(move |start| start..end.min(start + bytes))
     }
-    Ok(steps)
+
+    /// Parses those parts that are wanted, by their numbers.
+    fn parse(
+        &self,
+        is_wanted: &(dyn Fn(usize) -> bool + Sync),
+    ) -> Result<Vec<Option<Vec<Step>>>, Cancelled> {
+        let ranges: Vec<Range<usize>> = self.ranges().collect();
+        let parts = ranges.into_par_iter().enumerate().map(|(part, range)| {
+            let parser = || Parser::new(self.finder, self.reference, self.prices, self.effort);
+            let known = GUESSED_PARTS * self.bytes;
+            let run = || parser().run(range.start, range.end, known, self.heard);
+            is_wanted(part).then(run).transpose()
+        });
+        parts.collect()
+    }
+
+    /// Returns the steps of all parts; those that were not parsed are taken for copies from where a
+    /// parser looks first.
+    fn joined(&self, parts: Vec<Option<Vec<Step>>>) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for (part, range) in parts.into_iter().zip(self.ranges()) {
+            let copy = Step::Copy {
+                length: range.len(),
+                distance: self.reference.max(1),
+            };
+            for step in part.unwrap_or_else(|| vec![copy]) {
+                Step::push(&mut steps, step);
+            }
+        }
+        steps
+    }
+}
+
+fn tokens_of(parts: &[Option<Vec<Step>>]) -> usize {
+    let steps = parts.iter().flatten().flatten();
+    let tokens = steps.map(|step| match step {
+        Step::Literals(count) => *count,
+        Step::Copy { .. } => 1,
+    });
+    tokens.sum()
 }
 
 fn hear(halved: &Mutex<Halved<'_>>, bytes: u64) -> Result<(), Cancelled> {
@@ -135,7 +192,11 @@ fn hear(halved: &Mutex<Halved<'_>>, bytes: u64) -> Result<(), Cancelled> {
 
 /// So much is parsed in one go.
 const PART_BYTES: usize = 1 << 20;
-/// So much is drafted whole; of more, one part in so many.
-const WHOLE_BYTES: usize = 4 << 20;
+/// What comes before a part is enough to guess by, so many times its length of it.
+const GUESSED_PARTS: usize = 4;
+/// Of as much, one part of so many is parsed first, in shorter ones, and no more where these come to many
+/// tokens.
+const LONG_BYTES: usize = 4 << 20;
+const SAMPLE_BYTES: usize = 1 << 16;
 const SAMPLED_OF: usize = 4;
-const SAMPLE_BYTES: usize = 1 << 17;
+const MANY_TOKENS: usize = 500_000;

@@ -31,8 +31,6 @@ pub(super) struct Effort {
     /// So many of the shortest and of the longest lengths of a copy are considered; others are seldom
     /// best.
     edge: usize,
-    /// So much of what comes before a part is known to guess by.
-    guessed: usize,
 }
 
 impl Effort {
@@ -40,7 +38,7 @@ impl Effort {
     pub(super) fn of(level: Level, bytes: usize) -> Effort {
         let depth = match level {
             Level::Fast => 8,
-            Level::Default if bytes > LARGE => 40,
+            Level::Default if bytes > LARGE => 24,
             Level::Default => 64,
             Level::Best => 128,
         };
@@ -50,7 +48,6 @@ impl Effort {
             long: LONG,
             enough: ENOUGH,
             edge: EDGE,
-            guessed: GUESSED_BYTES,
         };
         match level {
             Level::Best => Effort {
@@ -71,7 +68,6 @@ impl Effort {
             long: DRAFT_LONG,
             enough: DRAFT_ENOUGH,
             edge: DRAFT_EDGE,
-            guessed: DRAFT_GUESSED_BYTES,
         }
     }
 }
@@ -118,14 +114,16 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Returns the steps that make the bytes from `start` to `end`; `heard` is told of what is done.
+    /// Returns the steps that make the bytes from `start` to `end`, guessed by so many before them;
+    /// `heard` is told of what is done.
     pub(super) fn run(
         mut self,
         start: usize,
         end: usize,
+        known: usize,
         heard: &(dyn Fn(u64) -> Result<(), Cancelled> + Sync),
     ) -> Result<Vec<Step>, Cancelled> {
-        let known = start.min(self.effort.guessed);
+        let known = start.min(known);
         self.guesses.skip(start - known);
         self.guesses.note(&self.all[start - known..start]);
         self.all = &self.all[..end];
@@ -361,9 +359,6 @@ const SHORT_DEPTH: usize = 8;
 const DRAFT_LONG: usize = 32;
 const DRAFT_ENOUGH: usize = 16;
 const DRAFT_EDGE: usize = 8;
-const DRAFT_GUESSED_BYTES: usize = 1 << 20;
-/// So much of what comes before is enough to guess by.
-const GUESSED_BYTES: usize = 4 << 20;
 /// More is looked through less closely.
 const LARGE: usize = 8 << 20;
 const TOLD_BYTES: usize = 1 << 18;
