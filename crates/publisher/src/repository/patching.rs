@@ -89,13 +89,19 @@ impl Roles {
             return Ok(held);
         };
         let patches = current.entry.patches();
-        for start in patches.starts().take(most.saturating_sub(1)) {
-            for location in storage.list(&format!("{folder}/{start}"))? {
-                let bytes = storage.get(&location)?.map(|bytes| bytes.to_vec());
-                held.extend(bytes.filter(|_| location.ends_with(&format!(".{name}"))));
+        let starts: Vec<&str> = patches.starts().take(most.saturating_sub(1)).collect();
+        if starts.is_empty() {
+            return Ok(held);
+        }
+        // A bucket answers for a folder as a whole, whatever the names begin with.
+        let there = storage.list(&format!("{folder}/"))?;
+        for start in starts {
+            let (begins, ends) = (format!("{folder}/{start}"), format!(".{name}"));
+            let is_it = |at: &&String| at.starts_with(&begins) && at.ends_with(&ends);
+            if let Some(location) = there.iter().find(is_it) {
+                held.extend(storage.get(location)?.map(|bytes| bytes.to_vec()));
             }
         }
-        held.truncate(most);
         Ok(held)
     }
 }
