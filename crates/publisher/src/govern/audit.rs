@@ -264,7 +264,10 @@ impl Auditor<'_> {
             self.problem(&location, expected, found);
         }
         self.chunks(release, &manifest, &map)?;
-        let is_sound = problems == self.report.problems.len();
+        // An archive that several releases need is told of once.
+        let mut archives = release.archives.iter();
+        let is_sound = problems == self.report.problems.len()
+            && archives.all(|archive| matches!(self.archives.get(archive), Some(Some(_))));
         Ok(is_sound.then_some((manifest, map)))
     }
 
