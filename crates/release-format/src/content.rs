@@ -6,3 +6,4 @@ pub(crate) mod chunk;
 pub(crate) mod chunk_map;
 pub(crate) mod cutting;
 pub(crate) mod manifest;
+mod zip_member;

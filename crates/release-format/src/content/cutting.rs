@@ -3,6 +3,8 @@ use std::ops::Range;
 use diff_core::Listing;
 use fastcdc::v2020::FastCDC;
 
+use crate::content::zip_member::member_data;
+
 /// Files whose bytes are cut together: a large one, or a run of small ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
@@ -45,10 +47,23 @@ fn empty_at(index: usize) -> Segment {
     }
 }
 
-/// Returns the ranges of the chunks that a segment's bytes are cut into, by FastCDC as of 2020.
+/// Returns the ranges of the chunks that a segment's bytes are cut into: at the data of zip members, and
+/// in between by FastCDC as of 2020.
 ///
-/// What is the same in two releases is cut alike in both, but for the chunks next to a change.
+/// What is the same in two releases is cut alike in both, but for the chunks next to a change. The data
+/// of a member stays the same when others are packed anew, while its header says when that was.
 pub fn cut_points(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let members = member_data(bytes).filter(|data| data.len() >= LEAST_MEMBER_BYTES);
+    let ends = members.flat_map(|data| [data.start, data.end]);
+    let mut start = 0_usize;
+    ends.chain([bytes.len()]).flat_map(move |end| {
+        let begun = std::mem::replace(&mut start, end);
+        cut_piece(bytes.get(begun..end).unwrap_or_default())
+            .map(move |cut| begun + cut.start..begun + cut.end)
+    })
+}
+
+fn cut_piece(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let cutter = (!bytes.is_empty())
         .then(|| FastCDC::new(bytes, MIN_CHUNK_BYTES, MEAN_CHUNK_BYTES, MAX_CHUNK_BYTES));
     cutter
@@ -60,8 +75,11 @@ pub fn cut_points(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
 const MIN_CHUNK_BYTES: usize = 4 << 10;
 const MEAN_CHUNK_BYTES: usize = 16 << 10;
 const MAX_CHUNK_BYTES: usize = 64 << 10;
-/// Files of this length are cut by themselves.
-const LARGE_FILE_BYTES: u64 = 1 << 20;
+/// Members from this length are cut by themselves: each costs two lines of the chunk map.
+const LEAST_MEMBER_BYTES: usize = 1 << 10;
+/// Files from this length are cut by themselves: a device that lacks one fetches none of its neighbours'
+/// bytes.
+const LARGE_FILE_BYTES: u64 = 8 << 10;
 /// One file in so many ends a run of small ones.
 const RUN_FILES: u8 = 64;
 const MAX_RUN_BYTES: u64 = 8 << 20;
@@ -140,13 +158,7 @@ mod tests {
 
     #[test]
     fn chunks_follow_each_other_and_have_their_bounds() {
-        let mut state = 7_u32;
-        let bytes: Vec<u8> = std::iter::repeat_with(|| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            state.to_be_bytes()[0]
-        })
-        .take(1 << 20)
-        .collect();
+        let bytes = noise(7, 1 << 20);
         let cuts: Vec<_> = cut_points(&bytes).collect();
         let mut next = 0;
         for cut in &cuts {
@@ -157,5 +169,53 @@ mod tests {
         assert_eq!(next, bytes.len());
         assert!(cuts.len() > 20);
         assert_eq!(cut_points(&[]).count(), 0);
+    }
+
+    fn noise(seed: u32, length: usize) -> Vec<u8> {
+        let mut state = seed;
+        let next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.to_be_bytes()[0]
+        };
+        std::iter::repeat_with(next).take(length).collect()
+    }
+
+    /// A package whose members were packed at a time of day, each with its data.
+    fn package(time: u8, members: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for data in members {
+            bytes.extend(b"PK\x03\x04\x14\0\0\0\x08\0");
+            bytes.extend([time; 16]);
+            bytes.extend(b"\x04\0\0\0page");
+            bytes.extend(data);
+        }
+        bytes.extend(b"PK\x01\x02 and the directory");
+        bytes
+    }
+
+    #[test]
+    fn package_that_is_packed_anew_keeps_the_chunks_of_its_members() {
+        let mut members: Vec<_> = (0..40).map(|seed| noise(seed, 9_000)).collect();
+        let old = package(1, &members);
+        members[20] = noise(99, 12_000);
+        members.insert(7, noise(98, 500));
+        let new = package(2, &members);
+        let cut = |bytes: &[u8]| -> Vec<Vec<u8>> {
+            let cuts = cut_points(bytes).map(|cut| bytes[cut].to_vec());
+            cuts.collect()
+        };
+        let (old, cut_new) = (cut(&old), cut(&new));
+        assert_eq!(cut_new.concat(), new);
+        let fresh = cut_new.iter().filter(|chunk| !old.contains(chunk));
+        let fresh: usize = fresh.map(Vec::len).sum();
+        // Two members, and the headers of all.
+        assert!(fresh < 12_000 + 500 + 41 * 40 + 100, "{fresh}");
+    }
+
+    #[test]
+    fn short_members_are_cut_together() {
+        let members: Vec<_> = (0..200).map(|seed| noise(seed, 300)).collect();
+        let package = package(1, &members);
+        assert!(cut_points(&package).count() <= package.len() / MIN_CHUNK_BYTES + 1);
     }
 }
