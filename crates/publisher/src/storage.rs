@@ -1,6 +1,9 @@
 //! Where a repository lies: the one seam that its bytes pass.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use diff_core::FileBytes;
 use release_format::{ContentReference, FormatError, Verified};
@@ -40,6 +43,19 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// [`PublishError::Storage`].
     fn get(&self, location: &str) -> Result<Option<FileBytes>, PublishError>;
+
+    /// Returns parts of the file at `location`, in the order asked for, where that spares most of its
+    /// bytes; nothing where files are had whole at no cost, or where there is none.
+    ///
+    /// # Errors
+    /// [`PublishError::Storage`].
+    fn get_parts(
+        &self,
+        _location: &str,
+        _parts: &[Range<u64>],
+    ) -> Result<Option<Vec<Vec<u8>>>, PublishError> {
+        Ok(None)
+    }
 
     /// Returns the locations of all files that begin with `prefix`, in their byte order.
     ///
@@ -119,7 +135,35 @@ impl dyn Storage + '_ {
             .and_then(|verified| decode(&verified))
             .map_err(|source| PublishError::Damaged { location, source })
     }
+
+    /// Puts files where none are, several at once: a bucket is far, and a disk syncs several as quickly
+    /// as one.
+    pub(crate) fn put_all_absent(
+        &self,
+        files: &[(String, Source<'_>)],
+    ) -> Result<(), PublishError> {
+        let (next, failed) = (AtomicUsize::new(0), Mutex::new(None));
+        let work = || {
+            while let Some((location, source)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if let Err(error) = self.put_if_absent(location, *source) {
+                    // No other begins; of several that fail at once, any may be told.
+                    next.store(files.len(), Ordering::Relaxed);
+                    *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..files.len().min(PUTS_AT_ONCE) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failed.map_or(Ok(()), Err)
+    }
 }
+
+const PUTS_AT_ONCE: usize = 8;
 
 /// What is put into a storage.
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +173,19 @@ pub enum Source<'a> {
     /// A file in the scratch folder, which may be gone afterwards: it is moved where that is cheaper
     /// than a copy.
     Scratch(&'a Path),
+}
+
+impl Source<'_> {
+    /// Returns the bytes.
+    #[cfg(feature = "bucket")]
+    pub(crate) fn read(self) -> Result<Vec<u8>, PublishError> {
+        match self {
+            Source::Bytes(bytes) => Ok(bytes.to_vec()),
+            Source::Scratch(path) => {
+                std::fs::read(path).map_err(|error| PublishError::io("read", path, error))
+            }
+        }
+    }
 }
 
 /// The right to publish; given up when dropped.

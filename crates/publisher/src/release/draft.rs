@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -60,14 +60,15 @@ enum PiecePlace {
 impl Draft {
     /// Writes every file of the release into `storage`, each under its digest.
     pub(crate) fn store(&self, storage: &dyn Storage) -> Result<(), PublishError> {
+        let mut files = BTreeMap::new();
         for piece in &self.pieces {
             let source = match &piece.place {
                 PiecePlace::Memory(bytes) => Source::Bytes(bytes),
                 PiecePlace::Scratch(path) => Source::Scratch(path),
             };
-            storage.put_if_absent(&piece.reference.location(), source)?;
+            files.insert(piece.reference.location(), source);
         }
-        Ok(())
+        storage.put_all_absent(&files.into_iter().collect::<Vec<_>>())
     }
 
     /// Returns the bytes of all files that the release adds.

@@ -1,6 +1,7 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use diff_core::{
@@ -118,7 +119,14 @@ impl Contents for EarlierTree<'_> {
 /// The archives of a release, as far as some of its files lie in them.
 pub(crate) struct ChunkSource<'a> {
     map: &'a ChunkMap,
-    open: HashMap<ContentReference, FileBytes>,
+    open: HashMap<ContentReference, OpenArchive>,
+}
+
+/// What there is of an archive.
+enum OpenArchive {
+    Whole(FileBytes),
+    /// The chunks that are wanted, by their places.
+    Parts(HashMap<u64, Vec<u8>>),
 }
 
 impl<'a> ChunkSource<'a> {
@@ -128,20 +136,21 @@ impl<'a> ChunkSource<'a> {
         wanted: &[(u64, &Entry)],
         storage: &dyn Storage,
     ) -> Result<ChunkSource<'a>, PublishError> {
-        let mut open = HashMap::new();
+        let mut parts: HashMap<ContentReference, BTreeMap<u64, Range<u64>>> = HashMap::new();
         for (start, entry) in wanted {
             for (_, place) in map.spanning(*start..start.saturating_add(entry.length)) {
-                let Some(archive) = map.archive_of(place) else {
-                    continue;
-                };
-                if !open.contains_key(archive) {
-                    let location = archive.location();
-                    let bytes = storage
-                        .get(&location)?
-                        .ok_or(PublishError::Absent { location })?;
-                    open.insert(*archive, bytes);
+                if let Some(archive) = map.archive_of(place) {
+                    let range = place.range();
+                    parts
+                        .entry(*archive)
+                        .or_default()
+                        .insert(range.start, range);
                 }
             }
+        }
+        let mut open = HashMap::new();
+        for (archive, parts) in parts {
+            open.insert(archive, OpenArchive::of(&archive, parts, storage)?);
         }
         Ok(ChunkSource { map, open })
     }
@@ -191,16 +200,9 @@ impl<'a> ChunkSource<'a> {
 
     fn decode(&self, place: &ChunkPlace) -> Result<Vec<u8>, PublishError> {
         let archive = self.map.archive_of(place);
-        let range = place.range();
-        let bytes = archive
-            .and_then(|archive| self.open.get(archive))
-            .zip(
-                usize::try_from(range.start)
-                    .ok()
-                    .zip(usize::try_from(range.end).ok()),
-            )
-            .and_then(|(bytes, (start, end))| bytes.get(start..end))
-            .unwrap_or_default();
+        let open = archive.and_then(|archive| self.open.get(archive));
+        let bytes = open.and_then(|open| open.part(place.range()));
+        let bytes = bytes.unwrap_or_default();
         place
             .chunk
             .decode(bytes)
@@ -208,5 +210,34 @@ impl<'a> ChunkSource<'a> {
                 location: archive.map(ContentReference::location).unwrap_or_default(),
                 source,
             })
+    }
+}
+
+impl OpenArchive {
+    fn of(
+        archive: &ContentReference,
+        parts: BTreeMap<u64, Range<u64>>,
+        storage: &dyn Storage,
+    ) -> Result<OpenArchive, PublishError> {
+        let location = archive.location();
+        let ranges: Vec<Range<u64>> = parts.into_values().collect();
+        if let Some(bytes) = storage.get_parts(&location, &ranges)? {
+            let starts = ranges.iter().map(|range| range.start);
+            return Ok(OpenArchive::Parts(starts.zip(bytes).collect()));
+        }
+        match storage.get(&location)? {
+            Some(bytes) => Ok(OpenArchive::Whole(bytes)),
+            None => Err(PublishError::Absent { location }),
+        }
+    }
+
+    fn part(&self, range: Range<u64>) -> Option<&[u8]> {
+        match self {
+            OpenArchive::Whole(bytes) => {
+                let from = usize::try_from(range.start).ok()?;
+                bytes.get(from..usize::try_from(range.end).ok()?)
+            }
+            OpenArchive::Parts(parts) => parts.get(&range.start).map(Vec::as_slice),
+        }
     }
 }

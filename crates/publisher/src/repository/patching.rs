@@ -57,10 +57,9 @@ impl Patching {
 
     /// Puts the patches where devices will look for them.
     pub(crate) fn store(&self, storage: &dyn Storage) -> Result<(), PublishError> {
-        for (location, bytes) in &self.files {
-            storage.put_if_absent(location, Source::Bytes(bytes))?;
-        }
-        Ok(())
+        let files = self.files.iter();
+        let files = files.map(|(location, bytes)| (location.clone(), Source::Bytes(bytes)));
+        storage.put_all_absent(&files.collect::<Vec<_>>())
     }
 }
 

@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -126,20 +127,28 @@ impl BucketStorage {
 
     /// Gives a name to bytes, once.
     fn create(&self, location: &str, bytes: Vec<u8>) -> Result<(), PublishError> {
+        if self.create_if_absent(location, bytes.clone())? {
+            return Ok(());
+        }
+        // The answer to a first attempt may have been lost, and this was the second.
+        match self.get(location)? {
+            Some(there) if *there == *bytes => Ok(()),
+            _ => Err(self.overtaken()),
+        }
+    }
+
+    /// Gives a name to bytes unless it is taken, and returns whether it did.
+    fn create_if_absent(&self, location: &str, bytes: Vec<u8>) -> Result<bool, PublishError> {
         let place = self.place(location)?;
         let options = PutOptions {
             mode: PutMode::Create,
             attributes: attributes(location),
             ..PutOptions::default()
         };
-        let payload = PutPayload::from(bytes.clone());
+        let payload = PutPayload::from(bytes);
         match self.run(self.store.put_opts(&place, payload, options)) {
-            Ok(_) => Ok(()),
-            // The answer to a first attempt may have been lost, and this was the second.
-            Err(Error::AlreadyExists { .. }) => match self.get(location)? {
-                Some(there) if *there == *bytes => Ok(()),
-                _ => Err(self.overtaken()),
-            },
+            Ok(_) => Ok(true),
+            Err(Error::AlreadyExists { .. }) => Ok(false),
             Err(error) => Err(refused("write", location, error)),
         }
     }
@@ -243,12 +252,7 @@ impl BucketStorage {
 
 impl Storage for BucketStorage {
     fn put(&self, location: &str, source: Source<'_>) -> Result<(), PublishError> {
-        let bytes = match source {
-            Source::Bytes(bytes) => bytes.to_vec(),
-            Source::Scratch(path) => {
-                std::fs::read(path).map_err(|error| PublishError::io("read", path, error))?
-            }
-        };
+        let bytes = source.read()?;
         if location == TIMESTAMP {
             self.commit(location, bytes)
         } else {
@@ -257,15 +261,19 @@ impl Storage for BucketStorage {
     }
 
     fn put_if_absent(&self, location: &str, source: Source<'_>) -> Result<bool, PublishError> {
-        if self.length(location)?.is_some() {
-            return Ok(false);
-        }
         let length = match source {
             Source::Bytes(bytes) => bytes.len() as u64,
             Source::Scratch(path) => std::fs::metadata(path)
                 .map_err(|error| PublishError::io("read", path, error))?
                 .len(),
         };
+        if length <= UNASKED_BYTES {
+            // Sooner sent than asked for.
+            return self.create_if_absent(location, source.read()?);
+        }
+        if self.length(location)?.is_some() {
+            return Ok(false);
+        }
         if length > PART_BYTES {
             // Named by its digest: whoever else puts it puts the same.
             self.upload(location, source)?;
@@ -285,6 +293,19 @@ impl Storage for BucketStorage {
         let got = self.run(async { self.store.get(&place).await?.bytes().await });
         match got {
             Ok(bytes) => Ok(Some(FileBytes::Owned(bytes.to_vec()))),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(refused("read", location, error)),
+        }
+    }
+
+    fn get_parts(
+        &self,
+        location: &str,
+        parts: &[Range<u64>],
+    ) -> Result<Option<Vec<Vec<u8>>>, PublishError> {
+        let place = self.place(location)?;
+        match self.run(self.store.get_ranges(&place, parts)) {
+            Ok(got) => Ok(Some(got.iter().map(|part| part.to_vec()).collect())),
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(refused("read", location, error)),
         }
@@ -445,6 +466,8 @@ fn failed(operation: &'static str, location: &str, source: io::Error) -> Publish
 
 const SCHEME: &str = "s3://";
 const TIMESTAMP: &str = "metadata/timestamp.json";
+/// Up to this length, a file that may be there is sent without a look whether it is.
+const UNASKED_BYTES: u64 = 64 << 10;
 /// What is longer is sent in parts, each of this length.
 const PART_BYTES: u64 = 16 << 20;
 const CONNECT: std::time::Duration = std::time::Duration::from_secs(20);
