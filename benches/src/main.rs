@@ -22,6 +22,10 @@
 //!
 //! `line PAIR` measures instead what a line that drops every 64 KiB costs a first install and an update of
 //! the pair in that folder, beside one that holds.
+//!
+//! `publish PAIR [s3://BUCKET/PREFIX]` measures instead how long publishing the pair in that folder takes,
+//! into a folder and into a bucket, whose service and keys are taken from the usual `AWS_` variables.
+//!
 //! `rollouts` measures instead what it costs a device to find out what a rollout means for it.
 //!
 //! `class [DEVICES]` measures instead what forty devices cost a repository: each for itself, and behind
@@ -39,6 +43,7 @@ mod measure;
 mod ours;
 mod pair;
 mod peer;
+mod publish;
 mod recorded;
 mod refresh;
 mod rollouts;
@@ -69,6 +74,8 @@ fn main() -> ExitCode {
         }
         [durability::DURABILITY] => durability::measure(),
         [refresh::REFRESH] => refresh::measure(),
+        [publish::PUBLISH, pair] => publish::measure(pair.as_ref(), None),
+        [publish::PUBLISH, pair, bucket] => publish::measure(pair.as_ref(), Some(bucket)),
         [line::LINE, pair] => line::measure(pair.as_ref()),
         [sequence::SEQUENCE, folder] => sequence::measure(folder.as_ref()),
         [rollouts::ROLLOUTS] => rollouts::measure(),
