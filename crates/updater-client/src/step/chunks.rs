@@ -13,6 +13,7 @@ use crate::step::runs::{Arriving, RunReader, is_near, runs};
 /// Fetches single files of a release from its archives: the chunks that hold them, and no others.
 pub(crate) struct ChunkFetcher<'a> {
     documents: &'a Documents<'a>,
+    listing: &'a Listing,
     map: &'a ChunkMap,
     /// What need not be fetched.
     held: &'a HeldChunks,
@@ -39,7 +40,7 @@ impl<'a> ChunkFetcher<'a> {
     /// Returns what fetches files of the release whose listing and chunk map these are.
     pub(crate) fn new(
         documents: &'a Documents<'a>,
-        listing: &Listing,
+        listing: &'a Listing,
         map: &'a ChunkMap,
         held: &'a HeldChunks,
     ) -> Result<ChunkFetcher<'a>, UpdateError> {
@@ -47,6 +48,7 @@ impl<'a> ChunkFetcher<'a> {
         let bounds = bounds(listing);
         Ok(ChunkFetcher {
             documents,
+            listing,
             map,
             held,
             bounds,
@@ -57,11 +59,17 @@ impl<'a> ChunkFetcher<'a> {
         })
     }
 
-    /// Returns what the files with these places in the listing cost to fetch.
+    /// Returns what the files with these places in the listing cost to fetch, each content once.
     pub(crate) fn cost(&self, files: &[usize]) -> ChunkCost {
-        let mut cost = ChunkCost::default();
+        let entries = self.listing.entries();
+        let firsts = firsts(entries, files);
+        let built = firsts.iter().filter_map(|file| entries.get(*file));
+        let mut cost = ChunkCost {
+            built_bytes: built.map(|entry| entry.length).sum(),
+            ..ChunkCost::default()
+        };
         let mut open = None;
-        for place in self.wanted(files).places {
+        for place in self.wanted(&firsts).places {
             let range = place.range();
             let goes_on = open.is_some_and(|(archive, next)| {
                 archive == place.archive && is_near(next, range.start)
@@ -223,6 +231,8 @@ pub(crate) struct ChunkCost {
     pub(crate) bytes: u64,
     /// Requests on a line that holds.
     pub(crate) requests: u64,
+    /// Bytes of the files that are put together.
+    pub(crate) built_bytes: u64,
 }
 
 /// Returns the chunks that hold the files with these places in the listing.
@@ -235,7 +245,7 @@ pub(crate) fn chunks_of(listing: &Listing, map: &ChunkMap, files: &[usize]) -> H
 }
 
 /// Returns where each file begins in the byte stream, and where the last one ends.
-fn bounds(listing: &Listing) -> Vec<u64> {
+pub(crate) fn bounds(listing: &Listing) -> Vec<u64> {
     let mut end = 0_u64;
     let ends = listing.entries().iter().map(|entry| {
         end = end.saturating_add(entry.length);

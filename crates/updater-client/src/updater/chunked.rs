@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::library::content::{HeldChunks, HeldReleases};
 use crate::library::state::StateRecord;
 use crate::step::assemble::Assembler;
-use crate::step::chunks::{ChunkFetcher, chunks_of, firsts};
+use crate::step::chunks::{ChunkFetcher, chunks_of};
 use crate::step::fetch::Fetcher;
 use crate::step::plan::ChunkWay;
 
@@ -36,15 +36,11 @@ impl Updater {
         let listing = manifest.listing();
         let missing = missing(listing, &self.held().known_of(listing)?);
         let held = self.held_chunks(&manifest, &map, &missing, cancel)?;
-        let firsts = firsts(listing.entries(), &missing);
-        let cost = ChunkFetcher::new(fetcher.documents(), listing, &map, &held)?.cost(&firsts);
-        let built = firsts
-            .iter()
-            .filter_map(|index| listing.entries().get(*index));
+        let cost = ChunkFetcher::new(fetcher.documents(), listing, &map, &held)?.cost(&missing);
         let way = ChunkWay {
             fetch_bytes: cost.bytes,
             requests: cost.requests,
-            built_bytes: built.map(|entry| entry.length).sum(),
+            built_bytes: cost.built_bytes,
         };
         Ok(ChunkMeans {
             manifest,
@@ -111,9 +107,7 @@ impl Updater {
             let mut chunks =
                 ChunkFetcher::new(fetcher.documents(), listing, &means.map, &means.held)?;
             // What was held may have turned out damaged.
-            let needed = chunks
-                .cost(&firsts(listing.entries(), &rebuilt.missing))
-                .bytes;
+            let needed = chunks.cost(&rebuilt.missing).bytes;
             if let Some(budget) = budget
                 && needed > budget
             {

@@ -12,7 +12,7 @@ use crate::library::lock::LibraryLock;
 use crate::library::state::{InstalledRelease, StateRecord};
 use crate::library::trust_store::TrustStore;
 use crate::step::assemble::Assembler;
-use crate::step::chunks::{ChunkFetcher, firsts};
+use crate::step::chunks::ChunkFetcher;
 use crate::step::document::Traffic;
 use crate::step::fetch::Fetcher;
 use crate::step::prune::Pruner;
@@ -275,8 +275,7 @@ impl Updater {
                         self.held_chunks(&manifest, &map, &rebuilt.missing, remote.cancel)?;
                     let documents = fetcher.documents();
                     let mut chunks = ChunkFetcher::new(documents, manifest.listing(), &map, &held)?;
-                    let entries = manifest.listing().entries();
-                    let needed = chunks.cost(&firsts(entries, &rebuilt.missing)).bytes;
+                    let needed = chunks.cost(&rebuilt.missing).bytes;
                     if let Some(budget) = options.budget_bytes
                         && needed > budget
                     {
