@@ -10,7 +10,7 @@ use release_format::{Receipt, ReceiptOutcome, ReceiptRoute, Receipted, SignedRec
 use satchel_tests::rig::disk::{Fault, FaultyDisk};
 use satchel_tests::rig::world::{Device, World, remove};
 use updater_client::courier::{Courier, FolderCourier};
-use updater_client::{MirrorBuilder, UpdateError, Updater};
+use updater_client::{Event, MirrorBuilder, Observer, UpdateError, UpdateOptions, Updater};
 
 /// Takes what it is brought, and acknowledges it as long as it is told to.
 #[derive(Default)]
@@ -294,6 +294,41 @@ fn whoever_does_not_acknowledge_is_told_again() {
         assert_eq!((reported.sent, reported.waiting), (1, 1));
         assert_eq!(silent.taken.lock().unwrap().len(), round);
     }
+}
+
+/// Hears whether receipts could not be handed over.
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Observer for Told {
+    fn event(&self, event: &Event) {
+        if let Event::NotReported { reason, .. } = event {
+            self.0.lock().unwrap().push(reason.clone());
+        }
+    }
+}
+
+#[test]
+fn an_update_that_is_cancelled_is_no_report_that_failed() {
+    let (_world, device) = on_trial();
+    device.confirm();
+    let (office, told) = (Arc::new(Office::default()), Arc::new(Told::default()));
+    let builder = device
+        .builder()
+        .receipts_to(office.clone())
+        .observer(told.clone());
+    let updater = builder.build().unwrap();
+    let update =
+        |cancel: &CancelToken| updater.update(device.pack(), &UpdateOptions::default(), cancel);
+    let cancelled = CancelToken::new();
+    cancelled.cancel();
+    let ended = update(&cancelled);
+    assert!(matches!(ended, Err(UpdateError::Cancelled)), "{ended:?}");
+    assert_eq!(*told.0.lock().unwrap(), [""; 0]);
+    assert!(office.outcomes().is_empty());
+    // Nobody is let be for that.
+    update(&CancelToken::new()).unwrap();
+    assert_eq!(office.outcomes(), [ReceiptOutcome::Confirmed]);
 }
 
 #[test]

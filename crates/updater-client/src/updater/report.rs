@@ -57,7 +57,7 @@ impl Updater {
     }
 
     /// Hands receipts to the courier that the host named, some thousand at the most. Whatever goes wrong,
-    /// they wait on, and the observer is told.
+    /// they wait on, and the observer is told; but not that an update was cancelled.
     pub(super) fn report_by_the_way(&self, cancel: &CancelToken) {
         let Some(courier) = &self.config.courier else {
             return;
@@ -81,6 +81,8 @@ impl Updater {
                 accepted: reported.accepted,
                 waiting: reported.waiting,
             }),
+            // Whoever cancelled knows, and the courier may well be there.
+            Err(UpdateError::Cancelled) => {}
             Err(failed) => {
                 *unreported = Some(Instant::now());
                 let reason = failed.to_string();
