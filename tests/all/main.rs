@@ -29,6 +29,7 @@ mod neighbours;
 mod nginx;
 mod patches;
 mod power_loss;
+mod rebuilt;
 mod receipts;
 mod rollout;
 mod rotation;

@@ -12,41 +12,13 @@ use std::time::{Duration, Instant};
 use diff_core::{CancelToken, Digest};
 use satchel_tests::rig::course::{Course, Random};
 use satchel_tests::rig::disk::{Fault, FaultyDisk};
-use satchel_tests::rig::server::{Misbehaviour, Server};
+use satchel_tests::rig::near::Near;
+use satchel_tests::rig::server::{Misbehaviour, Request, Server};
 use satchel_tests::rig::world::{Device, World, files_below, first_course, second_course};
 use updater_client::{
-    Body, FetchPolicy, FolderTransport, HttpTransport, Mirror, MirrorBuilder, Mirrors, Missing,
-    Transport, TransportError, UpdateError, UpdateOptions, Updated, UpdaterBuilder,
+    FetchPolicy, FolderTransport, HttpTransport, Mirror, MirrorBuilder, Mirrors, Missing,
+    Transport, UpdateError, UpdateOptions, Updated, UpdaterBuilder,
 };
-
-/// A mirror as its neighbours see it, without HTTP between.
-struct Near(Arc<Mirror>);
-
-impl Transport for Near {
-    fn open(&self, location: &str, from: u64) -> Result<Body, TransportError> {
-        let failed = |why: Missing| match why {
-            Missing::Absent => TransportError::Absent {
-                location: location.to_owned(),
-            },
-            why => TransportError::Unreadable {
-                location: location.to_owned(),
-                reason: why.to_string(),
-            },
-        };
-        let served = self.0.open(location).map_err(failed)?;
-        let total = served.length().map_err(failed)?;
-        Ok(Body {
-            reader: served.reader(from).unwrap(),
-            starts_at: from,
-            total,
-            content_type: None,
-        })
-    }
-
-    fn address(&self) -> String {
-        "the laptop".to_owned()
-    }
-}
 
 /// A repository behind a server that counts, and a laptop that is to be the mirror.
 struct Class {
@@ -135,44 +107,64 @@ fn update(device: &Device, builder: UpdaterBuilder) -> Result<Updated, UpdateErr
 }
 
 fn update_over(device: &Device, mirror: &Arc<Mirror>) -> Result<Updated, UpdateError> {
-    let near = Arc::new(Near(Arc::clone(mirror)));
+    let near = Arc::new(Near::of(mirror));
     update(device, device.alone().repository(near))
 }
 
 #[test]
-fn forty_devices_cost_the_repository_the_content_of_one() {
+fn forty_devices_cost_the_repository_what_one_does() {
     let class = Class::new();
     let devices: Vec<Device> = (0..40).map(|_| class.world.device()).collect();
     let alone = class.world.device();
-    // A mirror has whole files alone.
-    let patches = "metadata/patches/*";
-    class.server.misbehave(patches, Misbehaviour::Status(404));
-    update(&alone, alone.alone().repository(class.upstream())).unwrap();
-    let one = class.server.traffic();
-    let mut asked = class.server.requests();
-    asked.retain(|request| !request.location.contains("/patches/"));
-    let requests = asked.len() as u64;
-    class.server.behave();
-    class.server.forget();
-    let mirror = class.mirror();
-    thread::scope(|scope| {
-        for devices in devices.chunks(5) {
-            let mirror = &mirror;
-            scope.spawn(move || {
-                for device in devices {
-                    update_over(device, mirror).unwrap();
-                    device.assert_has(&first_course());
-                }
-            });
+    let mut mirror = None;
+    for course in [first_course(), second_course()] {
+        if mirror.take().is_some() {
+            class.world.publish("1.1", &course);
         }
-    });
-    let all = class.server.traffic();
-    // The very files that one device asks for, each once.
-    assert_eq!((all.bodies, all.requests), (one.bodies, requests));
-    assert_eq!(mirror.traffic().requests, requests);
-    let again: Vec<_> = devices.iter().map(|of| update_over(of, &mirror)).collect();
-    assert!(again.iter().all(Result::is_ok));
-    assert_eq!(class.server.traffic(), all, "a minute has not passed");
+        class.server.forget();
+        update(&alone, alone.alone().repository(class.upstream())).unwrap();
+        alone.confirm();
+        let one = class.server.traffic();
+        let is_patched = |of: &Request| of.location.contains("/patches/");
+        assert!(class.server.requests().iter().any(is_patched));
+        class.server.forget();
+        let mirror = mirror.insert(class.mirror());
+        thread::scope(|scope| {
+            for devices in devices.chunks(5) {
+                let (mirror, course) = (&*mirror, &course);
+                scope.spawn(move || {
+                    for device in devices {
+                        update_over(device, mirror).unwrap();
+                        device.assert_has(course);
+                        device.confirm();
+                    }
+                });
+            }
+        });
+        let all = class.server.traffic();
+        // The very files that one device asks for, each once.
+        assert_eq!((all.bodies, all.requests), (one.bodies, one.requests));
+        assert_eq!(mirror.traffic().requests, one.requests);
+        let again: Vec<_> = devices.iter().map(|of| update_over(of, mirror)).collect();
+        assert!(again.iter().all(Result::is_ok));
+        assert_eq!(class.server.traffic(), all, "a minute has not passed");
+    }
+}
+
+#[test]
+fn a_patch_that_leads_nowhere_costs_a_request_and_the_file_comes_whole() {
+    let class = Class::new();
+    let patches = "metadata/patches/*";
+    let wrong = Misbehaviour::Instead(b"wrong".to_vec());
+    class.server.misbehave(patches, wrong);
+    let mirror = class.mirror();
+    let device = class.world.device();
+    update_over(&device, &mirror).unwrap();
+    device.assert_has(&first_course());
+    let requests = class.server.requests();
+    let patch = requests.iter().find(|of| of.location.contains("/patches/"));
+    let refused = mirror.open(&patch.unwrap().location);
+    assert!(matches!(refused, Err(Missing::Absent)));
 }
 
 #[test]
@@ -507,7 +499,7 @@ fn a_device_beside_a_mirror_asks_its_own_repository_for_what_is_newest_alone() {
     class.server.forget();
     let device = class.world.device();
     let own = class.upstream();
-    let near = Arc::new(Near(Arc::clone(&mirror)));
+    let near = Arc::new(Near::of(&mirror));
     update(&device, device.alone().repository(own).nearby(vec![near])).unwrap();
     device.assert_has(&first_course());
     let mut asked: Vec<String> = class

@@ -7,6 +7,7 @@ pub mod disk;
 pub mod forged_delta;
 pub mod forger;
 pub mod held;
+pub mod near;
 pub mod server;
 pub mod sim;
 /// A repository's storage that fails at a chosen change.

@@ -2,8 +2,8 @@
 //! from, for a class behind one thin line.
 //!
 //! It answers for the places of a repository and for nothing else of its library, from what the
-//! library trusts and holds, else from what it kept for neighbours before, else from the repository:
-//! each file once, however many ask for it. It is believed in nothing, like any other mirror, so it
+//! library trusts and holds, else from what it kept for neighbours before, else from what it can make
+//! again of installed releases, else from the repository: each file once, however many ask for it. It is believed in nothing, like any other mirror, so it
 //! needs no key and no permission. It takes no lock that an update needs, and changes nothing in the
 //! library but its own folder, `mirror/`, and the folder of receipts that neighbours hand on.
 
@@ -11,31 +11,41 @@ pub(crate) mod builder;
 mod flight;
 mod handed_on;
 mod holdings;
+mod installed;
 mod kept;
 mod location;
 mod memory;
 mod metadata;
 mod missing;
+mod rebuilt;
+mod recut;
 mod served;
+mod short_way;
+mod stream;
 mod upstream;
+mod workshop;
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use diff_core::Digest;
+use release_format::{ChunkMap, ContentReference};
 
 pub use builder::MirrorBuilder;
 use flight::Flight;
 use holdings::{Holdings, is_content};
+use installed::{Installed, Relation};
 use kept::Kept;
 use location::Asked;
 use memory::{Answer, Memory};
 use metadata::{Metadata, Verdict};
 pub use missing::Missing;
 pub use served::Served;
+use short_way::ShortWay;
 use upstream::Upstream;
 
 use crate::library::disk::Disk;
@@ -53,6 +63,7 @@ pub struct Mirror {
     metadata: Metadata,
     memory: Memory,
     holdings: Holdings,
+    installed: Installed,
     content: Arc<Kept>,
     /// Shared with the threads that fetch.
     flights: Arc<Mutex<Flights>>,
@@ -90,9 +101,18 @@ impl Mirror {
     /// # Errors
     /// [`Missing`], [`Missing::Absent`] for every location that no repository has.
     pub fn open(&self, location: &str) -> Result<Served, Missing> {
+        self.open_at(location, 0)
+    }
+
+    /// Returns the file at `location`, to be read from byte `from` on: of an archive the rest may not be
+    /// here.
+    ///
+    /// # Errors
+    /// As [`Mirror::open`].
+    pub fn open_at(&self, location: &str, from: u64) -> Result<Served, Missing> {
         let asked = Asked::parse(location).ok_or(Missing::Absent)?;
         match &asked {
-            Asked::Content(content) => self.content(content),
+            Asked::Content(content) => self.content(content, from),
             Asked::Timestamp => self.timestamp(location, &asked),
             _ => self.document(location, &asked),
         }
@@ -138,7 +158,8 @@ impl Mirror {
             version: 1,
             role: "snapshot".to_owned(),
         });
-        let fetch = |location: &str| upstream.fetch(location, limit);
+        let fetch =
+            |location: &str, way: Option<ShortWay>| upstream.bring(location, way.as_ref(), limit);
         if let Err(failed) = self.metadata.renew(&timestamp, fetch, refused) {
             // Its keys may be those of a newer root, which no device has asked for yet.
             if !matches!(failed, Missing::Refused { .. }) || !self.follow_roots(upstream) {
@@ -189,24 +210,84 @@ impl Mirror {
     }
 
     fn fetched(&self, location: &str, asked: &Asked) -> Answer {
-        let bytes = self
-            .upstream()?
-            .fetch(location, self.metadata.limit(asked))?;
+        let upstream = self.upstream()?;
+        let way = self.metadata.short_way(asked, location);
+        let bytes = upstream.bring(location, way.as_ref(), self.metadata.limit(asked))?;
         match self.metadata.judge(asked, &bytes) {
             Verdict::Refused(reason) => Err(Missing::Refused { reason }),
             Verdict::Proved | Verdict::Unknown => Ok(bytes.into()),
         }
     }
 
-    /// Returns content: as it is kept or held, else the repository's as it arrives.
-    fn content(&self, content: &Digest) -> Result<Served, Missing> {
+    /// Returns content: as it is kept or held, else as it is made again of installed releases, else the
+    /// repository's as it arrives.
+    fn content(&self, content: &Digest, from: u64) -> Result<Served, Missing> {
         if let Some(flight) = self.flights().under_way.get(content).cloned() {
             return Ok(Served::arriving(&self.disk, flight));
         }
         if let Some(served) = self.held_content(content) {
             return Ok(served);
         }
-        self.flown(content)
+        let Some(relation) = self.installed.relation(content) else {
+            return self.flown(content);
+        };
+        if let Some(rebuilt) = self.rebuilt(content, from, relation) {
+            return Ok(rebuilt);
+        }
+        let flown = self.flown(content);
+        let why = match flown.and_then(|flown| flown.length().map(|_| flown)) {
+            Ok(flown) => return Ok(flown),
+            Err(why) => why,
+        };
+        self.made_again(content, from, relation).unwrap_or(Err(why))
+    }
+
+    fn rebuilt(&self, content: &Digest, from: u64, relation: Relation) -> Option<Served> {
+        if relation != Relation::Archive {
+            return None;
+        }
+        let reader = self
+            .installed
+            .open(content, from, &|of| self.held_bytes(of));
+        Some(Served::rebuilt(reader?, from))
+    }
+
+    /// Returns content that nobody has, as it takes some time to make of installed files; that there is
+    /// none, where that sends neighbours along a way that is open to them here.
+    fn made_again(
+        &self,
+        content: &Digest,
+        from: u64,
+        relation: Relation,
+    ) -> Option<Result<Served, Missing>> {
+        let read = |of: &ContentReference| self.held_bytes(of);
+        for (map, bytes) in self.installed.cut_again(content, &read) {
+            // That it is not kept keeps nobody from having it now.
+            let _ = self.content.put(&map.to_string(), &bytes);
+        }
+        match relation {
+            Relation::Archive => self.rebuilt(content, from, relation).map(Ok),
+            Relation::ChunkMap => {
+                let map = self.installed.chunk_map(content)?;
+                Some(Ok(Served::bytes(map.into())))
+            }
+            Relation::Delta => {
+                let is_spared = self.installed.spares(content, &read);
+                is_spared.then_some(Err(Missing::Absent))
+            }
+        }
+    }
+
+    /// Returns content that is held, of which a chunk map is the longest that is asked for.
+    fn held_bytes(&self, content: &ContentReference) -> Option<Vec<u8>> {
+        if content.length > ChunkMap::MAX_BYTES {
+            return None;
+        }
+        let reader = self.held_content(&content.digest)?.reader(0).ok()?;
+        let mut bytes = Vec::new();
+        let mut reader = reader.take(content.length.saturating_add(1));
+        reader.read_to_end(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     fn held_content(&self, content: &Digest) -> Option<Served> {

@@ -37,15 +37,17 @@ async fn answer(State(mirror): State<Arc<Mirror>>, request: Request) -> Response
         return StatusCode::NOT_FOUND.into_response();
     };
     let tag = tag(&location);
+    let range = range(request.headers(), tag.as_ref());
+    let from = range.map_or(0, Part::first);
     let opened = spawn_blocking(move || {
-        let served = mirror.open(&location)?;
+        let served = mirror.open_at(&location, from)?;
         let length = served.length()?;
         Ok((served, length))
     });
     match opened.await {
         Ok(Ok((served, length))) => {
             let is_head = request.method() == Method::HEAD;
-            respond(served, length, request.headers(), tag, is_head)
+            respond(served, length, range, tag, is_head)
         }
         Ok(Err(why)) => status_of(&why).into_response(),
         Err(_panicked) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -69,16 +71,18 @@ const RECEIPTS: &str = "/v1/receipts";
 fn respond(
     served: Served,
     length: Option<u64>,
-    headers: &HeaderMap,
+    range: Option<&str>,
     tag: Option<HeaderValue>,
     is_head: bool,
 ) -> Response {
-    let part = match length {
-        Some(length) if is_same(headers, tag.as_ref()) => {
-            let range = headers.get(header::RANGE);
-            Part::of(range.and_then(|range| range.to_str().ok()), length)
-        }
-        _ => Part::Whole,
+    let part = length.map_or(Part::Whole, |length| Part::of(range, length));
+    // A part of what was asked for may be all that is here.
+    let part = match (part, served.ends_at()) {
+        (Part::Bytes { from, to }, Some(end)) => Part::Bytes {
+            from,
+            to: to.min(end),
+        },
+        (part, _) => part,
     };
     let mut response = Response::new(Body::empty());
     let (from, to) = match (part, length) {
@@ -126,6 +130,12 @@ fn set(response: &mut Response, name: header::HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }
+}
+
+/// Returns which part of the file is asked for, unless another file is meant.
+fn range<'h>(headers: &'h HeaderMap, tag: Option<&HeaderValue>) -> Option<&'h str> {
+    let range = headers.get(header::RANGE)?.to_str().ok()?;
+    is_same(headers, tag).then_some(range)
 }
 
 /// Whether the file is the one of which a client has a part already, as far as it says so.

@@ -10,6 +10,15 @@ pub(super) enum Part {
 }
 
 impl Part {
+    /// Returns the first byte that a `Range` header asks for, as far as it says so: 0 where it counts
+    /// from the end.
+    pub(super) fn first(header: &str) -> u64 {
+        match Part::of(Some(header), u64::MAX) {
+            Part::Bytes { from, .. } if !header.trim().starts_with("bytes=-") => from,
+            _ => 0,
+        }
+    }
+
     /// Returns the part of a file of `length` bytes that a `Range` header asks for: a single range, as
     /// every client of ours asks.
     pub(super) fn of(header: Option<&str>, length: u64) -> Part {
@@ -79,6 +88,14 @@ mod tests {
             assert_eq!(Part::of(Some(header), 10), expected, "{header}");
         }
         assert_eq!(Part::of(None, 10), Part::Whole);
+        for (header, expected) in [
+            ("bytes=4-5", 4),
+            ("bytes=-3", 0),
+            ("bytes=5-4", 0),
+            ("x", 0),
+        ] {
+            assert_eq!(Part::first(header), expected, "{header}");
+        }
         assert_eq!(Part::of(Some("bytes=0-"), 0), Part::PastEnd);
         assert_eq!(Part::of(Some("bytes=-5"), 0), Part::PastEnd);
     }

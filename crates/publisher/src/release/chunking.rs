@@ -206,7 +206,7 @@ impl<'a> ChunkStore<'a> {
             let encoded: Vec<EncodedChunk> = batch
                 .par_iter()
                 .map_init(
-                    || ChunkEncoder::new(CHUNK_LEVEL),
+                    || ChunkEncoder::new(ChunkEncoder::LEVEL),
                     |encoder, bytes| match encoder {
                         Ok(encoder) => encoder.encode(bytes).map_err(PublishError::Format),
                         Err(_) => {
@@ -316,9 +316,6 @@ fn archive_failed(path: &Path, error: ArchiveError) -> PublishError {
     PublishError::io("write", path, source)
 }
 
-/// The level of zstd for chunks. Of course trees, level 19 makes 1 % less in five times the time, and
-/// level 6 makes 2 % more in a fifth; deltas take longer than either.
-const CHUNK_LEVEL: i32 = 12;
 /// What is read at once.
 const LOT_BYTES: u64 = 32 << 20;
 /// Chunks that are encoded at once: some 16 MiB.

@@ -173,7 +173,7 @@ impl HeldChunks {
 }
 
 /// The bytes of a run of files: those of a large one stay where they are.
-enum RunBytes {
+pub(crate) enum RunBytes {
     Mapped(MappedFile),
     Read(Vec<u8>),
 }
@@ -188,7 +188,7 @@ impl AsRef<[u8]> for RunBytes {
 }
 
 /// Returns the bytes of files, and where each of them ends.
-fn concatenated(files: &[Entry], tree: &Path) -> io::Result<(RunBytes, Vec<usize>)> {
+pub(crate) fn concatenated(files: &[Entry], tree: &Path) -> io::Result<(RunBytes, Vec<usize>)> {
     if let [file] = files {
         let mapped = MappedFile::open(&file.path.under(tree))?;
         let end = mapped.as_ref().len();

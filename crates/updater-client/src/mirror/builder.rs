@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::holdings::Holdings;
+use super::installed::Installed;
 use super::kept::Kept;
 use super::memory::Memory;
 use super::metadata::Metadata;
@@ -155,6 +156,7 @@ impl MirrorBuilder {
             metadata,
             memory: Memory::new(self.now),
             holdings: Holdings::new(Arc::clone(&self.disk), layout.clone()),
+            installed: Installed::new(Arc::clone(&self.disk), layout.clone(), self.now),
             content,
             flights: Arc::new(Mutex::new(Flights::default())),
             now: self.now,

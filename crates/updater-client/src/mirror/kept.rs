@@ -120,6 +120,11 @@ impl Kept {
         (bytes.len() as u64 <= most).then_some(bytes)
     }
 
+    /// Returns the names of the files, in any order, as far as somebody asked for them.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.shelf().files.keys().cloned().collect()
+    }
+
     /// Hears that the bytes of a file are what its name says.
     pub(crate) fn prove(&self, name: &str) {
         if let Some(entry) = self.shelf().files.get_mut(name) {

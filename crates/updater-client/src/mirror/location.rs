@@ -63,12 +63,32 @@ fn target(name: &str) -> Option<Asked> {
     (!kind.is_empty()).then(|| Asked::Target(digest.to_string()))
 }
 
+/// Returns the path by which a role vouches for the catalogue or rollout at `location`.
+pub(crate) fn target_path(location: &str) -> Option<String> {
+    let (folder, name) = location.strip_prefix("targets/")?.rsplit_once('/')?;
+    let (_, kind) = name.split_once('.')?;
+    Some(format!("{folder}/{kind}"))
+}
+
 /// Longer than any location that a publisher makes.
 const MAX_LOCATION_BYTES: usize = 512;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_target_lies_beside_its_path_under_its_digest() {
+        for (location, expected) in [
+            ("targets/acme/x/ab.catalogue", Some("acme/x/catalogue")),
+            ("targets/acme/x/rollout/ab.a.b", Some("acme/x/rollout/a.b")),
+            ("targets/ab.catalogue", None),
+            ("targets/acme/x/ab", None),
+            ("content/ab/ab.c", None),
+        ] {
+            assert_eq!(target_path(location).as_deref(), expected, "{location}");
+        }
+    }
 
     #[test]
     fn a_repository_has_these_places_and_no_others() {

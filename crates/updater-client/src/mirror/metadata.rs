@@ -1,10 +1,13 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use release_format::{MetaFile, TargetEntry, Timestamp, TrustLimits, TrustedSet};
+use release_format::{
+    Lookup, MetaFile, TargetEntry, TargetFile, Timestamp, TrustLimits, TrustedSet, UtcTime,
+};
 
 use super::kept::{Kept, is_keepable};
-use super::location::Asked;
+use super::location::{Asked, target_path};
+use super::short_way::ShortWay;
 use crate::UpdateError;
 use crate::library::disk::Disk;
 use crate::library::trust_layout::TrustLayout;
@@ -146,32 +149,100 @@ impl Metadata {
         if let Some(kept) = self.kept(&format!("{version}.{role}.json")) {
             return Some(kept);
         }
-        // A library keeps each role once, under a name without a version.
-        let name = format!("{role}.json");
-        if !is_keepable(&name) {
-            return None;
-        }
-        let path = match role {
-            "targets" => self.trust.top_role(&name),
-            _ => self.trust.delegated_role(&name),
-        };
-        let bytes = self.read(&path, self.limits.targets_bytes)?;
+        let bytes = self.read(&self.own_role(role)?, self.limits.targets_bytes)?;
         (self.judge_role(version, role, &bytes) == Verdict::Proved).then_some(bytes)
     }
 
+    /// Returns where the library keeps a role: each once, under a name without a version.
+    fn own_role(&self, role: &str) -> Option<PathBuf> {
+        let name = format!("{role}.json");
+        is_keepable(&name).then(|| match role {
+            "targets" => self.trust.top_role(&name),
+            _ => self.trust.delegated_role(&name),
+        })
+    }
+
     fn held_target(&self, digest: &str) -> Option<Vec<u8>> {
-        let bytes = self.targets.read(digest, self.limits.target_bytes)?;
-        if TargetEntry::of(&bytes).sha256() == Some(digest) {
-            return Some(bytes);
+        let is_it = |bytes: &Vec<u8>| TargetEntry::of(bytes).sha256() == Some(digest);
+        if let Some(bytes) = self.targets.read(digest, self.limits.target_bytes) {
+            if is_it(&bytes) {
+                return Some(bytes);
+            }
+            // It has rotted: the next one who asks has it fetched again.
+            let _ = self.targets.remove(digest);
         }
-        // It has rotted: the next one who asks has it fetched again.
-        let _ = self.targets.remove(digest);
-        None
+        // A library keeps those that it has seen last under names of its own.
+        let folder = self.trust.targets()?;
+        let entries = self.disk.list(&folder).ok()?;
+        entries.into_iter().find_map(|entry| {
+            let bytes = self.read(&folder.join(entry.name), self.limits.target_bytes);
+            bytes.filter(is_it)
+        })
     }
 
     fn read(&self, path: &Path, most: u64) -> Option<Vec<u8>> {
         let bytes = self.disk.read(path, most.saturating_add(1)).ok()??;
         (bytes.len() as u64 <= most).then_some(bytes)
+    }
+
+    /// Returns the patch by which a device would get the file, if there is one: over what the library
+    /// or this mirror held before it.
+    pub(crate) fn short_way(&self, asked: &Asked, location: &str) -> Option<ShortWay> {
+        match asked {
+            Asked::Role { version, role } if role != SNAPSHOT => {
+                let set = self.set();
+                let named = set.snapshot()?.meta.get(&format!("{role}.json"))?.clone();
+                drop(set);
+                let is_it = named.version == *version;
+                way_to(Some(&named).filter(|_| is_it)?, self.older_roles(role))
+            }
+            Asked::Target(digest) => {
+                let path = target_path(location)?;
+                let entry = self.target(&path)?.entry;
+                let patches = entry.patches();
+                if entry.sha256() != Some(digest) || patches.is_empty() {
+                    return None;
+                }
+                let starts: Vec<&str> = patches.starts().collect();
+                let mut names = self.targets.names();
+                names.retain(|name| starts.iter().any(|start| name.starts_with(start)));
+                let kept = names.iter().map(|name| self.targets.folder().join(name));
+                let held = kept.chain(self.trust.target(&path));
+                let held = held.filter_map(|path| self.read(&path, self.limits.target_bytes));
+                ShortWay::to((digest, entry.length), &patches, held)
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns what is held of a role, whichever version it is.
+    fn older_roles(&self, role: &str) -> impl Iterator<Item = Vec<u8>> {
+        let of_role = |name: &String| {
+            let version = name.strip_suffix(&format!(".{role}.json"));
+            version.is_some_and(|version| version.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        let names = self.files.names().into_iter().filter(of_role);
+        let kept: Vec<_> = names.map(|name| self.files.folder().join(name)).collect();
+        let own = self.own_role(role);
+        kept.into_iter()
+            .chain(own)
+            .filter_map(|path| self.read(&path, self.limits.targets_bytes))
+    }
+
+    /// Returns what the roles that are held say of a target.
+    fn target(&self, path: &str) -> Option<TargetFile> {
+        let mut set = self.set().clone();
+        loop {
+            let request = match set.lookup(path).ok()? {
+                Lookup::Found(target) => return Some(target),
+                Lookup::Absent => return None,
+                Lookup::Needs(request) => request,
+            };
+            let role = self.held(&Asked::parse(&request.location)?)?;
+            // Whether it has expired is for those who ask to judge.
+            set.update_targets(&request, &role, UtcTime::from_seconds(0))
+                .ok()?;
+        }
     }
 
     /// Judges a file that came, and keeps it if it is proved; all but timestamps and snapshots, which
@@ -229,15 +300,16 @@ impl Metadata {
         }
     }
 
-    /// Trusts a timestamp and the snapshot that it names, which `fetch` brings if it is not held: both
-    /// or neither, so that what is held is of one piece when the line goes.
+    /// Trusts a timestamp and the snapshot that it names, which `fetch` brings if it is not held, by a
+    /// short way where there is one: both or neither, so that what is held is of one piece when the line
+    /// goes.
     ///
     /// # Errors
     /// What `fetch` fails with, or, as `refused` makes it, what is wrong with what came.
     pub(crate) fn renew<E>(
         &self,
         timestamp: &[u8],
-        fetch: impl FnOnce(&str) -> Result<Vec<u8>, E>,
+        fetch: impl FnOnce(&str, Option<ShortWay>) -> Result<Vec<u8>, E>,
         refused: impl Fn(String) -> E,
     ) -> Result<(), E> {
         let mut set = self.set().clone();
@@ -254,7 +326,8 @@ impl Metadata {
             .snapshot()
             .is_some_and(|held| held.version == named.version);
         if !is_held {
-            let snapshot = fetch(&format!("metadata/{}", snapshot_name(named.version)))?;
+            let way = way_to(&named, set.file(SNAPSHOT).map(<[u8]>::to_vec).into_iter());
+            let snapshot = fetch(&format!("metadata/{}", snapshot_name(named.version)), way)?;
             set.recall_snapshot(&snapshot).map_err(wrong)?;
             self.keep(&snapshot_name(named.version), &snapshot);
         }
@@ -274,6 +347,11 @@ impl Metadata {
     fn set(&self) -> MutexGuard<'_, TrustedSet> {
         self.set.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn way_to(named: &MetaFile, held: impl Iterator<Item = Vec<u8>>) -> Option<ShortWay> {
+    let (sha256, length) = (named.sha256()?, named.length?);
+    ShortWay::to((sha256, length), &named.patches, held)
 }
 
 fn snapshot_name(version: u64) -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::flight::{ArrivingReader, Flight};
 use super::missing::Missing;
+use super::rebuilt::RebuiltReader;
 use crate::library::disk::Disk;
 
 /// A file that a mirror serves.
@@ -14,6 +15,8 @@ enum Source {
     Bytes(Arc<[u8]>),
     File(Arc<dyn Disk>, PathBuf, u64),
     Arriving(Arc<dyn Disk>, Arc<Flight>),
+    /// From this byte on.
+    Rebuilt(RebuiltReader, u64),
 }
 
 impl Served {
@@ -29,6 +32,10 @@ impl Served {
         Served(Source::Arriving(Arc::clone(disk), flight))
     }
 
+    pub(crate) fn rebuilt(reader: RebuiltReader, from: u64) -> Served {
+        Served(Source::Rebuilt(reader, from))
+    }
+
     /// Returns how many bytes the file has, once that is known; `None` where it is known at its end
     /// alone.
     ///
@@ -39,13 +46,27 @@ impl Served {
             Source::Bytes(bytes) => Ok(Some(bytes.len() as u64)),
             Source::File(_, _, length) => Ok(Some(*length)),
             Source::Arriving(_, flight) => flight.wait_for_length(),
+            Source::Rebuilt(reader, _) => Ok(Some(reader.length())),
         }
     }
 
-    /// Returns what reads the file from byte `from` on, which it has.
+    /// Returns behind which byte nothing can be read, where that is before the file's end: of an
+    /// archive that is made again of installed files a part may be here.
+    pub fn ends_at(&self) -> Option<u64> {
+        match &self.0 {
+            Source::Rebuilt(reader, _) => {
+                Some(reader.ends_at()).filter(|end| *end < reader.length())
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns what reads the file from byte `from` on, which it has: the byte that
+    /// [`Mirror::open_at`](super::Mirror::open_at) was told.
     ///
     /// # Errors
-    /// Whatever looking for the byte fails with.
+    /// Whatever looking for the byte fails with; [`io::ErrorKind::InvalidInput`] for another byte of a
+    /// file of which that one alone can be read.
     pub fn reader(self, from: u64) -> io::Result<Box<dyn Read + Send>> {
         match self.0 {
             Source::Bytes(bytes) => {
@@ -55,6 +76,12 @@ impl Served {
             }
             Source::File(disk, path, _) => disk.open_at(&path, from).map_err(io::Error::other),
             Source::Arriving(disk, flight) => Ok(Box::new(ArrivingReader::new(flight, disk, from))),
+            Source::Rebuilt(mut reader, begins) => {
+                let past = from.checked_sub(begins);
+                let past = past.ok_or(io::ErrorKind::InvalidInput)?;
+                io::copy(&mut reader.by_ref().take(past), &mut io::sink())?;
+                Ok(Box::new(reader))
+            }
         }
     }
 }
@@ -65,6 +92,7 @@ impl fmt::Debug for Served {
             Source::Bytes(_) => "bytes",
             Source::File(..) => "file",
             Source::Arriving(..) => "arriving",
+            Source::Rebuilt(..) => "rebuilt",
         };
         f.debug_tuple("Served").field(&kind).finish()
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use diff_core::CancelToken;
 
 use super::missing::Missing;
+use super::short_way::ShortWay;
 use crate::UpdateError;
 use crate::step::document::{Documents, Traffic};
 use crate::step::pace::FetchPolicy;
@@ -90,6 +91,26 @@ impl Upstream {
             _ => None,
         };
         fetched
+    }
+
+    /// Fetches a small file whole, by a short way where there is one that leads to it.
+    pub(crate) fn bring(
+        &self,
+        location: &str,
+        way: Option<&ShortWay>,
+        limit: u64,
+    ) -> Result<Vec<u8>, Missing> {
+        let is_out_of_reach =
+            (self.rests().as_ref()).is_some_and(|(until, _)| (self.now)() < *until);
+        if let Some(way) = way.filter(|_| !is_out_of_reach) {
+            let patch =
+                self.fetching(|documents| documents.attempt(&way.location, way.patch_bytes));
+            let led_to = patch.ok().flatten();
+            if let Some(file) = led_to.and_then(|patch| way.follow(&patch)) {
+                return Ok(file);
+            }
+        }
+        self.fetch(location, limit)
     }
 
     fn rests(&self) -> MutexGuard<'_, Option<(Instant, String)>> {

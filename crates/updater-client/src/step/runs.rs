@@ -138,14 +138,15 @@ impl<'a> RunReader<'a> {
     pub(super) fn chunk(&mut self, place: &ChunkPlace) -> Result<Vec<u8>, UpdateError> {
         let mut fruitless = 0;
         loop {
+            let begins = place.range().start;
+            let goes_on = matches!(self.open, Some((_, next)) if is_near(next, begins));
             match self.read(place) {
+                // It brought the chunks before, and a mirror that has these and no more ends there.
+                Err(UpdateError::Transport(failed)) if goes_on && failed.is_retryable() => {}
                 Err(UpdateError::Transport(failed))
                     if self
                         .documents
-                        .goes_on(&self.location, &failed, &mut fruitless) =>
-                {
-                    self.open = None;
-                }
+                        .goes_on(&self.location, &failed, &mut fruitless) => {}
                 outcome => return outcome,
             }
         }
