@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use diff_core::CancelToken;
+use satchel_tests::rig::server::{Misbehaviour, Server};
 use satchel_tests::rig::world::{
     Device, World, copy_tree, files_below, first_course, second_course,
 };
-use updater_client::{FolderTransport, UpdateError, UpdateOptions, Updated, UpdaterBuilder};
+use updater_client::{
+    ErrorKind, FolderTransport, UpdateError, UpdateOptions, Updated, UpdaterBuilder,
+};
 
 fn update(device: &Device, builder: UpdaterBuilder) -> Result<Updated, UpdateError> {
     let (options, cancel) = (UpdateOptions::default(), CancelToken::new());
@@ -42,6 +45,85 @@ fn a_mirror_out_of_reach_is_stood_in_for_by_the_next() {
     let device = world.device_with_mirrors(&[&nowhere, &nowhere]);
     let failed = update(&device, device.alone()).unwrap_err();
     assert_eq!(failed.code(), "unreachable", "{failed}");
+}
+
+#[test]
+fn a_mirror_that_failed_is_asked_behind_the_others_in_the_next_run_too_until_it_has_rested() {
+    let (world, _) = with_a_stale_mirror();
+    let start = || Server::start(world.repository()).unwrap();
+    let (first, second) = (start(), start());
+    let urls = [first.url(), second.url()];
+    let device = world.device_with_mirrors(&[Path::new(&urls[0]), Path::new(&urls[1])]);
+    let check = || {
+        for server in [&first, &second] {
+            server.forget();
+        }
+        let updater = device.alone().build().unwrap();
+        let checked = updater.check(device.pack(), &CancelToken::new());
+        let asked = [&first, &second].map(|server| server.requests().len());
+        (checked.map(|_| ()), asked)
+    };
+    let health = device.layout().mirror_health();
+    let (checked, asked) = check();
+    checked.unwrap();
+    assert!(asked[0] > 0 && asked[1] == 0, "{asked:?}");
+    assert!(!health.exists(), "nothing failed");
+    first.misbehave("*", Misbehaviour::HangUp);
+    let (checked, asked) = check();
+    checked.unwrap();
+    assert!(asked[0] > 0 && asked[1] > 0, "{asked:?}");
+    // Another process, a moment later.
+    let (checked, asked) = check();
+    checked.unwrap();
+    assert!(asked[0] == 0 && asked[1] > 0, "{asked:?}");
+    // Where no other is left, it is asked all the same.
+    second.misbehave("*", Misbehaviour::HangUp);
+    let (checked, asked) = check();
+    assert_eq!(checked.unwrap_err().kind(), ErrorKind::Unreachable);
+    assert!(asked[0] > 0 && asked[1] > 0, "{asked:?}");
+    first.behave();
+    let (checked, _) = check();
+    checked.unwrap();
+    second.behave();
+    // What nobody can read, and what a clock has written that went ahead, is no reason to wait.
+    let kept = fs::read(&health).unwrap();
+    for damaged in [
+        b"{}".to_vec(),
+        kept[..kept.len() / 2].to_vec(),
+        vec![7; 1 << 20],
+    ] {
+        fs::write(&health, damaged).unwrap();
+        let (checked, asked) = check();
+        checked.unwrap();
+        assert!(asked[0] > 0 && asked[1] == 0, "{asked:?}");
+    }
+    first.misbehave("*", Misbehaviour::HangUp);
+    check().0.unwrap();
+    first.behave();
+    for days in [-10_000, 10_000] {
+        let kept = fs::read(&health).unwrap();
+        world.clock().add_days(days);
+        let (_, asked) = check();
+        assert!(asked[0] > 0, "{asked:?} after {days} days");
+        world.clock().add_days(-days);
+        fs::write(&health, kept).unwrap();
+    }
+}
+
+#[test]
+fn a_mirror_that_lied_is_asked_behind_the_others_in_the_next_run() {
+    let (world, _) = with_a_stale_mirror();
+    let start = || Server::start(world.repository()).unwrap();
+    let (liar, honest) = (start(), start());
+    let urls = [liar.url(), honest.url()];
+    let device = world.device_with_mirrors(&[Path::new(&urls[0]), Path::new(&urls[1])]);
+    liar.misbehave("content/*", Misbehaviour::Flip { byte: 5 });
+    update(&device, device.alone()).unwrap();
+    device.assert_has(&second_course());
+    liar.forget();
+    let updater = device.alone().build().unwrap();
+    updater.check(device.pack(), &CancelToken::new()).unwrap();
+    assert_eq!(liar.requests().len(), 0);
 }
 
 #[test]

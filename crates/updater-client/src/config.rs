@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use diff_core::Limits;
 use release_format::{ChannelName, DeviceLabels};
@@ -12,7 +13,9 @@ use crate::library::disk::{Disk, RealDisk};
 use crate::library::identity::LibraryRecord;
 use crate::step::abilities::Abilities;
 use crate::step::pace::FetchPolicy;
-use crate::transport::{FolderTransport, Https, Mirrors, Nearby, Transport, TransportError};
+use crate::transport::{
+    FolderTransport, Health, Https, Mirrors, Nearby, Rest, Transport, TransportError,
+};
 
 /// Builds an [`Updater`](crate::Updater): the library is required, everything else has a default.
 ///
@@ -155,15 +158,20 @@ impl UpdaterBuilder {
         self.repository.is_some() || self.preferred.is_some()
     }
 
-    /// Returns what to fetch over.
+    /// Returns what to fetch over, and what becomes known of the mirrors, of which `rests` is known.
+    ///
+    /// Of those that the library was enrolled with alone: whoever names another has just put the stick in,
+    /// and a folder that is not there costs nothing to ask.
     pub(crate) fn transport(
         &self,
         record: &LibraryRecord,
         clock: &Arc<dyn Clock>,
-    ) -> Result<Arc<dyn Transport>, UpdateError> {
+        rests: Vec<Rest>,
+    ) -> Result<(Arc<dyn Transport>, Arc<Health>), UpdateError> {
         let mut mirrors: Vec<Arc<dyn Transport>> = Vec::new();
         mirrors.extend(self.preferred.clone());
         mirrors.extend(self.repository.clone());
+        let given = mirrors.len();
         let addresses = match self.repository {
             Some(_) => &[],
             None => record.repositories(),
@@ -178,8 +186,15 @@ impl UpdaterBuilder {
                 Err(failed) => return Err(failed),
             }
         }
+        let enrolled = mirrors.iter().skip(given).map(|mirror| mirror.address());
+        // Of the only one nothing is worth knowing: it is asked.
+        let is_one_of_several = mirrors.len() + self.nearby.len() > 1;
+        let remembered = enrolled.filter(|of| is_one_of_several && of.contains("://"));
+        let health = Health::recalled(remembered.collect(), rests, Instant::now());
+        let health = Arc::new(health);
         if !self.nearby.is_empty() {
-            return Ok(Arc::new(Nearby::new(self.nearby.clone(), mirrors)));
+            let nearby = Nearby::new(self.nearby.clone(), mirrors, &health);
+            return Ok((Arc::new(nearby), health));
         }
         if mirrors.is_empty() {
             return Err(TransportError::Unreachable {
@@ -188,7 +203,8 @@ impl UpdaterBuilder {
             }
             .into());
         }
-        Ok(Arc::new(Mirrors::new(mirrors)))
+        let mirrors = Mirrors::knowing(mirrors, Arc::clone(&health));
+        Ok((Arc::new(mirrors), health))
     }
 }
 

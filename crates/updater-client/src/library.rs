@@ -24,6 +24,7 @@ pub mod identity;
 pub mod layout;
 pub mod lease;
 pub mod lock;
+pub(crate) mod mirror_health;
 pub mod notes;
 pub mod outbox;
 pub mod record;

@@ -6,11 +6,13 @@
 //! that broke off as such.
 
 mod folder;
+mod health;
 #[cfg(feature = "http")]
 mod http;
 mod https;
 mod mirrors;
 mod nearby;
+mod waits;
 
 use std::fmt;
 use std::io::{self, Read};
@@ -20,12 +22,13 @@ use std::time::Duration;
 use diff_core::{ContentPath, PathError};
 
 pub use folder::FolderTransport;
+pub(crate) use health::{Health, Rest};
 #[cfg(feature = "http")]
 pub use http::{HttpTransport, HttpTransportBuilder};
 pub use https::Https;
 pub use mirrors::Mirrors;
-pub(crate) use mirrors::{doubled, jittered};
 pub(crate) use nearby::Nearby;
+pub(crate) use waits::{doubled, jittered};
 
 /// Brings published files from one mirror of a repository.
 ///

@@ -28,6 +28,7 @@ use super::trust_layout::TrustLayout;
 ///   outbox/<device>-<trial>.receipt        receipts that wait to leave; outbox/others/ of neighbours
 ///   device.key                             what the device signs them with; lock
 ///   mirror/                                what the device keeps for its neighbours, once it serves them
+///   mirrors.health                         which mirrors failed of late: a hint
 ///   reserve                                room that a change of a state record takes on a full disk
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +58,11 @@ impl LibraryLayout {
     /// Returns the lock of the one updater.
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")
+    }
+
+    /// Returns what the run before learned of the mirrors.
+    pub fn mirror_health(&self) -> PathBuf {
+        self.root.join("mirrors.health")
     }
 
     /// Returns the file that is given up for a change of a state record on a full disk.

@@ -1,8 +1,8 @@
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::health::Health;
 use super::{Body, Transport, TransportError};
 
 /// Several mirrors of one repository, in the order of preference: each file comes from the first that
@@ -12,30 +12,36 @@ use super::{Body, Transport, TransportError};
 /// no other is left. A file that one mirror does not have is asked of the next, except for roots: that
 /// there is no newer one is what a mirror says most often.
 pub struct Mirrors {
-    mirrors: Vec<Arc<dyn Transport>>,
+    /// With their addresses.
+    mirrors: Vec<(Arc<dyn Transport>, String)>,
+    health: Arc<Health>,
     memory: Mutex<Memory>,
     now: fn() -> Instant,
 }
 
-/// What is remembered of the mirrors, by their places.
+/// What is remembered of locations, by the places of the mirrors.
 #[derive(Default)]
 struct Memory {
-    health: HashMap<usize, Health>,
     /// Which mirror brought a location last, and which are not asked for it any more.
     served: HashMap<String, usize>,
     passed_over: HashMap<String, Vec<usize>>,
 }
 
-struct Health {
-    failures: u32,
-    rests_until: Instant,
-}
-
 impl Mirrors {
     /// Returns the transport over these mirrors, the preferred one first.
     pub fn new(mirrors: Vec<Arc<dyn Transport>>) -> Mirrors {
+        Mirrors::knowing(mirrors, Arc::default())
+    }
+
+    /// Returns the transport over these mirrors, of which so much is known already.
+    pub(crate) fn knowing(mirrors: Vec<Arc<dyn Transport>>, health: Arc<Health>) -> Mirrors {
+        let addressed = mirrors.into_iter().map(|mirror| {
+            let address = mirror.address();
+            (mirror, address)
+        });
         Mirrors {
-            mirrors,
+            mirrors: addressed.collect(),
+            health,
             memory: Mutex::default(),
             now: Instant::now,
         }
@@ -47,8 +53,8 @@ impl Mirrors {
         let memory = self.memory();
         let passed_over = memory.passed_over.get(matter(location));
         let rests = |place: &usize| {
-            let health = memory.health.get(place);
-            health.is_some_and(|health| health.rests_until > now)
+            let mirror = self.mirrors.get(*place);
+            mirror.is_some_and(|(_, address)| self.health.rests(address, now))
         };
         let mut order: Vec<usize> = (0..self.mirrors.len())
             .filter(|place| passed_over.is_none_or(|of| !of.contains(place)))
@@ -57,24 +63,13 @@ impl Mirrors {
         order
     }
 
-    fn brought(&self, place: usize, location: &str) {
+    fn brought(&self, (place, address): (usize, &str), location: &str) {
+        self.health.brought(address, (self.now)());
         let mut memory = self.memory();
-        memory.health.remove(&place);
         if memory.served.len() >= MOST_REMEMBERED {
             memory.served.clear();
         }
         memory.served.insert(matter(location).to_owned(), place);
-    }
-
-    fn failed(&self, place: usize) {
-        let now = (self.now)();
-        let mut memory = self.memory();
-        let health = memory.health.entry(place).or_insert(Health {
-            failures: 0,
-            rests_until: now,
-        });
-        health.rests_until = now + jittered(doubled(FIRST_REST, health.failures, LONGEST_REST));
-        health.failures = health.failures.saturating_add(1);
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -86,18 +81,18 @@ impl Transport for Mirrors {
     fn open(&self, location: &str, from: u64) -> Result<Body, TransportError> {
         let mut told: Option<TransportError> = None;
         for place in self.order(location) {
-            let Some(mirror) = self.mirrors.get(place) else {
+            let Some((mirror, address)) = self.mirrors.get(place) else {
                 continue;
             };
             let failed = match mirror.open(location, from) {
                 Ok(body) => {
-                    self.brought(place, location);
+                    self.brought((place, address), location);
                     return Ok(body);
                 }
                 Err(failed) => failed,
             };
             if failed.is_unreachable() {
-                self.failed(place);
+                self.health.failed(address, (self.now)());
             } else if !may_be_elsewhere(&failed, location) {
                 return Err(failed);
             }
@@ -114,8 +109,8 @@ impl Transport for Mirrors {
     }
 
     fn address(&self) -> String {
-        let addresses: Vec<String> = self.mirrors.iter().map(|of| of.address()).collect();
-        addresses.join(", ")
+        let addresses = self.mirrors.iter().map(|(_, address)| address.as_str());
+        addresses.collect::<Vec<_>>().join(", ")
     }
 
     fn pass_over(&self, location: &str) -> bool {
@@ -124,6 +119,9 @@ impl Transport for Mirrors {
         let Some(place) = memory.served.remove(matter) else {
             return false;
         };
+        if let Some((_, address)) = self.mirrors.get(place) {
+            self.health.was_of_no_use(address, (self.now)());
+        }
         let passed_over = memory.passed_over.entry(matter.to_owned()).or_default();
         let has_another = passed_over.len() + 1 < self.mirrors.len();
         // The last one is asked again when there is nobody else to ask.
@@ -153,25 +151,9 @@ fn may_be_elsewhere(failed: &TransportError, location: &str) -> bool {
     is_missing && !location.ends_with(".root.json") && !location.starts_with(PATCHES)
 }
 
-/// Returns `first`, doubled as many times as told, and no longer than `longest`.
-pub(crate) fn doubled(first: Duration, times: u32, longest: Duration) -> Duration {
-    let factor = 1_u32.checked_shl(times).unwrap_or(u32::MAX);
-    first.saturating_mul(factor).min(longest)
-}
-
-/// Returns three quarters of a wait, and at random up to all of it: forty devices that lost one line
-/// do not come back as one.
-pub(crate) fn jittered(wait: Duration) -> Duration {
-    let random = RandomState::new().hash_one(0) % 1_000;
-    let random = u32::try_from(random).unwrap_or(0);
-    wait.mul_f64(0.75 + 0.25 * f64::from(random) / 1_000.0)
-}
-
 const METADATA: &str = "metadata";
 const TARGETS: &str = "targets";
 const PATCHES: &str = "metadata/patches/";
-const FIRST_REST: Duration = Duration::from_secs(2);
-const LONGEST_REST: Duration = Duration::from_secs(300);
 /// Locations, of which one update asks a few dozen.
 const MOST_REMEMBERED: usize = 10_000;
 
@@ -286,7 +268,7 @@ mod tests {
         let (dead, live) = (Named::out_of_reach("dead"), Named::new("live", &["a"]));
         let mut mirrors = over(&[&dead, &live]);
         bring(&mirrors, "a").unwrap();
-        mirrors.now = || Instant::now() + LONGEST_REST;
+        mirrors.now = || Instant::now() + Health::LONGEST_REST;
         bring(&mirrors, "a").unwrap();
         assert_eq!(dead.asked(), 2);
     }
@@ -352,21 +334,5 @@ mod tests {
         for (location, expected) in FILES.iter().zip(["fresh", "fresh", "stale"]) {
             assert_eq!(bring(&mirrors, location).unwrap(), expected);
         }
-    }
-
-    #[test]
-    fn waits_grow_to_a_ceiling_and_never_all_alike() {
-        let (first, longest) = (Duration::from_secs(2), Duration::from_secs(300));
-        for (times, seconds) in [(0, 2), (1, 4), (5, 64), (8, 300), (31, 300), (4_000, 300)] {
-            let expected = Duration::from_secs(seconds);
-            assert_eq!(doubled(first, times, longest), expected, "{times}");
-        }
-        let waits: Vec<Duration> = (0..50).map(|_| jittered(longest)).collect();
-        assert!(
-            waits
-                .iter()
-                .all(|wait| (225..=300).contains(&wait.as_secs()))
-        );
-        assert!(waits.iter().any(|wait| *wait != waits[0]));
     }
 }

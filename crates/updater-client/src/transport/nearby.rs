@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Body, Mirrors, Transport, TransportError};
+use super::{Body, Health, Mirrors, Transport, TransportError};
 
 /// Neighbours that were found a moment ago, and the mirrors that a device knows by itself.
 ///
@@ -15,10 +15,16 @@ pub(crate) struct Nearby {
 }
 
 impl Nearby {
-    pub(crate) fn new(neighbours: Vec<Arc<dyn Transport>>, own: Vec<Arc<dyn Transport>>) -> Nearby {
+    /// Returns the transport over these, of which so much is known already.
+    pub(crate) fn new(
+        neighbours: Vec<Arc<dyn Transport>>,
+        own: Vec<Arc<dyn Transport>>,
+        health: &Arc<Health>,
+    ) -> Nearby {
         let has_own = !own.is_empty();
         let in_order = |first: &[Arc<dyn Transport>], then: &[Arc<dyn Transport>]| {
-            Mirrors::new(first.iter().chain(then).cloned().collect())
+            let all = first.iter().chain(then).cloned().collect();
+            Mirrors::knowing(all, Arc::clone(health))
         };
         Nearby {
             neighbours_first: in_order(&neighbours, &own),
@@ -75,6 +81,10 @@ mod tests {
         (folder, transport)
     }
 
+    fn of(neighbours: Vec<Arc<dyn Transport>>, own: Vec<Arc<dyn Transport>>) -> Nearby {
+        Nearby::new(neighbours, own, &Arc::default())
+    }
+
     fn brought(transport: &dyn Transport, location: &str) -> String {
         let mut text = String::new();
         match transport.open(location, 0) {
@@ -95,7 +105,7 @@ mod tests {
     fn neighbours_bring_what_is_named_by_version_or_digest_and_never_what_is_newest() {
         let (_near, near) = mirror("near", &ALL);
         let (_own, own) = mirror("own", &ALL);
-        let transport = Nearby::new(vec![near], vec![own]);
+        let transport = of(vec![near], vec![own]);
         let found: Vec<_> = ALL.iter().map(|of| brought(&transport, of)).collect();
         assert_eq!(found, ["own", "own", "near", "near"]);
     }
@@ -103,11 +113,12 @@ mod tests {
     #[test]
     fn neighbours_stand_in_for_a_network_that_is_gone_and_the_network_for_them() {
         let (_near, near) = mirror("near", &ALL);
-        let nowhere = || Arc::new(FolderTransport::new("/nowhere/at/all"));
+        let nowhere =
+            || -> Arc<dyn Transport> { Arc::new(FolderTransport::new("/nowhere/at/all")) };
         for transport in [
-            Nearby::new(vec![Arc::clone(&near)], vec![nowhere()]),
-            Nearby::new(vec![nowhere(), Arc::clone(&near)], Vec::new()),
-            Nearby::new(vec![nowhere()], vec![near]),
+            of(vec![Arc::clone(&near)], vec![nowhere()]),
+            of(vec![nowhere(), Arc::clone(&near)], Vec::new()),
+            of(vec![nowhere()], vec![near]),
         ] {
             let found: Vec<_> = ALL.iter().map(|of| brought(&transport, of)).collect();
             assert_eq!(found, ["near"; 4]);
@@ -118,7 +129,7 @@ mod tests {
     fn a_neighbour_that_brought_what_is_refused_is_not_asked_again() {
         let (_near, near) = mirror("near", &ALL);
         let (_own, own) = mirror("own", &ALL);
-        let transport = Nearby::new(vec![near], vec![own]);
+        let transport = of(vec![near], vec![own]);
         for (location, stays) in [(ALL[2], ALL[3]), (ALL[3], ALL[0])] {
             brought(&transport, location);
             assert!(transport.pass_over(location));

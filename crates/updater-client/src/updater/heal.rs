@@ -345,7 +345,7 @@ impl Remote<'_> {
         work: impl FnOnce(&CatalogueRelease, &Fetcher<'_>) -> Result<T, UpdateError>,
     ) -> Result<T, UpdateError> {
         let updater = self.updater;
-        let transport = updater.transport(&self.clock)?;
+        let (transport, _) = updater.transport(&self.clock)?;
         let fetcher = updater.fetcher(&*transport, self.cancel);
         let answer = updater.ask(self.pack, &fetcher, &self.clock)?;
         let Some(published) = answer.catalogue.release(&release.manifest) else {

@@ -15,6 +15,7 @@ use crate::clock::{Clock, EffectiveClock};
 use crate::error::UpdateError;
 use crate::event::Event;
 use crate::library::lock::LibraryLock;
+use crate::library::mirror_health;
 use crate::library::state::{Began, Ending, Hold, InstalledRelease, StateRecord};
 use crate::library::trust_store::TrustStore;
 use crate::step::check::{self, Judgement, Lacking, Leaving, Offer, Question, Withheld};
@@ -26,7 +27,7 @@ use crate::step::prune::Pruner;
 use crate::step::repository::TrustedRepository;
 use crate::step::{activate, recover, refresh};
 use crate::time_floor::TimeFloor;
-use crate::transport::Transport;
+use crate::transport::{Health, Transport};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,24 +121,33 @@ impl Updater {
     /// [`UpdateError`], by what the caller can do.
     pub fn check(&self, pack: &PackName, cancel: &CancelToken) -> Result<Check, UpdateError> {
         let _span = info_span!("check", %pack).entered();
-        let _lock = LibraryLock::acquire(self.disk(), &self.layout)?;
-        recover::recover(self.disk(), &self.layout, self.observer())?;
-        let clock = Arc::new(EffectiveClock::new(Arc::clone(&self.config.clock)));
-        let transport = self.transport(&clock)?;
-        let fetcher = self.fetcher(&*transport, cancel);
+        self.with_mirrors(|clock, transport| {
+            let fetcher = self.fetcher(transport, cancel);
+            let answer = self.ask(pack, &fetcher, clock)?;
+            self.checked(pack, answer, clock.now(), (&fetcher, cancel))
+        })
+    }
+
+    fn checked(
+        &self,
+        pack: &PackName,
+        answer: Answer,
+        now: UtcTime,
+        (fetcher, cancel): (&Fetcher<'_>, &CancelToken),
+    ) -> Result<Check, UpdateError> {
         let Answer {
             record,
             catalogue,
             judgement,
             freshness,
             ..
-        } = self.ask(pack, &fetcher, &clock)?;
+        } = answer;
         let offer = judgement.offer;
         let plan = match &offer {
             Offer::Release(release) | Offer::Shadow(release)
                 if self.staged_copy(pack, release)?.is_none() =>
             {
-                let tools = (&fetcher, cancel);
+                let tools = (fetcher, cancel);
                 let planned = self.planned(
                     (&catalogue, release),
                     &record,
@@ -154,7 +164,7 @@ impl Updater {
             needed_bytes: plan.as_ref().map_or(0, |plan| plan.route.needed_bytes()),
             available_bytes: self.disk().available_bytes(self.layout.root())?,
             traffic: fetcher.traffic(),
-            held: record.held_at(clock.now()).cloned(),
+            held: record.held_at(now).cloned(),
             freshness,
             offer,
             leaving: judgement.leaving,
@@ -178,7 +188,12 @@ impl Updater {
         options: &UpdateOptions,
         cancel: &CancelToken,
     ) -> Result<Updated, UpdateError> {
-        let updated = self.bring(pack, options, cancel);
+        let span = info_span!("update", %pack).entered();
+        let updated = self.with_mirrors(|clock, transport| {
+            let fetcher = self.fetcher(transport, cancel);
+            self.bring(pack, options, clock, (&fetcher, cancel))
+        });
+        drop(span);
         self.report_by_the_way(cancel);
         updated
     }
@@ -187,22 +202,18 @@ impl Updater {
         &self,
         pack: &PackName,
         options: &UpdateOptions,
-        cancel: &CancelToken,
+        clock: &EffectiveClock,
+        tools: (&Fetcher<'_>, &CancelToken),
     ) -> Result<Updated, UpdateError> {
-        let _span = info_span!("update", %pack).entered();
+        let (fetcher, cancel) = tools;
         let started = Instant::now();
-        let _lock = LibraryLock::acquire(self.disk(), &self.layout)?;
-        recover::recover(self.disk(), &self.layout, self.observer())?;
-        let clock = Arc::new(EffectiveClock::new(Arc::clone(&self.config.clock)));
-        let transport = self.transport(&clock)?;
-        let fetcher = self.fetcher(&*transport, cancel);
         let Answer {
             record,
             catalogue,
             judgement,
             rollout,
             freshness,
-        } = self.ask(pack, &fetcher, &clock)?;
+        } = self.ask(pack, fetcher, clock)?;
         let Judgement { offer, leaving, .. } = judgement;
         let is_shadow = matches!(offer, Offer::Shadow(_));
         let next = match &offer {
@@ -218,14 +229,14 @@ impl Updater {
             Offer::Current => {
                 return Ok(Updated::without_transfer(
                     Outcome::Current,
-                    &fetcher,
+                    fetcher,
                     freshness,
                 ));
             }
             Offer::Withheld(why) => {
                 return Ok(Updated::without_transfer(
                     Outcome::Withheld(why),
-                    &fetcher,
+                    fetcher,
                     freshness,
                 ));
             }
@@ -235,7 +246,7 @@ impl Updater {
             && let Some(fallback) = self.fallback_at_hand(&record, &release)?
         {
             let (outcome, held) = self.go_back(pack, fallback, (reason, options), clock.now())?;
-            let updated = Updated::without_transfer(outcome, &fetcher, freshness);
+            let updated = Updated::without_transfer(outcome, fetcher, freshness);
             return Ok(Updated { held, ..updated });
         }
         let before = fetcher.traffic().bytes;
@@ -246,7 +257,6 @@ impl Updater {
                 (copy, None)
             }
             None => {
-                let tools = (&fetcher, cancel);
                 let span = info_span!("install", release = %release.label);
                 let installed =
                     span.in_scope(|| self.install((&catalogue, &release), &record, options, tools));
@@ -259,7 +269,7 @@ impl Updater {
         let spent = fetcher.traffic().bytes.saturating_sub(before);
         let left = options.budget_bytes;
         let left = left.map(|budget| budget.saturating_sub(spent));
-        self.keep_notes(pack, &release, (&fetcher, left))?;
+        self.keep_notes(pack, &release, (fetcher, left))?;
         let installed = installed(&release);
         let mut held = None;
         let outcome = if is_shadow {
@@ -272,7 +282,7 @@ impl Updater {
         } else {
             cancel.check()?;
             let ready = (installed.clone(), copy);
-            let began = self.began(route.as_ref(), &fetcher, started, clock.now());
+            let began = self.began(route.as_ref(), fetcher, started, clock.now());
             let why = leaving.as_ref().map_or("", |_| WITHDRAWN);
             let ending = Ending {
                 floor: clock.floor(),
@@ -397,6 +407,24 @@ impl Updater {
         })
     }
 
+    /// Does `work` while no other update can begin, what an interrupted one left is tidied, and mirrors
+    /// can be asked; the next run knows how these did.
+    fn with_mirrors<T>(
+        &self,
+        work: impl FnOnce(&EffectiveClock, &dyn Transport) -> Result<T, UpdateError>,
+    ) -> Result<T, UpdateError> {
+        let _lock = LibraryLock::acquire(self.disk(), &self.layout)?;
+        recover::recover(self.disk(), &self.layout, self.observer())?;
+        let clock = Arc::new(EffectiveClock::new(Arc::clone(&self.config.clock)));
+        let (transport, health) = self.transport(&clock)?;
+        let outcome = work(&clock, &*transport);
+        let rests = health.told(Instant::now());
+        let now = self.config.clock.now();
+        // A hint, which is not missed.
+        let _ = mirror_health::store(self.disk(), &self.layout, &rests, now);
+        outcome
+    }
+
     /// Returns the number of the tree of a release that was built and made durable before, so that
     /// only the switch is missing.
     fn staged_copy(
@@ -412,12 +440,16 @@ impl Updater {
         Ok(self.shelf().is_present(&folder)?.then_some(newest))
     }
 
+    /// Returns what to fetch over, and what becomes known of the mirrors meanwhile.
     pub(super) fn transport(
         &self,
         clock: &Arc<EffectiveClock>,
-    ) -> Result<Arc<dyn Transport>, UpdateError> {
+    ) -> Result<(Arc<dyn Transport>, Arc<Health>), UpdateError> {
+        // By the clock alone, whatever is proved later: as it shows when they are stored.
+        let now = self.config.clock.now();
+        let rests = mirror_health::load(self.disk(), &self.layout, now);
         let clock: Arc<dyn Clock> = clock.clone();
-        self.config.transport(&self.record, &clock)
+        self.config.transport(&self.record, &clock, rests)
     }
 
     pub(super) fn fetcher<'a>(
