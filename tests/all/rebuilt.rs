@@ -201,6 +201,13 @@ fn an_archive_that_is_made_again_is_the_published_one_from_every_byte_on() {
         let found = all_of(served, from).unwrap();
         assert!(found == published[from_byte..ends_at], "from {from}");
     }
+    // The whole keeps a table in memory, so that few can have it at once.
+    let whole = || mirror.open(&archive.location());
+    let taken: Vec<_> = std::iter::from_fn(|| whole().ok()).take(100).collect();
+    assert!(taken.len() < 10, "{}", taken.len());
+    assert_eq!(whole().map(|_| ()), Err(Missing::Busy));
+    drop(taken);
+    assert!(whole().is_ok());
     let behind = mirror.open_at(&archive.location(), end);
     assert_eq!(behind.map(|_| ()), Err(Missing::Absent));
 }

@@ -232,7 +232,7 @@ impl Mirror {
             return self.flown(content);
         };
         if let Some(rebuilt) = self.rebuilt(content, from, relation) {
-            return Ok(rebuilt);
+            return rebuilt;
         }
         let flown = self.flown(content);
         let why = match flown.and_then(|flown| flown.length().map(|_| flown)) {
@@ -242,14 +242,19 @@ impl Mirror {
         self.made_again(content, from, relation).unwrap_or(Err(why))
     }
 
-    fn rebuilt(&self, content: &Digest, from: u64, relation: Relation) -> Option<Served> {
+    fn rebuilt(
+        &self,
+        content: &Digest,
+        from: u64,
+        relation: Relation,
+    ) -> Option<Result<Served, Missing>> {
         if relation != Relation::Archive {
             return None;
         }
         let reader = self
             .installed
             .open(content, from, &|of| self.held_bytes(of));
-        Some(Served::rebuilt(reader?, from))
+        Some(reader?.map(|reader| Served::rebuilt(reader, from)))
     }
 
     /// Returns content that nobody has, as it takes some time to make of installed files; that there is
@@ -266,7 +271,7 @@ impl Mirror {
             let _ = self.content.put(&map.to_string(), &bytes);
         }
         match relation {
-            Relation::Archive => self.rebuilt(content, from, relation).map(Ok),
+            Relation::Archive => self.rebuilt(content, from, relation),
             Relation::ChunkMap => {
                 let map = self.installed.chunk_map(content)?;
                 Some(Ok(Served::bytes(map.into())))

@@ -9,6 +9,7 @@ use release_format::{
     Catalogue, CatalogueRelease, ChunkMap, ContentReference, PackName, TrustLimits, Verified,
 };
 
+use super::missing::Missing;
 use super::rebuilt::{Rebuilt, RebuiltReader};
 use super::recut::Recut;
 use super::stream::Stream;
@@ -105,7 +106,7 @@ impl Installed {
         archive: &Digest,
         from: u64,
         read: Read<'_>,
-    ) -> Option<RebuiltReader> {
+    ) -> Option<Result<RebuiltReader, Missing>> {
         self.rebuilt(archive, read)?.open(from)
     }
 

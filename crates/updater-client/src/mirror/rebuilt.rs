@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use release_format::{ArchiveWriter, Chunk, ChunkMap, ContentReference, EncodedChunk};
 
+use super::missing::Missing;
 use super::stream::Stream;
-use super::workshop::Workshop;
+use super::workshop::{Turn, Workshop};
 
 /// An archive whose chunks stand in installed releases, all of them or some.
 ///
@@ -73,8 +74,8 @@ impl Rebuilt {
     }
 
     /// Returns what reads the archive from byte `from` on, once the chunk there is proved; `None` where
-    /// it is not.
-    pub(crate) fn open(self: Arc<Rebuilt>, from: u64) -> Option<RebuiltReader> {
+    /// it is not. [`Missing::Busy`] while the whole is wanted by too many.
+    pub(crate) fn open(self: Arc<Rebuilt>, from: u64) -> Option<Result<RebuiltReader, Missing>> {
         let first = self.chunks.partition_point(|of| of.range().end <= from);
         let is_inside = |of: &&Standing| of.range().contains(&from);
         if let Some(standing) = self.chunks.get(first).filter(is_inside) {
@@ -84,19 +85,23 @@ impl Rebuilt {
                 bytes: Arc::clone(&encoded),
                 read: within,
             };
-            return Some(RebuiltReader::Chunks {
+            return Some(Ok(RebuiltReader::Chunks {
                 ends_at: self.ends_at(first),
                 part: Some(part),
                 next: first + 1,
                 of: self,
-            });
+            }));
         }
         let is_within = from < self.archive.length;
         let can_be_whole = is_within && self.may_be_whole();
-        (can_be_whole && self.chunk(self.chunks.first()?).is_some())
-            .then(|| Whole::new(self, from).ok())
-            .flatten()
-            .map(RebuiltReader::Whole)
+        if !can_be_whole || self.chunk(self.chunks.first()?).is_none() {
+            return None;
+        }
+        let Some(turn) = self.workshop.turn() else {
+            return Some(Err(Missing::Busy));
+        };
+        let whole = Whole::new(self, turn, from).ok()?;
+        Some(Ok(RebuiltReader::Whole(Box::new(whole))))
     }
 
     /// Whether all chunks stand here, as far as one look tells: what lies behind the last is no longer
@@ -145,7 +150,7 @@ pub(crate) enum RebuiltReader {
         ends_at: u64,
     },
     /// All of it.
-    Whole(Whole),
+    Whole(Box<Whole>),
 }
 
 /// An encoded chunk, and how much of it was read.
@@ -216,10 +221,11 @@ pub(crate) struct Whole {
     ready: VecDeque<u8>,
     /// Bytes before the first that is wanted.
     skip: u64,
+    _turn: Turn,
 }
 
 impl Whole {
-    fn new(of: Arc<Rebuilt>, from: u64) -> io::Result<Whole> {
+    fn new(of: Arc<Rebuilt>, turn: Turn, from: u64) -> io::Result<Whole> {
         let pipe = Pipe::default();
         let writer = ArchiveWriter::new(pipe.clone()).map_err(io::Error::other)?;
         Ok(Whole {
@@ -229,6 +235,7 @@ impl Whole {
             next: 0,
             ready: VecDeque::new(),
             skip: from,
+            _turn: turn,
         })
     }
 

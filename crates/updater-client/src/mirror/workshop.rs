@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use diff_core::Digest;
@@ -20,7 +21,12 @@ pub(crate) struct Workshop {
     one_is_free: Condvar,
     /// What was made a moment ago: a class asks for the same.
     made: Mutex<Made>,
+    /// Archives that are written again from their first byte on.
+    wholes: AtomicUsize,
 }
+
+/// The right to write an archive again, given back when it is dropped.
+pub(crate) struct Turn(Arc<Workshop>);
 
 #[derive(Default)]
 struct Encoders {
@@ -41,7 +47,18 @@ impl Workshop {
             encoders: Mutex::default(),
             one_is_free: Condvar::new(),
             made: Mutex::default(),
+            wholes: AtomicUsize::new(0),
         }
+    }
+
+    /// Returns the right to write an archive again; `None` while as many are written as may be, since
+    /// each keeps its table in memory.
+    pub(crate) fn turn(self: &Arc<Workshop>) -> Option<Turn> {
+        let more = |wholes: usize| (wholes < MOST_WHOLES).then_some(wholes + 1);
+        let taken = self
+            .wholes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        taken.is_ok().then(|| Turn(Arc::clone(self)))
     }
 
     /// Returns the disk that the files are read from.
@@ -123,6 +140,14 @@ impl Workshop {
     }
 }
 
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.wholes.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Only mirrors of mirrors want the whole.
+const MOST_WHOLES: usize = 4;
 /// However many neighbours ask, the laptop stays one to work on.
 const MOST_ENCODERS: usize = 2;
 /// What forty devices that fetch the same, some seconds apart, have in common.
