@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
-use pkcs8::LineEnding;
+use pkcs8::der::pem::PemLabel;
+use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, SecretDocument};
 use release_format::{Ed25519Signer, PublicKey, Signer, SignerError};
 use zeroize::Zeroizing;
 
@@ -236,14 +237,18 @@ impl KeyStore {
                 });
             }
         };
-        SigningKey::from_pkcs8_encrypted_pem(pem, passphrase.as_bytes()).map_err(
-            |error| match error {
-                pkcs8::Error::EncryptedPrivateKey(_) => PublishError::WrongPassphrase {
+        let encrypted = encrypted(pem).map_err(malformed)?;
+        let opened =
+            SigningKey::from_pkcs8_encrypted_der(encrypted.as_bytes(), passphrase.as_bytes());
+        opened.map_err(|error| match error {
+            // Of one wrong passphrase in 256, the noise that comes out looks padded.
+            pkcs8::Error::EncryptedPrivateKey(_) | pkcs8::Error::Asn1(_) => {
+                PublishError::WrongPassphrase {
                     path: path.to_owned(),
-                },
-                other => malformed(other),
-            },
-        )
+                }
+            }
+            other => malformed(other),
+        })
     }
 
     fn write(&self, path: &Path, pem: &[u8]) -> io::Result<()> {
@@ -261,6 +266,14 @@ impl KeyStore {
         file.sync_all()?;
         sync_folder(&self.folder)
     }
+}
+
+/// Returns the encrypted key that a PEM file holds.
+fn encrypted(pem: &str) -> Result<SecretDocument, pkcs8::Error> {
+    let (label, document) = SecretDocument::from_pem(pem)?;
+    EncryptedPrivateKeyInfoRef::validate_pem_label(label).map_err(pkcs8::der::Error::from)?;
+    EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())?;
+    Ok(document)
 }
 
 impl fmt::Debug for KeyStore {
@@ -407,6 +420,40 @@ mod tests {
         assert!(matches!(locked, Err(PublishError::KeyLocked { .. })));
         let wrong = other().with_passphrase("battery staple").load("root");
         assert!(matches!(wrong, Err(PublishError::WrongPassphrase { .. })));
+    }
+
+    #[test]
+    fn every_wrong_passphrase_is_told_as_one() {
+        let (_folder, store) = store();
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let plain = KeypairBytes {
+            secret_key: key.to_bytes(),
+            public_key: None,
+        };
+        let plain = plain.to_pkcs8_der().unwrap();
+        let plain = pkcs8::PrivateKeyInfoRef::try_from(plain.as_bytes()).unwrap();
+        let quick =
+            pkcs8::pkcs5::pbes2::Parameters::generate_pbkdf2_sha256_aes256cbc(1, &[1; 16], [2; 16]);
+        let encrypted = plain.encrypt_with_params(quick.unwrap(), "correct horse");
+        let pem = encrypted.unwrap();
+        let label = EncryptedPrivateKeyInfoRef::PEM_LABEL;
+        let pem = pem.to_pem(label, LineEnding::LF).unwrap();
+        let mut store = store;
+        let mut opened = |passphrase: &str| {
+            store.passphrase = Some(passphrase.to_owned().into());
+            store.decode(Path::new("root.pem"), &pem)
+        };
+        assert_eq!(opened("correct horse").unwrap(), key);
+        for number in 0..2_000 {
+            let wrong = opened(&format!("horse {number}"));
+            let is_told = matches!(wrong, Err(PublishError::WrongPassphrase { .. }));
+            assert!(is_told, "{number}: {wrong:?}");
+        }
+        let cut = &pem[..pem.len() / 2];
+        assert!(matches!(
+            store.decode(Path::new("root.pem"), cut),
+            Err(PublishError::KeyMalformed { .. })
+        ));
     }
 
     #[test]

@@ -3,9 +3,10 @@
 //!
 //! It answers for the places of a repository and for nothing else of its library, from what the
 //! library trusts and holds, else from what it kept for neighbours before, else from what it can make
-//! again of installed releases, else from the repository: each file once, however many ask for it. It is believed in nothing, like any other mirror, so it
-//! needs no key and no permission. It takes no lock that an update needs, and changes nothing in the
-//! library but its own folder, `mirror/`, and the folder of receipts that neighbours hand on.
+//! again of installed releases, else from the repository: each file once, however many ask for it. It is
+//! believed in nothing, like any other mirror, so it needs no key and no permission. It takes no lock
+//! that an update needs, and changes nothing in the library but its own folder, `mirror/`, and the folder
+//! of receipts that neighbours hand on.
 
 pub(crate) mod builder;
 mod flight;
