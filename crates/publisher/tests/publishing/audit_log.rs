@@ -14,8 +14,8 @@ use release_format::{
 };
 
 use crate::ceremony::{Holders, three_holders};
-use crate::interrupted::Dying;
 use crate::rig::{Rig, lesson, now, options, pack, snapshot};
+use crate::watched::Watched;
 
 fn publish(rig: &Rig, label: &str, lines: u32) {
     rig.write(&[("index.html", lesson(1, lines))]);
@@ -273,7 +273,7 @@ fn death_at_any_step_leaves_a_log_that_holds_and_tells_what_was_given_up() {
     let mut unfinished = false;
     for steps in 0.. {
         rig.write(&[("index.html", lesson(2, 300))]);
-        let dying = Dying::repository(rig.repository_path(), steps);
+        let dying = Watched::dying(rig.repository_path(), steps).repository();
         let (course, keys) = (rig.course_path(), rig.keys());
         let cancel = CancelToken::new();
         let died = dying.publish(&course, &keys, &options("1.1"), &Quiet, &cancel);

@@ -9,8 +9,8 @@ use publisher::{
 };
 use release_format::{Signer, TenantName};
 
-use crate::interrupted::Dying;
 use crate::rig::{Rig, lesson, now, options};
+use crate::watched::Watched;
 
 /// The keys of people who keep them apart.
 pub(crate) struct Holders<'a> {
@@ -267,11 +267,9 @@ fn rotation_that_dies_at_any_step_is_finished_by_doing_it_again() {
             }
             let fresh = holders.keys("fresh").load("fresh").unwrap();
             let keys = rig.keys().with_signer(Arc::new(fresh));
-            let died = Dying::repository(rig.repository_path(), steps).publish_proposal(
-                &proposal,
-                &keys,
-                now(),
-            );
+            let died = Watched::dying(rig.repository_path(), steps)
+                .repository()
+                .publish_proposal(&proposal, &keys, now());
             // With the old key at hand there is no moment at which devices cannot follow.
             assert!(
                 !keeps_old_key || is_sound_at(&rig.repository_path()),

@@ -7,8 +7,8 @@ use publisher::{
 };
 use release_format::Label;
 
-use crate::interrupted::Dying;
 use crate::rig::{Rig, lesson, now, options, pack, snapshot};
+use crate::watched::Watched;
 
 fn label(text: &str) -> Label {
     Label::parse(text).unwrap()
@@ -129,7 +129,7 @@ fn death_while_a_delta_is_added_leaves_a_sound_repository() {
             .len()
     };
     for steps in 0.. {
-        let dying = Dying::repository(rig.repository_path(), steps);
+        let dying = Watched::dying(rig.repository_path(), steps).repository();
         let cancel = CancelToken::new();
         let died = dying.add_deltas(&rig.keys(), &adding(&["1.0"]), &Quiet, &cancel);
         let report = rig.audit();

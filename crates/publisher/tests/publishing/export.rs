@@ -3,14 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use diff_core::{CancelToken, FileBytes};
+use diff_core::CancelToken;
 use publisher::{
     ExportOptions, ExportReach, Exported, FolderStorage, KeyStore, PublishError, Quiet, Repository,
-    Source, Storage, StorageLock,
 };
-use release_format::{ContentReference, Label, PackName};
+use release_format::{Label, PackName};
 
 use crate::rig::{Rig, course, lesson, now, options, pack, snapshot};
+use crate::watched::Watched;
 
 fn label(text: &str) -> Label {
     Label::parse(text).unwrap()
@@ -314,64 +314,12 @@ fn longest_names_are_carried_and_told_of() {
     }
 }
 
-/// A storage with little room.
-struct Small {
-    storage: FolderStorage,
-    room: u64,
-}
-
-impl Storage for Small {
-    fn put(&self, location: &str, source: Source<'_>) -> Result<(), PublishError> {
-        self.storage.put(location, source)
-    }
-
-    fn put_if_absent(&self, location: &str, source: Source<'_>) -> Result<bool, PublishError> {
-        self.storage.put_if_absent(location, source)
-    }
-
-    fn sync(&self) -> Result<(), PublishError> {
-        self.storage.sync()
-    }
-
-    fn get(&self, location: &str) -> Result<Option<FileBytes>, PublishError> {
-        self.storage.get(location)
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<String>, PublishError> {
-        self.storage.list(prefix)
-    }
-
-    fn remove(&self, location: &str) -> Result<bool, PublishError> {
-        self.storage.remove(location)
-    }
-
-    fn measure(&self, location: &str) -> Result<Option<ContentReference>, PublishError> {
-        self.storage.measure(location)
-    }
-
-    fn available_bytes(&self) -> Result<Option<u64>, PublishError> {
-        Ok(Some(self.room))
-    }
-
-    fn lock(&self) -> Result<StorageLock, PublishError> {
-        self.storage.lock()
-    }
-
-    fn scratch(&self) -> Result<PathBuf, PublishError> {
-        self.storage.scratch()
-    }
-
-    fn address(&self) -> String {
-        self.storage.address()
-    }
-}
-
 #[test]
 fn too_little_room_is_told_before_the_first_byte() {
     let (rig, stick) = three_releases();
-    let small = |room| Small {
-        storage: FolderStorage::removable(&stick),
-        room,
+    let small = |room| Watched {
+        room: Some(room),
+        ..Watched::new(FolderStorage::removable(&stick))
     };
     let cancel = CancelToken::new();
     let export = |room| {

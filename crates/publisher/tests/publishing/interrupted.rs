@@ -1,88 +1,13 @@
 //! A publisher that dies at any moment leaves a repository that devices accept.
 
-use std::io;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use diff_core::{CancelToken, FileBytes};
-use publisher::{FolderStorage, PublishError, Quiet, Repository, Source, Storage, StorageLock};
+use diff_core::CancelToken;
+use publisher::{PublishError, Quiet, Repository};
 
 use crate::rig::{Rig, course, lesson, now, options};
-
-/// A storage whose publisher dies behind so many puts.
-pub(crate) struct Dying {
-    storage: FolderStorage,
-    left: AtomicUsize,
-}
-
-impl Dying {
-    /// Returns the repository of a publisher that dies behind so many steps.
-    pub(crate) fn repository(path: PathBuf, steps: usize) -> Repository {
-        let storage = Dying {
-            storage: FolderStorage::new(path),
-            left: AtomicUsize::new(steps),
-        };
-        Repository::open_in(Box::new(storage)).unwrap()
-    }
-
-    fn step(&self) -> Result<(), PublishError> {
-        let step = |left: usize| left.checked_sub(1);
-        let order = Ordering::Relaxed;
-        match self.left.fetch_update(order, order, step) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(PublishError::Storage {
-                operation: "write",
-                location: "anything".to_owned(),
-                source: io::Error::other("the power is gone"),
-            }),
-        }
-    }
-}
-
-impl Storage for Dying {
-    fn put(&self, location: &str, source: Source<'_>) -> Result<(), PublishError> {
-        self.step()?;
-        self.storage.put(location, source)
-    }
-
-    fn put_if_absent(&self, location: &str, source: Source<'_>) -> Result<bool, PublishError> {
-        self.step()?;
-        self.storage.put_if_absent(location, source)
-    }
-
-    fn sync(&self) -> Result<(), PublishError> {
-        self.step()?;
-        self.storage.sync()
-    }
-
-    fn get(&self, location: &str) -> Result<Option<FileBytes>, PublishError> {
-        self.storage.get(location)
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<String>, PublishError> {
-        self.storage.list(prefix)
-    }
-
-    fn remove(&self, location: &str) -> Result<bool, PublishError> {
-        self.step()?;
-        self.storage.remove(location)
-    }
-
-    fn lock(&self) -> Result<StorageLock, PublishError> {
-        self.storage.lock()
-    }
-
-    fn scratch(&self) -> Result<PathBuf, PublishError> {
-        self.storage.scratch()
-    }
-
-    fn address(&self) -> String {
-        self.storage.address()
-    }
-}
+use crate::watched::Watched;
 
 fn publish_until(rig: &Rig, steps: usize) -> Result<(), PublishError> {
-    let repository = Dying::repository(rig.repository_path(), steps);
+    let repository = Watched::dying(rig.repository_path(), steps).repository();
     let (course, keys) = (rig.course_path(), rig.keys());
     repository
         .publish(&course, &keys, &options("1.1"), &Quiet, &CancelToken::new())
@@ -146,10 +71,7 @@ fn interrupted_init_can_be_repeated() {
     let rig = Rig::new();
     let path = rig.path().join("other");
     for steps in 0.. {
-        let storage = Dying {
-            storage: FolderStorage::new(&path),
-            left: AtomicUsize::new(steps),
-        };
+        let storage = Watched::dying(&path, steps);
         match Repository::init_in(&storage, &rig.keys(), now()) {
             Ok(_) | Err(PublishError::RepositoryExists { .. }) => break,
             Err(PublishError::Storage { .. }) => {}

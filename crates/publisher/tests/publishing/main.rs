@@ -17,3 +17,4 @@ mod release;
 mod rig;
 mod steering;
 mod tenant;
+mod watched;

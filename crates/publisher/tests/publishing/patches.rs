@@ -2,16 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use diff_core::{CancelToken, FileBytes};
-use publisher::{
-    ExportOptions, ExportReach, FolderStorage, PruneOptions, PublishError, Quiet, Repository,
-    Source, Storage, StorageLock,
-};
+use diff_core::CancelToken;
+use publisher::{ExportOptions, ExportReach, FolderStorage, PruneOptions, Quiet};
 
 use crate::rig::{Rig, lesson, now, options, snapshot};
+use crate::watched::Watched;
 
 const PATCHES: &str = "metadata/patches";
 
@@ -124,62 +122,21 @@ fn a_stick_has_no_patches_and_a_full_export_has_all_that_are_listed() {
     }
 }
 
-/// A storage that remembers which folders were listed.
-struct Listed {
-    storage: FolderStorage,
-    folders: Arc<Mutex<Vec<String>>>,
-}
-
-impl Storage for Listed {
-    fn put(&self, location: &str, source: Source<'_>) -> Result<(), PublishError> {
-        self.storage.put(location, source)
-    }
-
-    fn put_if_absent(&self, location: &str, source: Source<'_>) -> Result<bool, PublishError> {
-        self.storage.put_if_absent(location, source)
-    }
-
-    fn sync(&self) -> Result<(), PublishError> {
-        self.storage.sync()
-    }
-
-    fn get(&self, location: &str) -> Result<Option<FileBytes>, PublishError> {
-        self.storage.get(location)
-    }
-
-    fn list(&self, prefix: &str) -> Result<Vec<String>, PublishError> {
-        let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
-        self.folders.lock().unwrap().push(folder.to_owned());
-        self.storage.list(prefix)
-    }
-
-    fn remove(&self, location: &str) -> Result<bool, PublishError> {
-        self.storage.remove(location)
-    }
-
-    fn lock(&self) -> Result<StorageLock, PublishError> {
-        self.storage.lock()
-    }
-
-    fn scratch(&self) -> Result<PathBuf, PublishError> {
-        self.storage.scratch()
-    }
-
-    fn address(&self) -> String {
-        self.storage.address()
-    }
-}
-
 #[test]
 fn a_publication_lists_each_folder_once_however_many_releases_there_are() {
     let rig = Rig::with_release();
     publish(&rig, 1, 5);
-    let folders = Arc::default();
-    let storage = Listed {
-        storage: FolderStorage::new(rig.repository_path()),
-        folders: Arc::clone(&folders),
+    let folders: Arc<Mutex<Vec<String>>> = Arc::default();
+    let heard = Arc::clone(&folders);
+    let listing = move |prefix: &str| {
+        let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
+        heard.lock().unwrap().push(folder.to_owned());
     };
-    let repository = Repository::open_in(Box::new(storage)).unwrap();
+    let storage = Watched {
+        listing: Box::new(listing),
+        ..Watched::new(FolderStorage::new(rig.repository_path()))
+    };
+    let repository = storage.repository();
     rig.write(&[("unit 3/news.html", lesson(99, 20))]);
     let (course, keys) = (rig.course_path(), rig.keys());
     repository

@@ -7,8 +7,8 @@ use diff_core::CancelToken;
 use publisher::{DeltaFrom, PruneOptions, PruneReport, PublishError, Quiet};
 use release_format::{ChannelName, Label};
 
-use crate::interrupted::Dying;
 use crate::rig::{Rig, lesson, now, options, pack, snapshot};
+use crate::watched::Watched;
 
 fn keeping(keep: usize) -> PruneOptions {
     let mut options = PruneOptions::at(now());
@@ -54,7 +54,7 @@ fn what_an_interrupted_publish_left_is_removed_and_the_rest_stays() {
     prune(&rig, &PruneOptions::at(now()));
     let before = snapshot(&rig.repository_path());
     rig.write(&[("index.html", lesson(9, 250))]);
-    let dying = Dying::repository(rig.repository_path(), 6);
+    let dying = Watched::dying(rig.repository_path(), 6).repository();
     let (course, keys) = (rig.course_path(), rig.keys());
     let cancel = CancelToken::new();
     dying
@@ -202,7 +202,9 @@ fn death_at_any_step_of_pruning_leaves_a_sound_repository() {
         }
         let mut options = keeping(2);
         options.now_too = true;
-        let died = Dying::repository(place.clone(), steps).prune(&made.keys(), &options);
+        let died = Watched::dying(place.clone(), steps)
+            .repository()
+            .prune(&made.keys(), &options);
         let mut audit = publisher::AuditOptions::at(now());
         audit.apply_deltas = steps % 8 == 0;
         let report = publisher::audit(&place, &audit).unwrap();
