@@ -44,6 +44,16 @@ impl Space {
         }
     }
 
+    /// Returns so many zeros, which all are going to be read and written: each page is taken now, and not
+    /// once for a first read and again for a first write.
+    pub(crate) fn written(length: usize) -> Space {
+        let mut space = Space::zeros(length);
+        if let Room::Pages(pages) = &mut space.room {
+            pages.fill(0);
+        }
+        space
+    }
+
     /// Returns how many more bytes there is room for.
     pub(crate) fn free(&self) -> usize {
         self.room.bytes().len() - self.length

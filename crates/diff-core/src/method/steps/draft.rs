@@ -193,7 +193,7 @@ fn hear(halved: &Mutex<Halved<'_>>, bytes: u64) -> Result<(), Cancelled> {
 /// So much is parsed in one go.
 const PART_BYTES: usize = 1 << 20;
 /// What comes before a part is enough to guess by, so many times its length of it.
-const GUESSED_PARTS: usize = 4;
+const GUESSED_PARTS: usize = 1;
 /// Of as much, one part of so many is parsed first, in shorter ones, and no more where these come to many
 /// tokens.
 const LONG_BYTES: usize = 4 << 20;

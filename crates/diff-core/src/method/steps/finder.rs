@@ -17,17 +17,20 @@ struct Chain {
 const NONE: u32 = u32::MAX;
 
 impl Chain {
-    fn of(all: &[u8], bytes: usize) -> Chain {
+    fn of<const BYTES: usize>(all: &[u8]) -> Chain {
         let bits = usize::BITS - all.len().leading_zeros();
         let bits = bits.clamp(10, 22);
         let mut heads = vec![NONE; 1 << bits];
         let mut links = vec![NONE; all.len()];
-        let strings = all.windows(bytes);
+        let strings = all.array_windows::<BYTES>();
         for ((link, string), at) in links.iter_mut().zip(strings).zip(0..) {
             let head = &mut heads[bucket(string, bits)];
             *link = std::mem::replace(head, at);
         }
-        Chain { bytes, links }
+        Chain {
+            bytes: BYTES,
+            links,
+        }
     }
 
     /// Collects what starts with the same string; returns how long the longest is.
@@ -72,7 +75,7 @@ impl Chain {
 }
 
 #[inline]
-fn bucket(string: &[u8], bits: u32) -> usize {
+fn bucket<const BYTES: usize>(string: &[u8; BYTES], bits: u32) -> usize {
     let hash = match string.split_at_checked(8) {
         Some((first, more @ [_, ..])) => {
             (word(first) ^ word(more).rotate_left(31)).wrapping_mul(0xd6e8_feb8_6659_fd93)
@@ -91,10 +94,9 @@ fn word(bytes: &[u8]) -> u64 {
 
 impl Finder {
     pub(super) fn new(all: Vec<u8>) -> Finder {
-        let [long, middle, short] = CHAINED;
         let (long, (middle, short)) = rayon::join(
-            || Chain::of(&all, long),
-            || rayon::join(|| Chain::of(&all, middle), || Chain::of(&all, short)),
+            || Chain::of::<LONG>(&all),
+            || rayon::join(|| Chain::of::<MIDDLE>(&all), || Chain::of::<SHORT>(&all)),
         );
         Finder {
             all,
@@ -122,7 +124,7 @@ impl Finder {
     ) {
         found.clear();
         for chain in &self.chains {
-            let is_found = chain.bytes == SHORTEST && !found.is_empty();
+            let is_found = chain.bytes == SHORT && !found.is_empty();
             let depth = if is_found { short_depth } else { depth };
             let best = chain.walk(all, at, last, depth, found);
             // What is nearer, but so much shorter, is seldom worth the search.
@@ -155,8 +157,9 @@ pub(super) fn common(all: &[u8], a: usize, b: usize) -> usize {
 }
 
 /// How long the strings are that are chained.
-const CHAINED: [usize; 3] = [16, 8, SHORTEST];
-const SHORTEST: usize = 4;
+const LONG: usize = 16;
+const MIDDLE: usize = 8;
+const SHORT: usize = 4;
 /// A match so long ends the search.
 const ENOUGH: usize = 512;
 /// A match so long leaves shorter strings unsearched.

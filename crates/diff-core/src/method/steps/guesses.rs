@@ -18,7 +18,7 @@ impl Guesses {
     pub(crate) fn new(history: usize) -> Guesses {
         let bits = (history.max(1).ilog2() + 1).clamp(10, Guesses::MOST_BITS);
         Guesses {
-            places: Space::zeros(PLACES << bits),
+            places: Space::written(PLACES << bits),
             known: 0,
             last: 0,
             shift: 64 - bits,
