@@ -35,11 +35,12 @@ pub(crate) fn find(
     }
     let old = old.filter(|old| old.fits(plain));
     let parsed = Parsed::read(compressed, plain)?;
-    let fits = |recipe: &Recipe| {
-        recipe.bytes.len() <= max_bytes && remakes(recipe, plain, old, compressed)
-    };
-    let by_zlib = zlib::find(&parsed, plain, hint).filter(fits);
-    by_zlib.or_else(|| tokens::find(&parsed, plain, old, max_bytes).filter(fits))
+    let is_short = |recipe: &Recipe| recipe.bytes.len() <= max_bytes;
+    let by_zlib = zlib::find(&parsed, plain, compressed, hint).filter(is_short);
+    by_zlib.or_else(|| {
+        let by_tokens = tokens::find(&parsed, plain, old, max_bytes).filter(is_short)?;
+        remakes(&by_tokens, plain, old, compressed).then_some(by_tokens)
+    })
 }
 
 /// Rebuilds the stream of which `recipe` tells from `plain`, and hands it piece by piece to `out`: never

@@ -4,7 +4,13 @@ use crate::DeltaError;
 use crate::deflate::{BlockKind, Compressor, Flavour, Made, Settings, Strategy, Writer};
 
 /// Finds settings with which zlib, or a program with the same ancestor, makes the stream.
-pub(super) fn find(parsed: &Parsed, plain: &[u8], hint: &mut Hint) -> Option<Recipe> {
+/// What is found was tried to the last byte of `compressed`.
+pub(super) fn find(
+    parsed: &Parsed,
+    plain: &[u8],
+    compressed: &[u8],
+    hint: &mut Hint,
+) -> Option<Recipe> {
     if parsed.padding != 0 {
         return None;
     }
@@ -18,7 +24,7 @@ pub(super) fn find(parsed: &Parsed, plain: &[u8], hint: &mut Hint) -> Option<Rec
     }
     let settings = candidates
         .into_iter()
-        .find(|one| makes(*one, parsed, plain))?;
+        .find(|one| makes(*one, parsed, plain, compressed))?;
     hint.settings.retain(|other| *other != settings);
     hint.settings.insert(0, settings);
     hint.settings.truncate(REMEMBERED);
@@ -156,8 +162,15 @@ impl Likely {
     }
 }
 
-/// Whether `settings` make the stream. Ends with the first difference.
-fn makes(settings: Settings, parsed: &Parsed, plain: &[u8]) -> bool {
+/// Whether `settings` make the stream, written as [`rebuild`] writes it. Ends with the first difference.
+fn makes(settings: Settings, parsed: &Parsed, plain: &[u8], compressed: &[u8]) -> bool {
+    let mut writer = Writer::default();
+    let mut rest = compressed;
+    let mut is_written = |writer: &mut Writer| {
+        let behind = rest.strip_prefix(&*writer.take_ready());
+        rest = behind.unwrap_or(rest);
+        behind.is_some()
+    };
     let mut blocks = parsed.blocks.iter();
     let mut block = blocks.next();
     // The token of the stream that is next, and the bytes of the block so far.
@@ -181,15 +194,16 @@ fn makes(settings: Settings, parsed: &Parsed, plain: &[u8]) -> bool {
                 };
                 is_next && bytes <= expected.bytes
             }
-            Made::Block(made, _, _) => {
+            Made::Block(made, tokens, plain) => {
                 let is_same = expected.block == *made && expected.bytes == bytes;
                 (block, bytes) = (blocks.next(), 0);
-                is_same
+                is_same && writer.block(made, tokens, plain).is_ok() && is_written(&mut writer)
             }
         };
         if same { Ok(()) } else { Err(()) }
     });
-    same.is_ok() && block.is_none()
+    writer.end(0);
+    same.is_ok() && block.is_none() && is_written(&mut writer) && rest.is_empty()
 }
 
 /// Returns the recipe: the usual settings in one byte.
