@@ -84,6 +84,14 @@ impl Space {
     }
 }
 
+impl Clone for Space {
+    fn clone(&self) -> Space {
+        let mut clone = Space::for_bytes(self.room.bytes().len());
+        clone.append(self);
+        clone
+    }
+}
+
 impl Room {
     #[inline]
     fn bytes(&self) -> &[u8] {

@@ -33,7 +33,7 @@ use crate::space::Space;
 use output::{Output, PIECE_BYTES};
 
 /// Knows how likely each step is, and learns of those that came.
-pub(crate) trait StepModel {
+pub(crate) trait StepModel: Clone {
     /// What literals that a copy could make cost, of what all cost, in percent: how much the model makes
     /// of what stood before.
     const BESIDE_COPIES: u32;
@@ -51,9 +51,10 @@ pub(crate) trait StepModel {
     fn see_copied(&mut self, copied: &[u8]);
 }
 
-/// Returns `new` coded as these steps, with the bit at which each of some rising places in it stands;
+/// Returns `new` coded as these steps by a model at the start of it, with the bit at which each of some rising places in it stands;
 /// `advanced` is asked whether to stop.
 pub(crate) fn encode<M: StepModel>(
+    mut model: M,
     reference: &[u8],
     new: &[u8],
     steps: &[Step],
@@ -65,7 +66,6 @@ pub(crate) fn encode<M: StepModel>(
         return Err(EncodeError::Failed(told));
     }
     let mut encoder = BitEncoder::new();
-    let mut model = M::new(reference, new.len());
     let (mut at, mut asked) = (0, 0);
     let mut literal_bits = 0;
     let mut bits = Vec::with_capacity(places.len());

@@ -6,6 +6,7 @@ use crate::method::steps::{Distances, Guesses, History, Kind, StepModel, Token};
 use crate::space::Space;
 
 /// Contexts, which coding and decoding change alike.
+#[derive(Clone)]
 pub(crate) struct Model {
     distances: Distances,
     guesses: Guesses,

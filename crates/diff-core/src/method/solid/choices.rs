@@ -7,6 +7,7 @@ use super::mixer::Mixer;
 use crate::entropy::Coder;
 
 /// Counters and mixers of such decisions.
+#[derive(Clone)]
 pub(super) struct Choices {
     /// By what is decided alone.
     plain: Vec<Fine>,

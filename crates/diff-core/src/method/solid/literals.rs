@@ -30,6 +30,7 @@ pub(super) struct Around {
 }
 
 /// Counters and mixers of literals.
+#[derive(Clone)]
 pub(super) struct Literals {
     slots: Slots,
     first: Vec<Quick>,

@@ -3,6 +3,7 @@
 use super::arithmetic::squash;
 
 /// Sets of weights for `N` predictions, which are 16 bits wide each for the sake of vector instructions.
+#[derive(Clone)]
 pub(super) struct Mixer<const N: usize> {
     weights: Vec<[i16; N]>,
     inputs: [i16; N],

@@ -8,6 +8,7 @@ use crate::entropy::Coder;
 use crate::method::steps::{Distances, Guesses, History, Kind, StepModel, Token};
 
 /// Counters and mixers, which coding and decoding change alike.
+#[derive(Clone)]
 pub(crate) struct Model {
     distances: Distances,
     /// Literals since the last copy.

@@ -5,6 +5,7 @@ use super::counter::Fine;
 use super::hash::hash;
 
 /// For each of some contexts, what came of each of some logistic numbers.
+#[derive(Clone)]
 pub(super) struct Outcomes {
     rows: Vec<[Fine; STEPS]>,
     row: usize,

@@ -5,6 +5,7 @@ use crate::space::Space;
 
 /// Slots of sixteen: one tells which context it is, the others count for the four decisions of half a
 /// byte.
+#[derive(Clone)]
 pub(super) struct Slots {
     counters: Space,
     mask: usize,

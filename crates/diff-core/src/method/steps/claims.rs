@@ -159,7 +159,10 @@ impl Claims {
                 distance: 21,
             },
         ];
-        let coded = encode::<M>(old, new, &steps, &[], &mut |_| Ok(())).unwrap();
+        let coded = encode(M::new(old, new.len()), old, new, &steps, &[], &mut |_| {
+            Ok(())
+        })
+        .unwrap();
         let hex: String = coded
             .bytes
             .iter()
@@ -204,7 +207,15 @@ pub(crate) fn the_longest_copies_come_back<M: StepModel>() {
     };
     let steps = [Step::Literals(1), copy];
     let middle = length / 2;
-    let coded = encode::<M>(b"", &new, &steps, &[middle], &mut |_| Ok(())).unwrap();
+    let coded = encode(
+        M::new(b"", new.len()),
+        b"",
+        &new,
+        &steps,
+        &[middle],
+        &mut |_| Ok(()),
+    )
+    .unwrap();
     assert!(coded.bytes.len() < 40, "{} bytes", coded.bytes.len());
     assert_eq!(coded.bits.len(), 1);
     let mut decoded = 0;

@@ -99,10 +99,16 @@ impl<'a> Draft<'a> {
         };
         let effort = Effort::of(self.level, self.finder.all().len());
         let halved = Mutex::new(Halved::of(advanced));
+        let model = M::new(self.reference, self.new.len());
         for pass in 1..=passes {
-            let coded = encode::<M>(self.reference, self.new, &steps, &[], &mut |_| {
-                hear(&halved, 0)
-            })?;
+            let coded = encode(
+                model.clone(),
+                self.reference,
+                self.new,
+                &steps,
+                &[],
+                &mut |_| hear(&halved, 0),
+            )?;
             let prices = Prices::of(
                 self.reference,
                 self.new,
@@ -122,7 +128,7 @@ impl<'a> Draft<'a> {
             };
             steps = parts.joined(parts.parse(&|_| true)?);
         }
-        encode::<M>(self.reference, self.new, &steps, places, advanced)
+        encode(model, self.reference, self.new, &steps, places, advanced)
     }
 }
 

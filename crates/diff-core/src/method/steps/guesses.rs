@@ -4,6 +4,7 @@ use super::history::History;
 use crate::space::Space;
 
 /// For the last bytes before each place of the history, the two last places behind the same bytes.
+#[derive(Clone)]
 pub(crate) struct Guesses {
     places: Space,
     /// How much of the history is known.
