@@ -1,5 +1,4 @@
 mod coder;
-mod covers;
 mod frame;
 mod pieces;
 mod reference;

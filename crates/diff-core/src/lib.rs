@@ -59,6 +59,7 @@
 mod apply;
 mod container;
 mod content_path;
+mod covers;
 mod deflate;
 mod delta;
 mod diff;

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-use super::covers::covers;
 use super::frame::{CodedFrame, FrameClaim, FrameCoder, FrameContent};
 use super::pieces::{Composed, Composer, OpenedStream, Parts, Piece, Shared, cut};
 use super::reference::{Inflated, OldFile, Reference, gather};
 use super::source::read;
 use super::survey::{Opening, StreamKey, Survey, is_photograph};
 use crate::container::Stream;
+use crate::covers::covers;
 use crate::delta::{Opened, Source};
 use crate::error::DiffError;
 use crate::group::{Draft, GroupSizes, Member};

@@ -31,9 +31,8 @@ impl<'a> Draft<'a> {
         level: Level,
         advanced: &mut Advanced<'_>,
     ) -> Result<Draft<'a>, Cancelled> {
-        let all = [reference, new].concat();
         let prices = Prices::usual(new);
-        let finder = Finder::new(all);
+        let finder = Finder::new(reference, new);
         // What only tells prices need not be the best.
         let effort = Effort::of(level, finder.all().len()).of_draft();
         let heard = Mutex::new(Halved::of(advanced));
@@ -158,8 +157,7 @@ impl Parts<'_> {
         let ranges: Vec<Range<usize>> = self.ranges().collect();
         let parts = ranges.into_par_iter().enumerate().map(|(part, range)| {
             let parser = || Parser::new(self.finder, self.reference, self.prices, self.effort);
-            let known = GUESSED_PARTS * self.bytes;
-            let run = || parser().run(range.start, range.end, known, self.heard);
+            let run = || parser().run(range.start, range.end, GUESSED_BYTES, self.heard);
             is_wanted(part).then(run).transpose()
         });
         parts.collect()
@@ -198,8 +196,8 @@ fn hear(halved: &Mutex<Halved<'_>>, bytes: u64) -> Result<(), Cancelled> {
 
 /// So much is parsed in one go.
 const PART_BYTES: usize = 1 << 20;
-/// What comes before a part is enough to guess by, so many times its length of it.
-const GUESSED_PARTS: usize = 1;
+/// So much of what comes before a part is enough to guess by.
+const GUESSED_BYTES: usize = 1 << 19;
 /// Of as much, one part of so many is parsed first, in shorter ones, and no more where these come to many
 /// tokens.
 const LONG_BYTES: usize = 4 << 20;

@@ -1,54 +1,92 @@
-use super::Distances;
+use std::ops::Range;
 
-/// Finds where the bytes at a position stand before, by chains of positions with equal hashes: one of
-/// short strings for what is near, longer ones for what is long.
+use super::Distances;
+use crate::covers::{Cover, covers};
+
+/// Finds where the bytes at a position stand before: long runs of the reference first, and around these
+/// by the places of equal hashes, of long strings, and of short ones for what is near.
 pub(super) struct Finder {
     all: Vec<u8>,
-    /// From the longest strings to the shortest.
-    chains: [Chain; 3],
+    /// How many of them are the reference's.
+    reference: usize,
+    runs: Vec<Cover>,
+    long: Places<LONG>,
+    short: Places<SHORT>,
 }
 
-/// For each position, the last one before it where a string with the same hash starts.
-struct Chain {
-    bytes: usize,
-    links: Vec<u32>,
+/// Where strings of equal hashes start, side by side in rising order: many of them are looked at at once,
+/// where a list of them would make each wait for the one before.
+struct Places<const BYTES: usize> {
+    /// The lowest of a hash has [`FIRST`] set.
+    places: Vec<u32>,
+    /// Where in them those behind the reference stand, with [`FIRST`] where no lower one does.
+    ranks: Vec<u32>,
 }
 
-const NONE: u32 = u32::MAX;
+/// Marks the lowest place of a hash; places take the other bits.
+const FIRST: u32 = 1 << 31;
 
-impl Chain {
-    fn of<const BYTES: usize>(all: &[u8]) -> Chain {
+impl<const BYTES: usize> Places<BYTES> {
+    /// Takes note of the strings that start in `wanted`, wherever they are.
+    fn of(all: &[u8], reference: usize, wanted: &[Range<usize>]) -> Places<BYTES> {
         let bits = usize::BITS - all.len().leading_zeros();
         let bits = bits.clamp(10, 22);
-        let mut heads = vec![NONE; 1 << bits];
-        let mut links = vec![NONE; all.len()];
-        let strings = all.array_windows::<BYTES>();
-        for ((link, string), at) in links.iter_mut().zip(strings).zip(0..) {
-            let head = &mut heads[bucket(string, bits)];
-            *link = std::mem::replace(head, at);
+        let mut is_wanted = vec![0_u64; 1 << (bits - 6)];
+        for range in wanted {
+            let end = all.len().min(range.end + BYTES - 1);
+            for string in all[range.start.min(end)..end].array_windows::<BYTES>() {
+                let bucket = bucket(string, bits);
+                is_wanted[bucket / 64] |= 1 << (bucket % 64);
+            }
         }
-        Chain {
-            bytes: BYTES,
-            links,
+        let strings = all.array_windows::<BYTES>().zip(0_u32..);
+        let known = strings
+            .clone()
+            .map(|(string, at)| (bucket(string, bits), at));
+        let known = known.filter(|(bucket, _)| is_wanted[bucket / 64] & (1 << (bucket % 64)) != 0);
+        let mut next = vec![0_u32; 1 << bits];
+        for (bucket, _) in known.clone() {
+            next[bucket] += 1;
         }
+        let mut places = 0;
+        for first in &mut next {
+            places += std::mem::replace(first, places | FIRST);
+        }
+        let mut places = vec![0_u32; places as usize];
+        let mut ranks = vec![FIRST; all.len() - reference];
+        for (bucket, at) in known {
+            let rank = next[bucket];
+            places[(rank & !FIRST) as usize] = at | rank & FIRST;
+            if let Some(new) = (at as usize).checked_sub(reference) {
+                ranks[new] = rank;
+            }
+            next[bucket] = (rank & !FIRST) + 1;
+        }
+        Places { places, ranks }
     }
 
-    /// Collects what starts with the same string; returns how long the longest is.
-    fn walk(
+    /// Collects what starts with the same string, as far back as so many places; returns how long the
+    /// longest is.
+    fn look(
         &self,
         all: &[u8],
         at: usize,
+        reference: usize,
         last: usize,
         depth: usize,
         found: &mut Vec<(usize, usize)>,
     ) -> usize {
-        let mut best = self.bytes - 1;
+        let mut best = BYTES - 1;
         let mut near = 3;
-        let mut candidate = self.links[at];
-        let mut tries = depth;
-        while candidate != NONE && tries > 0 {
-            tries -= 1;
-            let place = candidate as usize;
+        let Some(rank) = self.ranks.get(at - reference) else {
+            return best;
+        };
+        if rank & FIRST != 0 {
+            return best;
+        }
+        let before = self.places.get(..*rank as usize).unwrap_or_default();
+        for candidate in before.iter().rev().take(depth) {
+            let place = (candidate & !FIRST) as usize;
             let distance = at - place;
             // A longer match must agree where the best one ends.
             let agrees = at + best < all.len() && all[place + best] == all[at + best];
@@ -68,7 +106,9 @@ impl Chain {
                     }
                 }
             }
-            candidate = self.links[place];
+            if candidate & FIRST != 0 {
+                break;
+            }
         }
         best
     }
@@ -93,15 +133,46 @@ fn word(bytes: &[u8]) -> u64 {
 }
 
 impl Finder {
-    pub(super) fn new(all: Vec<u8>) -> Finder {
-        let (long, (middle, short)) = rayon::join(
-            || Chain::of::<LONG>(&all),
-            || rayon::join(|| Chain::of::<MIDDLE>(&all), || Chain::of::<SHORT>(&all)),
+    /// Returns what finds the bytes of `new` in `reference`, and behind it in itself.
+    pub(super) fn new(reference: &[u8], new: &[u8]) -> Finder {
+        let all = [reference, new].concat();
+        let reference = reference.len();
+        let (old, new) = all.split_at(reference);
+        let runs = match old.is_empty() {
+            true => Vec::new(),
+            false => covers(old, new, LEAST_RUN),
+        };
+        let mut wanted = Vec::new();
+        let mut at = reference;
+        for run in &runs {
+            // Towards its end a run is one of many.
+            wanted.push(at..reference + run.new.start + LONG);
+            at = reference + run.new.end - LEAST_RUN;
+        }
+        wanted.push(at..all.len());
+        let (long, short) = rayon::join(
+            || Places::of(&all, reference, &wanted),
+            || Places::of(&all, reference, &wanted),
         );
         Finder {
             all,
-            chains: [long, middle, short],
+            reference,
+            runs,
+            long,
+            short,
         }
+    }
+
+    /// Returns how far back the long run stands that `at` is in; `ended` runs are known to end before it.
+    #[inline]
+    pub(super) fn run(&self, at: usize, ended: &mut usize) -> Option<usize> {
+        let at_new = at - self.reference;
+        while self.runs.get(*ended)?.new.end <= at_new {
+            *ended += 1;
+        }
+        let run = self.runs.get(*ended)?;
+        let distance = || self.reference + run.new.start - run.old;
+        (run.new.start <= at_new).then(distance)
     }
 
     /// Returns what it finds in.
@@ -111,8 +182,7 @@ impl Finder {
 
     /// Collects what stands before `at` as well, as far as `all` goes, (length, distance): each longer
     /// than the one before, and as near as that length is found, or at a distance near to `last`. At most
-    /// `depth` places of a chain are looked at, of that of the shortest strings `short_depth` where longer
-    /// ones are found.
+    /// `depth` places are looked at, of shorter strings `short_depth` where longer ones are found.
     pub(super) fn find(
         &self,
         all: &[u8],
@@ -123,14 +193,12 @@ impl Finder {
         found: &mut Vec<(usize, usize)>,
     ) {
         found.clear();
-        for chain in &self.chains {
-            let is_found = chain.bytes == SHORT && !found.is_empty();
+        let best = self.long.look(all, at, self.reference, last, depth, found);
+        // What is nearer, but so much shorter, is seldom worth the search.
+        if best < LONG {
+            let is_found = !found.is_empty();
             let depth = if is_found { short_depth } else { depth };
-            let best = chain.walk(all, at, last, depth, found);
-            // What is nearer, but so much shorter, is seldom worth the search.
-            if best >= NICE {
-                break;
-            }
+            self.short.look(all, at, self.reference, last, depth, found);
         }
         found.sort_unstable();
     }
@@ -156,11 +224,79 @@ pub(super) fn common(all: &[u8], a: usize, b: usize) -> usize {
     length
 }
 
-/// How long the strings are that are chained.
+/// How long the strings are.
 const LONG: usize = 16;
-const MIDDLE: usize = 8;
-const SHORT: usize = 4;
+const SHORT: usize = 6;
+/// Runs of the reference at least so long are found beforehand.
+const LEAST_RUN: usize = 512;
 /// A match so long ends the search.
 const ENOUGH: usize = 512;
-/// A match so long leaves shorter strings unsearched.
-const NICE: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::claims::related;
+    use super::*;
+
+    fn noise(length: usize, seed: u32) -> Vec<u8> {
+        let mut state = seed;
+        let next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.to_be_bytes()[0]
+        };
+        std::iter::repeat_with(next).take(length).collect()
+    }
+
+    #[test]
+    fn a_long_run_is_told_wherever_it_is_asked_for() {
+        let old = noise(10_000, 1);
+        let new = [&noise(1000, 2)[..], &old[3000..9000], &noise(500, 3)].concat();
+        let finder = Finder::new(&old, &new);
+        let mut ended = 0;
+        let runs: Vec<_> = (10_000..17_500)
+            .map(|at| finder.run(at, &mut ended))
+            .collect();
+        let told = runs.iter().flatten().copied();
+        assert!(told.clone().all(|distance| distance == 8000));
+        assert_eq!(told.count(), 6000);
+        assert!(runs[1000..7000].iter().all(Option::is_some));
+        assert_eq!(ended, 1);
+    }
+
+    #[test]
+    fn around_a_long_run_its_bytes_are_found_and_within_they_are_not_looked_for() {
+        let old = noise(10_000, 1);
+        let new = [&old[..8000], &b"between"[..], &old[5000..]].concat();
+        let finder = Finder::new(&old, &new);
+        let mut found = Vec::new();
+        let mut find = |at: usize| {
+            finder.find(finder.all(), at, 1, 64, 64, &mut found);
+            found.last().map(|(_, distance)| *distance)
+        };
+        // Where the second run starts, the first one has the same bytes, too.
+        assert_eq!(find(10_000 + 8007), Some(3007));
+        assert_eq!(find(10_000 + 8000 - 100), Some(10_000));
+        assert_eq!(find(10_000 + 4000), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_stands_there((old, new) in related(), depth in 1..20_usize) {
+            let finder = Finder::new(&old, &new);
+            let all = finder.all();
+            prop_assert_eq!(all, [&old[..], &new].concat());
+            let (mut found, mut ended) = (Vec::new(), 0);
+            for at in old.len()..all.len() {
+                finder.find(all, at, 7, depth, depth, &mut found);
+                for (length, distance) in &found {
+                    let from = at - distance;
+                    prop_assert_eq!(&all[from..from + length], &all[at..at + length]);
+                }
+                if let Some(distance) = finder.run(at, &mut ended) {
+                    prop_assert_eq!(all[at - distance], all[at]);
+                }
+            }
+        }
+    }
+}

@@ -14,6 +14,10 @@ pub(super) struct Parser<'a> {
     prices: &'a Prices,
     nodes: Vec<Node>,
     found: Vec<(usize, usize)>,
+    /// The distance of the longest match that was found last.
+    carried: usize,
+    /// How many long runs were passed.
+    ended_runs: usize,
     steps: Vec<Step>,
 }
 
@@ -110,6 +114,8 @@ impl<'a> Parser<'a> {
             prices,
             nodes: Vec::new(),
             found: Vec::new(),
+            carried: 0,
+            ended_runs: 0,
             steps: Vec::new(),
         }
     }
@@ -178,7 +184,9 @@ impl<'a> Parser<'a> {
             distances.take(distance);
             end.distances = distances.packed();
             end.since = 0;
-            self.guesses.note(&self.all[at..at + length]);
+            let unnoted = length.saturating_sub(NOTED_BYTES);
+            self.guesses.skip(unnoted);
+            self.guesses.note(&self.all[at + unnoted..at + length]);
             at += length;
         }
         (at, end)
@@ -201,6 +209,7 @@ impl<'a> Parser<'a> {
         let guess = self.guesses.distance(History { reference, new }, last);
         let foreseen = guess.map_or(0, |(distance, _)| distance);
         let resumed = if since > 0 { last + since } else { 0 };
+        let run = self.finder.run(at, &mut self.ended_runs);
         let known = [
             last,
             resumed,
@@ -208,6 +217,7 @@ impl<'a> Parser<'a> {
             distances.before(0),
             distances.before(1),
             distances.before(2),
+            run.unwrap_or(0),
         ];
         let mut long: Option<Long> = None;
         let mut longest = 0;
@@ -245,6 +255,15 @@ impl<'a> Parser<'a> {
         } = self.effort;
         self.finder
             .find(self.all, at, last, depth, short_depth, &mut found);
+        // What was found for the byte before goes on; its place may have been one too many to look at.
+        let carried = match self.carried {
+            0 => 0,
+            distance => common(self.all, at - distance, at),
+        };
+        if found.last().is_none_or(|(longest, _)| *longest < carried) {
+            found.push((carried, self.carried));
+        }
+        self.carried = found.last().map_or(0, |(_, distance)| *distance);
         let mut least = 3;
         for (length, distance) in found.iter().copied() {
             if length >= self.effort.long {
@@ -361,4 +380,6 @@ const DRAFT_ENOUGH: usize = 16;
 const DRAFT_EDGE: usize = 8;
 /// More is looked through less closely.
 const LARGE: usize = 8 << 20;
+/// The last bytes of a long copy are enough to guess by.
+const NOTED_BYTES: usize = 1 << 19;
 const TOLD_BYTES: usize = 1 << 18;

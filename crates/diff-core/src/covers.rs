@@ -3,25 +3,18 @@ use std::ops::Range;
 
 /// A run of bytes that stands in both files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cover {
+pub(crate) struct Cover {
     /// Where it stands in the new file.
-    pub(super) new: Range<usize>,
+    pub(crate) new: Range<usize>,
     /// Where it starts in the old one.
-    pub(super) old: usize,
+    pub(crate) old: usize,
 }
 
 /// Finds runs of at least `least` bytes, none shorter than 64, that stand in both files as they are,
 /// in the order of the new one. Takes time in proportion to both files, and memory to a sixteenth of the
 /// old one.
-pub(super) fn covers(old: &[u8], new: &[u8], least: usize) -> Vec<Cover> {
-    let mut places: HashMap<u64, u32> = HashMap::new();
-    for (number, block) in old.chunks_exact(BLOCK).enumerate() {
-        let Ok(number) = u32::try_from(number) else {
-            break;
-        };
-        // The first of equal blocks; runs of one byte would otherwise scatter.
-        places.entry(hash(block)).or_insert(number);
-    }
+pub(crate) fn covers(old: &[u8], new: &[u8], least: usize) -> Vec<Cover> {
+    let blocks = Blocks::of(old);
     let mut found: Vec<Cover> = Vec::new();
     let (mut at, mut free) = (0, 0);
     let mut rolling = Rolling::default();
@@ -33,8 +26,7 @@ pub(super) fn covers(old: &[u8], new: &[u8], least: usize) -> Vec<Cover> {
         });
         let going_on = going_on.filter(|place| old.get(*place..*place + BLOCK) == Some(window));
         let place = going_on.or_else(|| {
-            let number = places.get(&rolling.at(new, at))?;
-            let place = usize::try_from(*number).ok()? * BLOCK;
+            let place = blocks.place(rolling.at(new, at))?;
             (old.get(place..place + BLOCK) == Some(window)).then_some(place)
         });
         let Some(place) = place else {
@@ -56,6 +48,48 @@ pub(super) fn covers(old: &[u8], new: &[u8], least: usize) -> Vec<Cover> {
         }
     }
     found
+}
+
+/// Where the blocks of a file start, by their hashes.
+struct Blocks {
+    /// A bit for each hash that may be there: most are not, and not looked for further.
+    may_be: Vec<u64>,
+    numbers: HashMap<u64, u32>,
+}
+
+impl Blocks {
+    fn of(file: &[u8]) -> Blocks {
+        let blocks = file.len() / BLOCK;
+        let mut found = Blocks {
+            may_be: vec![0; (blocks / 4).next_power_of_two()],
+            numbers: HashMap::with_capacity(blocks),
+        };
+        for (number, block) in (0..).zip(file.chunks_exact(BLOCK)) {
+            let hash = hash(block);
+            let (word, bit) = found.bit(hash);
+            found.may_be[word] |= bit;
+            // The first of equal blocks; runs of one byte would otherwise scatter.
+            found.numbers.entry(hash).or_insert(number);
+        }
+        found
+    }
+
+    #[inline]
+    fn place(&self, hash: u64) -> Option<usize> {
+        let (word, bit) = self.bit(hash);
+        if self.may_be[word] & bit == 0 {
+            return None;
+        }
+        Some(*self.numbers.get(&hash)? as usize * BLOCK)
+    }
+
+    /// Returns the word and the bit in it that stand for a hash.
+    #[inline]
+    fn bit(&self, hash: u64) -> (usize, u64) {
+        let mixed = hash.wrapping_mul(BASE);
+        let word = usize::try_from(mixed >> 32).unwrap_or(0) & (self.may_be.len() - 1);
+        (word, 1 << (mixed >> 26 & 63))
+    }
 }
 
 /// A hash of the block at a place that moves on mostly by one byte.
