@@ -10,10 +10,11 @@ use satchel_tests::rig::course::{Course, Random};
 use satchel_tests::rig::sim::{Script, SimDisk};
 use satchel_tests::rig::volume::{Kind, Volume};
 use satchel_tests::rig::world::{
-    Partial, World, copy_tree, files_below, first_course, remove, second_course, third_course,
+    Device, Partial, World, copy_tree, files_below, first_course, remove, second_course,
+    third_course,
 };
 use updater_client::library::disk::{Disk, RealDisk};
-use updater_client::{ErrorKind, HealOptions, PruneOptions, UpdateError};
+use updater_client::{Check, ErrorKind, HealOptions, PruneOptions, UpdateError};
 
 const BOTH: [Kind; 2] = [Kind::Fat32, Kind::Exfat];
 
@@ -148,6 +149,12 @@ fn small_files_only(hides_limit: bool) -> Arc<SimDisk> {
     }))
 }
 
+fn check_on(device: &Device, disk: Arc<dyn Disk>) -> Check {
+    let updater = device.builder().disk(disk).build().unwrap();
+    let check = updater.check(device.pack(), &CancelToken::new());
+    check.unwrap()
+}
+
 /// A course with a file that is too long, though its delta is short.
 fn with_a_long_file() -> Course {
     let mut course = Course::tiny();
@@ -161,7 +168,13 @@ fn a_file_that_the_disk_cannot_hold_is_told_before_anything_is_fetched() {
     world.publish("1.0", &with_a_long_file());
     let device = world.device();
     let before = files_below(device.library());
+    let check = check_on(&device, small_files_only(false));
+    assert!(check.plan.is_some());
     let failed = device.update_on(small_files_only(false)).unwrap_err();
+    assert_eq!(
+        UpdateError::from(check.too_long.unwrap()).to_string(),
+        failed.to_string()
+    );
     match &failed {
         UpdateError::FileTooLong {
             path,
@@ -181,6 +194,7 @@ fn a_file_that_the_disk_cannot_hold_is_told_before_anything_is_fetched() {
     assert!(failed.remedy().contains("FAT32"));
     assert_eq!(device.active_label(), None);
     assert_tree_untouched(&before, device.library());
+    assert_eq!(check_on(&device, Arc::new(RealDisk::new())).too_long, None);
     device.update().unwrap();
     device.assert_has(&with_a_long_file());
 }
@@ -196,6 +210,12 @@ fn a_delta_that_the_disk_cannot_hold_is_told_before_it_is_fetched() {
     world.publish("1.0", &course);
     let device = world.device();
     let before = files_below(device.library());
+    let long = check_on(&device, small_files_only(false)).too_long;
+    let long = long.unwrap();
+    assert!(
+        long.length > LIMIT && long.path.starts_with("content/"),
+        "{long:?}"
+    );
     match device.update_on(small_files_only(false)).unwrap_err() {
         UpdateError::FileTooLong { length, limit, .. } => {
             assert!(length > limit && limit == LIMIT, "{length}");

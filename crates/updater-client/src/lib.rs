@@ -100,6 +100,6 @@ pub use transport::{Body, FolderTransport, Https, Mirrors, Transport, TransportE
 #[cfg(feature = "http")]
 pub use transport::{HttpTransport, HttpTransportBuilder};
 pub use updater::{
-    Check, HealOptions, Healed, HealedRelease, OpenRelease, Outcome, PinFor, PruneOptions,
-    Reported, Status, Trial, UpdateOptions, Updated, Updater, enroll,
+    Check, HealOptions, Healed, HealedRelease, LongFile, OpenRelease, Outcome, PinFor,
+    PruneOptions, Reported, Status, Trial, UpdateOptions, Updated, Updater, enroll,
 };

@@ -344,8 +344,15 @@ fn check_told(pack: &PackName, check: &Check) -> String {
     let told = offer_told(pack, check, installed);
     match check.offer {
         Offer::Withheld(_) => told,
-        _ => format!("{told}{leaving}{lacking}"),
+        _ => format!("{told}{leaving}{lacking}{}", too_long_told(check)),
     }
+}
+
+fn too_long_told(check: &Check) -> String {
+    check.too_long.as_ref().map_or(String::new(), |long| {
+        let refusal = UpdateError::from(long.clone());
+        format!("\n  refused: {refusal}. {}", refusal.remedy())
+    })
 }
 
 fn offer_told(pack: &PackName, check: &Check, installed: &str) -> String {

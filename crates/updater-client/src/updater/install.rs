@@ -1,5 +1,5 @@
 use diff_core::{CancelToken, Digest};
-use release_format::{Catalogue, CatalogueRelease, Manifest};
+use release_format::{Catalogue, CatalogueRelease};
 
 use super::Updater;
 use super::chunked::ChunkMeans;
@@ -119,7 +119,9 @@ impl Updater {
         tools: (&Fetcher<'_>, &CancelToken),
     ) -> Result<(u32, Route), UpdateError> {
         let (fetcher, _) = tools;
-        self.refuse_long_files(release, fetcher)?;
+        if let Some(long) = self.long_file(release, fetcher)? {
+            return Err(long.into());
+        }
         let before = fetcher.traffic().bytes;
         let mut unusable = Unusable::default();
         let mut first_failure = None;
@@ -246,16 +248,8 @@ impl Updater {
                 budget,
             });
         }
-        for hop in &route.hops {
-            let length = hop.delta.length;
-            if let Some(limit) = self.disk().file_limit(self.layout.root(), length)? {
-                return Err(UpdateError::FileTooLong {
-                    path: hop.delta.location(),
-                    length,
-                    limit,
-                    at: self.layout.root().to_owned(),
-                });
-            }
+        if let Some(long) = self.long_delta(route)? {
+            return Err(long.into());
         }
         let available = self.disk().available_bytes(self.layout.root())?;
         let needed = route.needed_bytes();
@@ -268,34 +262,6 @@ impl Updater {
             });
         }
         Ok(())
-    }
-
-    /// Refuses a release with a file that the library's file system cannot hold, before anything of it
-    /// is fetched but the manifest, which says so.
-    fn refuse_long_files(
-        &self,
-        release: &CatalogueRelease,
-        fetcher: &Fetcher<'_>,
-    ) -> Result<(), UpdateError> {
-        let at = self.layout.root();
-        let Some(limit) = self.disk().file_limit(at, release.tree_bytes)? else {
-            return Ok(());
-        };
-        let bytes = fetcher.content(&release.manifest)?;
-        let manifest = Manifest::decode(&bytes, &self.config.limits)?;
-        drop(bytes);
-        let partial = self.layout.partial(&release.manifest.digest);
-        self.disk().remove_file(&partial)?;
-        let mut entries = manifest.listing().entries().iter();
-        match entries.find(|entry| entry.length > limit) {
-            Some(entry) => Err(UpdateError::FileTooLong {
-                path: entry.path.to_string(),
-                length: entry.length,
-                limit,
-                at: at.to_owned(),
-            }),
-            None => Ok(()),
-        }
     }
 
     /// Returns the tree that a route starts from, its manifest verified.

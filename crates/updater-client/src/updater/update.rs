@@ -9,6 +9,7 @@ use release_format::{
 use tracing::info_span;
 
 use super::Updater;
+use super::long_file::LongFile;
 use super::report::route_name;
 use super::trial::{WITHDRAWN, fresh_id};
 use crate::clock::{Clock, EffectiveClock};
@@ -48,6 +49,8 @@ pub struct Check {
     pub needed_bytes: u64,
     /// Bytes that are free.
     pub available_bytes: u64,
+    /// What of the release cannot lie here, however much is free: an update to it is refused.
+    pub too_long: Option<LongFile>,
     /// What asking cost.
     pub traffic: Traffic,
     /// The hold that would keep an update from switching, if there is one now.
@@ -143,7 +146,7 @@ impl Updater {
             ..
         } = answer;
         let offer = judgement.offer;
-        let plan = match &offer {
+        let (plan, too_long) = match &offer {
             Offer::Release(release) | Offer::Shadow(release)
                 if self.staged_copy(pack, release)?.is_none() =>
             {
@@ -155,14 +158,20 @@ impl Updater {
                     None,
                     tools,
                 );
-                Some(planned?.0)
+                let (plan, _) = planned?;
+                let long = match self.long_file(release, fetcher)? {
+                    None => self.long_delta(&plan.route)?,
+                    long => long,
+                };
+                (Some(plan), long)
             }
-            _ => None,
+            _ => (None, None),
         };
         Ok(Check {
             installed: record.active().cloned(),
             needed_bytes: plan.as_ref().map_or(0, |plan| plan.route.needed_bytes()),
             available_bytes: self.disk().available_bytes(self.layout.root())?,
+            too_long,
             traffic: fetcher.traffic(),
             held: record.held_at(now).cloned(),
             freshness,

@@ -5,8 +5,8 @@ use release_format::{CatalogueRelease, ContentVersion, PackName, UtcTime};
 use serde::Serialize;
 use updater_client::library::state::{Hold, InstalledRelease, Pin, RefusedRelease};
 use updater_client::{
-    Check, Damage, Fault, Freshness, HistoryEvent, Hop, Offer, Outcome, Plan, Route, Ruling,
-    Status, Traffic, Updated, VerifyReport,
+    Check, Damage, Fault, Freshness, HistoryEvent, Hop, LongFile, Offer, Outcome, Plan, Route,
+    Ruling, Status, Traffic, Updated, VerifyReport,
 };
 
 /// A release on the device.
@@ -210,6 +210,8 @@ pub(super) struct CheckDocument<'a> {
     plan: Option<PlanDocument>,
     needed_bytes: u64,
     available_bytes: u64,
+    /// A file that the library's file system cannot hold, or null.
+    too_long: Option<LongFileDocument<'a>>,
     /// The hold that would keep an update from switching, or null.
     held: Option<HoldDocument>,
     traffic: TrafficDocument,
@@ -240,9 +242,27 @@ impl<'a> CheckDocument<'a> {
             plan: check.plan.as_ref().map(PlanDocument::from),
             needed_bytes: check.needed_bytes,
             available_bytes: check.available_bytes,
+            too_long: check.too_long.as_ref().map(LongFileDocument::from),
             held: check.held.as_ref().map(HoldDocument::from),
             traffic: check.traffic.into(),
             freshness: check.freshness.into(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct LongFileDocument<'a> {
+    path: &'a str,
+    bytes: u64,
+    limit_bytes: u64,
+}
+
+impl<'a> From<&'a LongFile> for LongFileDocument<'a> {
+    fn from(long: &'a LongFile) -> LongFileDocument<'a> {
+        LongFileDocument {
+            path: &long.path,
+            bytes: long.length,
+            limit_bytes: long.limit,
         }
     }
 }
