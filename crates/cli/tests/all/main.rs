@@ -27,6 +27,9 @@ mod python_tuf;
 mod runbooks;
 mod steering;
 mod supply;
+// What a program asks of the kernel is told by `strace`, which Linux alone has.
+#[cfg(target_os = "linux")]
+mod syncing;
 // A terminal is made by `script` as util-linux has it.
 #[cfg(target_os = "linux")]
 mod terminal;

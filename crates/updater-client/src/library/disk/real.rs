@@ -430,6 +430,29 @@ mod tests {
         assert_eq!((failed.operation, failed.path), (Operation::Sync, absent));
     }
 
+    /// A device that takes all bytes and keeps none says that it cannot sync: whoever hears nothing of it
+    /// has not asked.
+    #[cfg(unix)]
+    #[test]
+    fn the_system_is_asked_to_sync_each_file_and_folder() {
+        let temporary = tempfile::tempdir().unwrap();
+        let (disk, keeps_none) = (RealDisk::new(), PathBuf::from("/dev/null"));
+        let failed = disk.append(&keeps_none).unwrap().sync().unwrap_err();
+        assert_eq!(failed.operation, Operation::Sync);
+        let failed = disk
+            .sync_one_by_one(temporary.path(), std::slice::from_ref(&keeps_none))
+            .unwrap_err();
+        assert_eq!(failed.operation, Operation::Sync);
+        let absent = temporary.path().join("absent");
+        for failed in [disk.sync_dir(&absent), disk.sync_one_by_one(&absent, &[])] {
+            let failed = failed.unwrap_err();
+            assert_eq!(
+                (failed.operation, &failed.path),
+                (Operation::SyncDir, &absent)
+            );
+        }
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn a_barrier_is_relied_upon_from_the_kernel_on_that_tells_of_failures() {
