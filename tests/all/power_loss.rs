@@ -6,6 +6,7 @@
 
 mod judge;
 mod scene;
+mod told;
 mod troubles;
 
 use std::collections::HashSet;
