@@ -6,7 +6,9 @@ use diff_core::CancelToken;
 use publisher::{ExportOptions, ExportReach, Exported, PublishError, Quiet, Repository, Storage};
 use release_format::Label;
 use satchel_tests::rig::storage::Dying;
-use satchel_tests::rig::world::{World, copy_tree, first_course, second_course, third_course};
+use satchel_tests::rig::world::{
+    World, copy_tree, files_below, first_course, remove, second_course, third_course,
+};
 use updater_client::ErrorKind;
 
 fn export_in(from: &Path, to: &dyn Storage, reach: ExportReach) -> Result<Exported, PublishError> {
@@ -66,8 +68,8 @@ fn damaged_device_heals_from_a_full_stick() {
         .unwrap()
         .tree
         .unwrap();
-    let page = satchel_tests::rig::world::files_below(&tree).remove(0);
-    std::fs::remove_file(&page).unwrap();
+    let page = files_below(&tree).remove(0);
+    remove(&page);
     let mirror = updater_client::FolderTransport::new(&stick);
     let updater = device.builder().repository(std::sync::Arc::new(mirror));
     let updater = updater.build().unwrap();
@@ -123,7 +125,7 @@ fn stick_pulled_out_at_any_step_has_the_old_or_the_new_release() {
         learner.update_from(&torn).unwrap();
         learner.assert_has(&third_course());
         std::fs::remove_dir_all(&torn).unwrap();
-        std::fs::remove_dir_all(learner.library()).unwrap();
+        remove(learner.library());
     }
     assert!(
         old > 10 && new > 3,

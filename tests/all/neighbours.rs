@@ -14,7 +14,7 @@ use satchel_tests::rig::course::{Course, Random};
 use satchel_tests::rig::disk::{Fault, FaultyDisk};
 use satchel_tests::rig::near::Near;
 use satchel_tests::rig::server::{Misbehaviour, Request, Server};
-use satchel_tests::rig::world::{Device, World, files_below, first_course, second_course};
+use satchel_tests::rig::world::{Device, World, files_below, first_course, remove, second_course};
 use updater_client::{
     FetchPolicy, FolderTransport, HttpTransport, Mirror, MirrorBuilder, Mirrors, Missing,
     Transport, UpdateError, UpdateOptions, Updated, UpdaterBuilder,
@@ -587,6 +587,6 @@ fn a_power_cut_at_any_call_of_a_mirror_leaves_nothing_wrong_and_nothing_in_its_w
         }
         drop(mirror);
         update(&laptop, laptop.builder()).unwrap();
-        fs::remove_dir_all(laptop.library()).unwrap();
+        remove(laptop.library());
     }
 }

@@ -11,7 +11,7 @@ use diff_core::CancelToken;
 use release_format::{Catalogue, ChunkMap, ContentReference, Verified};
 use satchel_tests::rig::course::Course;
 use satchel_tests::rig::near::Near;
-use satchel_tests::rig::world::{Device, World, files_below};
+use satchel_tests::rig::world::{Device, World, files_below, remove};
 use updater_client::{
     Mirror, MirrorBuilder, Missing, PruneOptions, Served, UpdateError, UpdateOptions, Updated,
 };
@@ -105,7 +105,7 @@ fn change(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs::read(path).unwrap();
     change(&mut bytes);
     // Its bytes may be those of another release too.
-    fs::remove_file(path).unwrap();
+    remove(path);
     fs::write(path, bytes).unwrap();
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use diff_core::CancelToken;
 use publisher::DeltaFrom;
 use satchel_tests::rig::course::Course;
-use satchel_tests::rig::world::{Device, Partial, World, first_course};
+use satchel_tests::rig::world::{Device, Partial, World, first_course, remove};
 use updater_client::{
     Body, Event, FetchPolicy, FolderTransport, Transport, TransportError, UpdateError,
     UpdateOptions, Updated,
@@ -144,7 +144,7 @@ fn damage_in_the_release_that_a_chain_starts_from_is_found_before_the_switch() {
         .unwrap()
         .tree
         .unwrap();
-    fs::remove_file(tree.join("media/photo.jpg")).unwrap();
+    remove(tree.join("media/photo.jpg"));
     let (updated, told) = update_told(&device, &world.repository(), None);
     assert_eq!(told.len(), 1, "{told:?}");
     let taken = updated.unwrap().route.unwrap();
@@ -329,10 +329,10 @@ fn chunks_of_a_damaged_release_are_fetched_where_they_are_damaged() {
     for (path, at) in [("media/lecture.mp4", 900_000), ("media/photo.jpg", 20_000)] {
         let mut bytes = fs::read(tree.join(path)).unwrap();
         bytes[at] ^= 1;
-        fs::remove_file(tree.join(path)).unwrap();
+        remove(tree.join(path));
         fs::write(tree.join(path), bytes).unwrap();
     }
-    fs::remove_file(tree.join("chapters/04/lesson.html")).unwrap();
+    remove(tree.join("chapters/04/lesson.html"));
     let updated = device.update().unwrap();
     assert!(updated.route.unwrap().chunks.is_some());
     assert!(
