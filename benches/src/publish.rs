@@ -147,34 +147,39 @@ fn row((what, release): (&str, &str), time: Duration, bytes: u64, stored: u64, s
     );
 }
 
-/// Remembers when each stage began.
+/// Remembers when each stage began, and when it was last heard of.
 #[derive(Default)]
-struct Stages(Mutex<Vec<(String, Instant)>>);
+struct Stages(Mutex<Vec<(String, Instant, Instant)>>);
 
 impl PublishProgress for Stages {
-    fn progressed(&self, stage: &str, done: u64, _: u64) {
+    fn progressed(&self, stage: &str, _: u64, _: u64) {
         let Ok(mut begun) = self.0.lock() else { return };
-        if done == 0 && begun.iter().all(|(name, _)| name != stage) {
-            begun.push((stage.to_owned(), Instant::now()));
+        let now = Instant::now();
+        match begun.iter_mut().find(|(name, ..)| name == stage) {
+            Some((_, _, last)) => *last = now,
+            None => begun.push((stage.to_owned(), now, now)),
         }
     }
 }
 
 impl Stages {
-    /// Tells how long each stage took, until the next began; what follows the last one belongs to it.
+    /// Tells how long each stage took: until the next began, or longer where they ran side by side.
     fn told(&self, began: Instant, ended: Instant) -> String {
         let Ok(begun) = self.0.lock() else {
             return String::new();
         };
-        let mut told = Vec::new();
-        let mut since = ("before", began);
-        let ends = begun.iter().map(|(name, at)| (name.as_str(), *at));
-        for (name, at) in ends.chain([("", ended)]) {
-            told.push(format!("{} {:.2} s", since.0, (at - since.1).as_secs_f64()));
-            since = (name, at);
+        let first = begun.first().map_or(ended, |(_, from, _)| *from);
+        let mut all = vec![told("before", began, first)];
+        let next = begun.iter().skip(1).map(|(_, from, _)| *from);
+        for ((name, from, last), next) in begun.iter().zip(next.chain([ended])) {
+            all.push(told(name, *from, next.max(*last)));
         }
-        told.join(", ")
+        all.join(", ")
     }
+}
+
+fn told(what: &str, from: Instant, to: Instant) -> String {
+    format!("{what} {:.2} s", (to - from).as_secs_f64())
 }
 
 const LEVELS: [(&str, Level); 2] = [("fast", Level::Fast), ("default", Level::Default)];

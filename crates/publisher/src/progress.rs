@@ -6,8 +6,8 @@ use diff_core::Progress;
 pub trait PublishProgress: Sync {
     /// Of the `total` bytes of `stage`, `done` are done; a stage begins with none of them.
     ///
-    /// The stages are, in this order: `digests`, `archives`, then for each older release and for
-    /// `nothing` a `delta from ...` and a `proof of the delta from ...`.
+    /// The stages are, in this order: `digests`, `archives`, then for `nothing` and for each older release
+    /// a `delta from ...` and a `proof of the delta from ...`; deltas may be built side by side.
     fn progressed(&self, stage: &str, done: u64, total: u64);
 }
 

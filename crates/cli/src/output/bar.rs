@@ -56,7 +56,10 @@ impl Progress for Bar {
 
 impl PublishProgress for Bar {
     fn progressed(&self, stage: &str, done: u64, total: u64) {
-        self.set(stage, done, total);
+        // Of stages that run side by side, the one that began last is shown.
+        if done == 0 || self.bar.message() == stage {
+            self.set(stage, done, total);
+        }
     }
 }
 

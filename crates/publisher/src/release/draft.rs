@@ -12,7 +12,7 @@ use release_format::{
 use crate::PublishError;
 use crate::progress::{PublishProgress, Stage};
 use crate::release::chunking::{Chunker, KnownChunks};
-use crate::release::delta_build::{BuiltDelta, DeltaBuilder, DeltaSettings};
+use crate::release::delta_build::{BuiltDelta, DeltaBuilder, DeltaSettings, OldTree};
 use crate::release::delta_policy::{DeltaFrom, pays, spares};
 use crate::release::earlier::EarlierTree;
 use crate::release::routes::{self, Routes};
@@ -217,31 +217,36 @@ impl Drafting<'_> {
             listener: self.listener,
             cancel: self.cancel,
         };
-        let from_nothing = builder.build_from_nothing()?;
-        let limit = from_nothing.as_ref().map(|delta| delta.content.length);
-        match from_nothing {
-            Some(delta) => draft.add(None, delta, true),
-            None => draft.warnings.push(TOO_LONG_FROM_NOTHING.to_owned()),
-        }
         let new_files: HashMap<Digest, PathBuf> = self
             .listing
             .entries()
             .iter()
             .map(|entry| (entry.digest, entry.path.under(self.folder)))
             .collect();
-        for release in earlier {
-            let tree = EarlierTree::of_release(
-                release,
-                self.storage,
-                &new_files,
-                &scratch.join("earlier"),
-                self.cancel,
-            )?;
-            let old = Tree {
+        let rebuilt = scratch.join("earlier");
+        let tree = |release: &&CatalogueRelease| {
+            EarlierTree::of_release(release, self.storage, &new_files, &rebuilt, self.cancel)
+        };
+        let trees = earlier.iter().map(tree);
+        let trees = trees.collect::<Result<Vec<_>, PublishError>>()?;
+        let nothing = Listing::empty();
+        let mut olds = vec![OldTree::nothing(&nothing)];
+        olds.extend(earlier.iter().zip(&trees).map(|(release, tree)| OldTree {
+            tree: Tree {
                 listing: tree.listing(),
-                contents: &tree,
-            };
-            match builder.build(old, release.label.as_str())? {
+                contents: tree,
+            },
+            label: Some(release.label.as_str()),
+        }));
+        let mut built = builder.build_all(&olds)?.into_iter();
+        let from_nothing = built.next().flatten();
+        let limit = from_nothing.as_ref().map(|delta| delta.content.length);
+        match from_nothing {
+            Some(delta) => draft.add(None, delta, true),
+            None => draft.warnings.push(TOO_LONG_FROM_NOTHING.to_owned()),
+        }
+        for (release, built) in earlier.iter().zip(built) {
+            match built {
                 Some(delta) => {
                     let bytes = delta.content.length;
                     let is_kept = pays(bytes, limit, self.pays_bytes)
@@ -453,6 +458,23 @@ mod tests {
         assert!(delta.bytes < nothing.bytes / 20, "{delta:?} {nothing:?}");
         assert!(second.archive_bytes() < first.archive_bytes() / 2);
         assert_eq!(second.release.archives.len(), 2);
+    }
+
+    #[test]
+    fn delta_from_a_release_called_nothing_is_not_the_one_from_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = FolderStorage::new(folder.path().join("repository"));
+        let course = folder.path().join("course");
+        write(&course, &[("a.html", lesson(1, 3000))]);
+        let first = draft(&course, "nothing", None, &storage);
+        write(&course, &[("b.html", lesson(2, 30))]);
+        let second = draft(&course, "1.1", Some(&catalogue(&[&first])), &storage);
+        let deltas = &second.release.deltas;
+        assert_eq!(deltas.len(), 2);
+        for delta in deltas {
+            let stored = storage.get(&delta.content.location()).unwrap().unwrap();
+            assert_eq!(ContentReference::of(&stored), delta.content);
+        }
     }
 
     #[test]

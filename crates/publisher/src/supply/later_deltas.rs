@@ -9,7 +9,7 @@ use release_format::{
 use crate::PublishError;
 use crate::key_store::KeyStore;
 use crate::progress::PublishProgress;
-use crate::release::delta_build::{BuiltDelta, DeltaBuilder, DeltaSettings};
+use crate::release::delta_build::{BuiltDelta, DeltaBuilder, DeltaSettings, OldTree};
 use crate::release::delta_policy::pays;
 use crate::release::earlier::EarlierTree;
 use crate::repository::Repository;
@@ -211,11 +211,13 @@ impl<'a> Bench<'a> {
             listener,
             cancel,
         };
-        let old = Tree {
-            listing: old.listing(),
-            contents: &old,
-        };
-        builder.build(old, from.label.as_str())
+        builder.build(OldTree {
+            tree: Tree {
+                listing: old.listing(),
+                contents: &old,
+            },
+            label: Some(from.label.as_str()),
+        })
     }
 }
 
