@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use publisher::{KeyStore, Repository, RoleKey, TrustChange};
 use release_format::{PublicKey, Signer, TrustError};
+use satchel_tests::rig::sim::{Script, SimDisk, Step};
 use satchel_tests::rig::world::{Device, World, first_course, second_course};
 use updater_client::UpdateError;
 
@@ -178,6 +179,59 @@ fn a_device_at_any_of_twenty_roots_follows_to_the_newest_and_installs() {
             assert!(device.layout().trust().root(ROOTS).is_file(), "{version}");
         }
     }
+}
+
+/// Were it the other way round and the power failed, an old mirror would find a device that has forgotten
+/// what it saw, or one that cannot read its own trust.
+#[test]
+fn a_root_is_stored_before_what_its_keys_signed_and_before_what_it_revokes_is_forgotten_for_good() {
+    let (world, device) = World::with_an_update();
+    let custody = Custody::new(world);
+    custody.change(&custody.replaced("timestamp"));
+    let timestamp = custody.world.repository().join("metadata/timestamp.json");
+    let bytes = std::fs::read(&timestamp).unwrap();
+    let trust = device.layout().trust();
+    let (root, stored) = (trust.root(2), trust.top_role("timestamp.json"));
+    let steps_of = |succeeds: bool| {
+        let disk = SimDisk::new(Script::default());
+        let trace = disk.trace();
+        let updated = device.update_on(Arc::new(disk));
+        assert_eq!(updated.is_ok(), succeeds, "{updated:?}");
+        trace.lock().unwrap().steps.clone()
+    };
+    let place = |steps: &[Step], is_it: &dyn Fn(&Step) -> bool| {
+        let place = steps.iter().position(is_it);
+        place.unwrap_or_else(|| panic!("no such step: {steps:#?}"))
+    };
+    let is_synced = |step: &Step| *step == Step::SyncDir(trust.folder().to_owned());
+
+    // Of what was signed anew, only the root comes.
+    std::fs::remove_file(&timestamp).unwrap();
+    let steps = steps_of(false);
+    let is_named = |step: &Step| matches!(step, Step::Rename(_, to) if *to == root);
+    let named = place(&steps, &is_named);
+    let is_rooted = |step: &Step| *step == Step::SyncDir(trust.roots());
+    let rooted = named + place(&steps[named..], &is_rooted);
+    let forgotten = place(&steps, &|step| *step == Step::Remove(stored.clone()));
+    assert!(rooted < forgotten, "{steps:#?}");
+    place(&steps[forgotten..], &is_synced);
+
+    // All of it comes, to a device that knows of none.
+    std::fs::write(&timestamp, bytes).unwrap();
+    let pinned = std::fs::read(custody.world.repository().join("metadata/1.root.json")).unwrap();
+    let library = custody.world.folder().join("other");
+    let device = custody.world.device_pinning(&pinned, library);
+    let disk = SimDisk::new(Script::default());
+    let trace = disk.trace();
+    device.update_on(Arc::new(disk)).unwrap();
+    let trust = device.layout().trust();
+    let steps = trace.lock().unwrap().steps.clone();
+    let renamed = |name: PathBuf| {
+        let is_it = move |step: &Step| matches!(step, Step::Rename(_, to) if *to == name);
+        place(&steps, &is_it)
+    };
+    let places = ["timestamp.json", "snapshot.json"].map(|name| renamed(trust.top_role(name)));
+    assert!(renamed(trust.root(2)) < places[0] && places[0] < places[1]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub struct Call {
 
 /// One change of a folder, or a promise about earlier ones. Files that are open go by a number, since
 /// their names may change meanwhile.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// A folder was created.
     CreateDir(PathBuf),
