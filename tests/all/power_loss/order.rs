@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use diff_core::CancelToken;
 use satchel_tests::rig::course::Random;
-use satchel_tests::rig::sim::{Script, SimDisk, Step};
+use satchel_tests::rig::sim::{Script, SimDisk, Step, Trouble};
 use satchel_tests::rig::world::{Device, World, first_course, remove};
+use updater_client::library::disk::Operation;
 use updater_client::library::layout::LibraryLayout;
 use updater_client::{HealOptions, MirrorBuilder};
 
@@ -31,6 +32,53 @@ fn nothing_is_done_before_that_on_which_it_rests_is_durable() {
             rules.watch(step, &format!("{verb:?}, step {number}: {step:?}"));
         }
         rules.end(&format!("{verb:?}"));
+    }
+}
+
+/// What a process that was killed has named and not synced is seen by the next one, which may find nothing
+/// left to do: its success promises that as well.
+#[test]
+fn what_a_killed_process_named_is_durable_behind_the_next_success() {
+    let play = Play::new();
+    // An opening promises nothing: one that is forgotten is counted again.
+    let promising = |verb: &Verb| !matches!(verb, Verb::Open | Verb::OpenTooOften);
+    for verb in Verb::ALL.into_iter().filter(promising) {
+        let scene = Scene::new(&play, verb);
+        let (_, device) = scene.place("named");
+        let disk = SimDisk::new(scene.script());
+        let trace = disk.trace();
+        scene.run(&device, Arc::new(disk)).unwrap();
+        let calls = trace.lock().unwrap().calls.clone();
+        let calls = calls.iter().map(|call| call.operation);
+        let renames = (1..)
+            .zip(calls)
+            .filter(|(_, one)| *one == Operation::Rename);
+        for (behind, _) in renames {
+            let (_, device) = scene.place("named");
+            let script = Script {
+                at: Some(behind),
+                trouble: Trouble::Killed,
+                for_good: true,
+                ..scene.script()
+            };
+            let disk = SimDisk::new(script);
+            let trace = disk.trace();
+            // Killed behind its last rename, it may have succeeded.
+            let _ = scene.run(&device, Arc::new(disk));
+            let going_on = SimDisk::going_on(scene.script(), Arc::clone(&trace));
+            if scene.run(&device, Arc::new(going_on)).is_err() {
+                continue;
+            }
+            let mut rules = Rules {
+                is_resumed: true,
+                ..Rules::new(&device)
+            };
+            for (number, step) in trace.lock().unwrap().steps.iter().enumerate() {
+                let told = format!("{verb:?} killed at {behind}, step {number}: {step:?}");
+                rules.watch(step, &told);
+            }
+            rules.end(&format!("{verb:?} killed at {behind}"));
+        }
     }
 }
 
@@ -119,6 +167,8 @@ struct Rules<'a> {
     /// Releases whose manifest was removed.
     without_manifest: HashSet<PathBuf>,
     is_history_new: bool,
+    /// Whether a process was killed, and the next one went on.
+    is_resumed: bool,
 }
 
 impl<'a> Rules<'a> {
@@ -132,6 +182,7 @@ impl<'a> Rules<'a> {
             named: HashSet::new(),
             without_manifest: HashSet::new(),
             is_history_new: false,
+            is_resumed: false,
         }
     }
 
@@ -276,7 +327,9 @@ impl<'a> Rules<'a> {
             trust.roots(),
             trust.delegated_roles(),
         ] {
-            let is_synced = !self.named.contains(&folder);
+            // The record still has what a killed process was moving to the outbox.
+            let is_kept = self.is_resumed && folder == self.layout.outbox();
+            let is_synced = is_kept || !self.named.contains(&folder);
             assert!(is_synced, "{told}: {} is not synced", folder.display());
         }
     }

@@ -28,7 +28,17 @@ pub(crate) fn recover(
         let what = "folders of the library were gone and are there again".to_owned();
         observer.event(&Event::Recovered { what });
     }
-    for entry in disk.list(&layout.staging())? {
+    let half_done = disk.list(&layout.staging())?;
+    if !half_done.is_empty() {
+        // What was moved here has left its place for good, before any of it goes.
+        for pack in layout.packs_present(disk)? {
+            let releases = layout.releases(&pack);
+            if disk.length(&releases)?.is_some() {
+                disk.sync_dir(&releases)?;
+            }
+        }
+    }
+    for entry in half_done {
         let path = layout.staging().join(&entry.name);
         let what = match LibraryLayout::remove_release(disk, &path) {
             // Of use to nobody but who has it open, and in nobody's way.

@@ -113,6 +113,9 @@ impl<'a> StateStore<'a> {
         };
         if !is_sound || next != history {
             self.write_history(&next)?;
+        } else if event.is_some() {
+            // A process that was killed in this second wrote the same, and may have synced nothing.
+            self.sync()?;
         }
         Ok(event)
     }
