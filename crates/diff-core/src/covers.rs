@@ -11,8 +11,8 @@ pub(crate) struct Cover {
 }
 
 /// Finds runs of at least `least` bytes, none shorter than 64, that stand in both files as they are,
-/// in the order of the new one. Takes time in proportion to both files, and memory to a sixteenth of the
-/// old one.
+/// in the order of the new one. Takes time in proportion to both files, and memory of two thirds of the
+/// old one at most.
 pub(crate) fn covers(old: &[u8], new: &[u8], least: usize) -> Vec<Cover> {
     let blocks = Blocks::of(old);
     let mut found: Vec<Cover> = Vec::new();

@@ -51,8 +51,8 @@ pub(crate) trait StepModel: Clone {
     fn see_copied(&mut self, copied: &[u8]);
 }
 
-/// Returns `new` coded as these steps by a model at the start of it, with the bit at which each of some rising places in it stands;
-/// `advanced` is asked whether to stop.
+/// Returns `new` coded as these steps by a model at the start of it, with the bit at which each of some
+/// rising places in it stands; `advanced` is asked whether to stop.
 pub(crate) fn encode<M: StepModel>(
     mut model: M,
     reference: &[u8],

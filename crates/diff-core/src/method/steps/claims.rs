@@ -397,7 +397,7 @@ fn frame(bytes: &[u8], length: usize) -> EncodedFrame<'_> {
 }
 
 /// Bytes that do not repeat.
-fn noise(length: usize, seed: u32) -> Vec<u8> {
+pub(crate) fn noise(length: usize, seed: u32) -> Vec<u8> {
     let mut state = seed;
     let next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -236,17 +236,8 @@ const ENOUGH: usize = 512;
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::claims::related;
+    use super::super::claims::{noise, related};
     use super::*;
-
-    fn noise(length: usize, seed: u32) -> Vec<u8> {
-        let mut state = seed;
-        let next = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            state.to_be_bytes()[0]
-        };
-        std::iter::repeat_with(next).take(length).collect()
-    }
 
     #[test]
     fn a_long_run_is_told_wherever_it_is_asked_for() {
