@@ -13,7 +13,7 @@ mod troubles;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use satchel_tests::rig::sim::{Cache, Crash, Durability, Image, Script, SimDisk, Trouble, crashes};
+use satchel_tests::rig::sim::{Cache, Crash, Durability, Image, SimDisk, crashes};
 use updater_client::library::disk::Disk;
 
 use judge::{Judge, Tried};
@@ -205,15 +205,7 @@ fn a_success_behind_a_killed_process_survives_whatever_a_power_cut_leaves() {
         for at in moments(calls_of(&scene)) {
             let (base, device) = scene.place("killed");
             let before = Image::read(&base);
-            let script = Script {
-                at: Some(at),
-                trouble: Trouble::Killed,
-                for_good: true,
-                ..scene.script()
-            };
-            let disk = SimDisk::new(script);
-            let trace = disk.trace();
-            let _ = scene.run(&device, Arc::new(disk));
+            let trace = scene.run_killed(&device, at);
             let again = || -> Arc<dyn Disk> {
                 Arc::new(SimDisk::going_on(scene.script(), Arc::clone(&trace)))
             };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use diff_core::CancelToken;
 use satchel_tests::rig::course::Random;
-use satchel_tests::rig::sim::{Script, SimDisk, Step, Trouble};
+use satchel_tests::rig::sim::{Script, SimDisk, Step, Trace};
 use satchel_tests::rig::world::{Device, World, first_course, remove};
 use updater_client::library::disk::Operation;
 use updater_client::library::layout::LibraryLayout;
@@ -27,11 +27,7 @@ fn nothing_is_done_before_that_on_which_it_rests_is_durable() {
         // An update behind it removes what is not needed any more.
         let going_on = SimDisk::going_on(scene.script(), Arc::clone(&trace));
         scene.then_update(&device, Arc::new(going_on)).unwrap();
-        let mut rules = Rules::new(&device);
-        for (number, step) in trace.lock().unwrap().steps.iter().enumerate() {
-            rules.watch(step, &format!("{verb:?}, step {number}: {step:?}"));
-        }
-        rules.end(&format!("{verb:?}"));
+        Rules::new(&device).hold(&trace.lock().unwrap(), &format!("{verb:?}"));
     }
 }
 
@@ -55,29 +51,17 @@ fn what_a_killed_process_named_is_durable_behind_the_next_success() {
             .filter(|(_, one)| *one == Operation::Rename);
         for (behind, _) in renames {
             let (_, device) = scene.place("named");
-            let script = Script {
-                at: Some(behind),
-                trouble: Trouble::Killed,
-                for_good: true,
-                ..scene.script()
-            };
-            let disk = SimDisk::new(script);
-            let trace = disk.trace();
-            // Killed behind its last rename, it may have succeeded.
-            let _ = scene.run(&device, Arc::new(disk));
+            let trace = scene.run_killed(&device, behind);
             let going_on = SimDisk::going_on(scene.script(), Arc::clone(&trace));
             if scene.run(&device, Arc::new(going_on)).is_err() {
                 continue;
             }
-            let mut rules = Rules {
+            let rules = Rules {
                 is_resumed: true,
                 ..Rules::new(&device)
             };
-            for (number, step) in trace.lock().unwrap().steps.iter().enumerate() {
-                let told = format!("{verb:?} killed at {behind}, step {number}: {step:?}");
-                rules.watch(step, &told);
-            }
-            rules.end(&format!("{verb:?} killed at {behind}"));
+            let told = format!("{verb:?} killed at {behind}");
+            rules.hold(&trace.lock().unwrap(), &told);
         }
     }
 }
@@ -110,7 +94,7 @@ fn copies_are_durable_before_that_which_rests_on_them() {
     };
     let installing = disk();
     device.update_on(installing.clone()).unwrap();
-    keeps_to_the_rules(&device, &installing);
+    Rules::new(&device).hold(&installing.trace().lock().unwrap(), "installing");
     device.confirm();
     // Both of the first pair have to be fetched, and one of the second is at hand.
     let tree = device.updater().status(device.pack()).unwrap().tree;
@@ -123,7 +107,7 @@ fn copies_are_durable_before_that_which_rests_on_them() {
     let healed = updater.heal(device.pack(), &options, &cancel).unwrap();
     assert_eq!(healed.releases[0].fetched_files, 2);
     assert_eq!(healed.releases[0].found_files, 1);
-    keeps_to_the_rules(&device, &healing);
+    Rules::new(&device).hold(&healing.trace().lock().unwrap(), "healing");
     device.assert_has(&course);
 }
 
@@ -141,16 +125,7 @@ fn receipts_of_neighbours_are_durable_before_they_are_acknowledged() {
     let waiting = device.updater().receipts().unwrap();
     let answer = mirror.take_receipts(&waiting[0].encode()).unwrap();
     assert_eq!(answer.accepted, [waiting[0].name()]);
-    keeps_to_the_rules(&laptop, &disk);
-}
-
-fn keeps_to_the_rules(device: &Device, disk: &SimDisk) {
-    let mut rules = Rules::new(device);
-    let trace = disk.trace();
-    for (number, step) in trace.lock().unwrap().steps.iter().enumerate() {
-        rules.watch(step, &format!("step {number}: {step:?}"));
-    }
-    rules.end("in the end");
+    Rules::new(&laptop).hold(&disk.trace().lock().unwrap(), "taking");
 }
 
 /// What is not durable yet, and what rests on it.
@@ -184,6 +159,14 @@ impl<'a> Rules<'a> {
             is_history_new: false,
             is_resumed: false,
         }
+    }
+
+    /// Looks at every step, and at what is left in the end.
+    fn hold(mut self, trace: &Trace, told: &str) {
+        for (number, step) in trace.steps.iter().enumerate() {
+            self.watch(step, &format!("{told}, step {number}: {step:?}"));
+        }
+        self.end(told);
     }
 
     fn watch(&mut self, step: &Step, told: &str) {

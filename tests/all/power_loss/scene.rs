@@ -1,10 +1,10 @@
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use diff_core::CancelToken;
 use release_format::{PackName, Receipted, SignedReceipt, UtcTime};
-use satchel_tests::rig::sim::{Image, Script};
+use satchel_tests::rig::sim::{Image, Script, SimDisk, Trace, Trouble};
 use satchel_tests::rig::world::{Device, World, remove};
 use updater_client::courier::Courier;
 use updater_client::library::disk::Disk;
@@ -253,6 +253,21 @@ impl<'a> Scene<'a> {
             Verb::Heal | Verb::HealRecord => heal(&on(disk)?, pack),
             Verb::Report => on(disk)?.report(&Office, &CancelToken::new()).map(drop),
         }
+    }
+
+    /// Runs until the process is killed at this call, whatever comes of it; another may go on from what is
+    /// returned.
+    pub(crate) fn run_killed(&self, device: &Device, at: usize) -> Arc<Mutex<Trace>> {
+        let script = Script {
+            at: Some(at),
+            trouble: Trouble::Killed,
+            for_good: true,
+            ..self.script()
+        };
+        let disk = SimDisk::new(script);
+        let trace = disk.trace();
+        let _ = self.run(device, Arc::new(disk));
+        trace
     }
 
     /// Does what a device does next: it is enrolled if it is not, healed if it does not know how it
