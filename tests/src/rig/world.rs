@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use diff_core::CancelToken;
+use diff_core::{Abilities, CancelToken, Method};
 use publisher::{KeyStore, PublishOptions, Published, Quiet, Repository};
 use release_format::{Label, PackName, UtcTime};
 use tempfile::TempDir;
@@ -54,29 +54,41 @@ impl World {
         // Published once and copied: hundreds of tests begin here.
         static MADE: OnceLock<(Snapshot, Vec<u8>)> = OnceLock::new();
         let (snapshot, root) = MADE.get_or_init(|| {
-            let world = World::new();
-            world.publish("1.0", &first_course());
-            let device = world.device_at(world.folder().join(FIRST_DEVICE));
-            device.update().unwrap();
-            device.confirm();
-            world.publish("1.1", &second_course());
+            let world = World::updating(|_| {});
             (Snapshot::of(world.folder()), world.root)
         });
         World::restored(snapshot, root)
     }
 
-    /// As [`World::with_an_update`], with a third release out; and a mirror that has two.
+    /// As [`World::with_an_update`], with a third release out; and a mirror that has two. All can be
+    /// rebuilt in a moment, for the many thousands of times that a crash may leave one half done.
     pub fn with_two_updates() -> (World, Device, PathBuf) {
         static MADE: OnceLock<(Snapshot, Vec<u8>)> = OnceLock::new();
         let (snapshot, root) = MADE.get_or_init(|| {
-            let (world, _) = World::with_an_update();
+            let quick = |options: &mut PublishOptions| {
+                let methods = [Method::Store, Method::Zstd, Method::Bsdiff];
+                options.deltas.abilities = Abilities::of(&methods, &[]);
+            };
+            let world = World::updating(quick);
             copy_tree(&world.repository(), &world.folder().join(MIRROR_OF_TWO));
-            world.publish("1.2", &third_course());
+            world.publish_with("1.2", &third_course(), quick);
             (Snapshot::of(world.folder()), world.root)
         });
         let (world, device) = World::restored(snapshot, root);
         let mirror = world.folder().join(MIRROR_OF_TWO);
         (world, device, mirror)
+    }
+
+    /// Makes a repository with two releases, published with options that `change` makes others, and a
+    /// device that has the first one, confirmed.
+    fn updating(change: impl Fn(&mut PublishOptions)) -> World {
+        let world = World::new();
+        world.publish_with("1.0", &first_course(), &change);
+        let device = world.device_at(world.folder().join(FIRST_DEVICE));
+        device.update().unwrap();
+        device.confirm();
+        world.publish_with("1.1", &second_course(), &change);
+        world
     }
 
     /// Returns the world of a snapshot as it was on the first day, and its first device.
