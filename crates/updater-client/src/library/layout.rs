@@ -255,15 +255,15 @@ impl LibraryLayout {
     /// # Errors
     /// [`DiskError`] when one cannot be created.
     pub fn create(&self, disk: &dyn Disk) -> Result<(), DiskError> {
-        let outside = self.root.ancestors().skip(1);
-        let existing = outside.into_iter().find(|folder| folder.is_dir());
-        disk.create_dirs(existing.unwrap_or(&self.root), &self.root)?;
-        // Also where the folder was there: the host, or an enrolment that was killed, may have made
-        // it a moment ago and synced nothing. A parent that this user may not open is not the host's.
-        match disk.sync_dir(parent_of(&self.root)) {
+        let existing = self.root.ancestors().find(|folder| folder.is_dir());
+        let existing = existing.unwrap_or(&self.root);
+        // The host, or an enrolment that was killed, may have made it a moment ago and synced nothing.
+        // A parent that this user may not open is not the host's.
+        match disk.sync_dir(parent_of(existing)) {
             Err(foreign) if foreign.is_forbidden() => {}
             outcome => outcome?,
         }
+        disk.create_dirs(existing, &self.root)?;
         for folder in [
             self.packs(),
             self.staging(),
