@@ -223,7 +223,7 @@ impl<'a> TrustStore<'a> {
 
     /// Removes what an interrupted write left, and makes durable what was read: a process that was
     /// killed between its rename and its sync leaves a file that everybody sees and a power cut takes
-    /// back.
+    /// back. The name of the outermost folder is its parent's to sync.
     ///
     /// # Errors
     /// [`DiskError`].
@@ -236,7 +236,9 @@ impl<'a> TrustStore<'a> {
             self.layout.delegated_roles(),
         ];
         for folder in folders.into_iter().chain(self.layout.targets()) {
-            self.disk.create_dirs(outside, &folder)?;
+            if self.disk.length(&folder)?.is_none() {
+                self.disk.create_dirs(outside, &folder)?;
+            }
             self.disk.remove_asides(&folder)?;
             self.disk.sync_dir(&folder)?;
         }

@@ -146,14 +146,14 @@ impl Kept {
         self.remember_use()
     }
 
-    /// Keeps the file at `from`, which is synced already and lies on the same disk; returns where.
+    /// Keeps the file at `from`, which is synced already and lies on the same disk. Should a crash take
+    /// its new name, it has the old one, or is fetched again.
     ///
     /// # Errors
-    /// [`DiskError`]: it is where it was, or durable at neither place.
+    /// [`DiskError`]: it is where it was, or is kept and not yet counted.
     pub(crate) fn take(&self, name: &str, from: &Path, length: u64) -> Result<(), DiskError> {
         let to = self.folder.join(name);
         self.disk.rename(from, &to)?;
-        self.disk.sync_dir(&self.folder)?;
         self.shelf().put(name.to_owned(), length, true);
         self.make_room(0)?;
         self.remember_use()

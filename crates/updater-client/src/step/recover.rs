@@ -148,7 +148,8 @@ fn leave(
         match disk.rename(path, &layout.mirror_partial(&content.digest)) {
             // Windows moves nothing onto a file that the mirror has open: it is fetching the same.
             Err(_taken) => {}
-            Ok(()) => return Ok(disk.sync_dir(&layout.mirror_arriving())?),
+            // A crash may undo it: it is left again then, or fetched.
+            Ok(()) => return Ok(()),
         }
     }
     match disk.remove_file(path) {
