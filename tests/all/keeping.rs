@@ -7,10 +7,12 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use diff_core::CancelToken;
 use satchel_tests::rig::course::Course;
-use satchel_tests::rig::world::{Device, Partial, World, files_below, first_course, second_course};
+use satchel_tests::rig::world::{
+    Device, Partial, World, files_below, first_course, remove, second_course,
+};
 use updater_client::{
-    Clock, Outcome, PinFor, PruneOptions, UpdateError, UpdateOptions, Updater, VersionName,
-    Withheld,
+    Clock, HealOptions, Outcome, PinFor, PruneOptions, UpdateError, UpdateOptions, Updater,
+    VersionName, Withheld,
 };
 
 /// The course that is published under a number.
@@ -174,6 +176,24 @@ fn pruning_says_what_it_would_free_and_frees_just_that() {
     let nothing = updater.prune(PruneOptions::default()).unwrap();
     assert_eq!((nothing.releases.len(), nothing.freed_bytes), (0, 0));
     device.assert_has(&course(3));
+}
+
+/// Nobody can tell what of it is needed.
+#[test]
+fn pruning_removes_nothing_of_a_pack_that_lost_its_records() {
+    let world = World::new();
+    let device = world.device();
+    go_on(&world, &device, 1);
+    go_on(&world, &device, 2);
+    let (layout, pack) = (device.layout(), world.pack());
+    remove(layout.state(pack));
+    remove(layout.previous_state(pack));
+    let pruned = device.updater().prune(PruneOptions::default()).unwrap();
+    assert_eq!((pruned.releases, pruned.in_use), (vec![], vec![]));
+    assert_eq!(fs::read_dir(layout.releases(pack)).unwrap().count(), 2);
+    let (options, never) = (HealOptions::default(), CancelToken::new());
+    device.updater().heal(pack, &options, &never).unwrap();
+    device.assert_has(&course(2));
 }
 
 #[test]

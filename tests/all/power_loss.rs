@@ -5,6 +5,7 @@
 //! --release -p satchel-tests --test all -- --nocapture power_loss`.
 
 mod judge;
+mod locked;
 mod order;
 mod scene;
 mod told;

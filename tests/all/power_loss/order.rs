@@ -38,6 +38,11 @@ fn what_a_killed_process_named_is_durable_behind_the_next_success() {
     let play = Play::new();
     // An opening promises nothing: one that is forgotten is counted again.
     let promising = |verb: &Verb| !matches!(verb, Verb::Open | Verb::OpenTooOften);
+    // Who is enrolled already goes on with an update.
+    let next = |verb| match verb {
+        Verb::Enroll => Scene::then_update,
+        _ => Scene::run,
+    };
     for verb in Verb::ALL.into_iter().filter(promising) {
         let scene = Scene::new(&play, verb);
         let (_, device) = scene.place("named");
@@ -46,14 +51,13 @@ fn what_a_killed_process_named_is_durable_behind_the_next_success() {
         scene.run(&device, Arc::new(disk)).unwrap();
         let calls = trace.lock().unwrap().calls.clone();
         let calls = calls.iter().map(|call| call.operation);
-        let renames = (1..)
-            .zip(calls)
-            .filter(|(_, one)| *one == Operation::Rename);
-        for (behind, _) in renames {
+        let names = [Operation::Rename, Operation::CreateDir];
+        let naming = (1..).zip(calls).filter(|(_, one)| names.contains(one));
+        for (behind, _) in naming {
             let (_, device) = scene.place("named");
             let trace = scene.run_killed(&device, behind);
             let going_on = SimDisk::going_on(scene.script(), Arc::clone(&trace));
-            if scene.run(&device, Arc::new(going_on)).is_err() {
+            if next(verb)(&scene, &device, Arc::new(going_on)).is_err() {
                 continue;
             }
             let rules = Rules {
@@ -142,6 +146,8 @@ struct Rules<'a> {
     /// Releases whose manifest was removed.
     without_manifest: HashSet<PathBuf>,
     is_history_new: bool,
+    /// Whether the library's folder has names that were not synced, but for hints.
+    is_library_new: bool,
     /// Whether a process was killed, and the next one went on.
     is_resumed: bool,
 }
@@ -157,6 +163,7 @@ impl<'a> Rules<'a> {
             named: HashSet::new(),
             without_manifest: HashSet::new(),
             is_history_new: false,
+            is_library_new: false,
             is_resumed: false,
         }
     }
@@ -184,7 +191,10 @@ impl<'a> Rules<'a> {
             Step::Sync(number) => {
                 self.written.remove(&self.first_name(&self.files[number]));
             }
-            Step::CreateDir(path) => self.name(path),
+            Step::CreateDir(path) => {
+                self.is_library_new |= path.parent() == Some(self.layout.root());
+                self.name(path);
+            }
             Step::Link(from, to) => {
                 let first = self.first_name(from);
                 if self.written.contains(&first) {
@@ -195,6 +205,7 @@ impl<'a> Rules<'a> {
             Step::SyncDir(folder) => {
                 self.named.remove(folder);
                 self.is_history_new &= *folder != self.layout.pack(self.device.pack());
+                self.is_library_new &= *folder != self.layout.root();
             }
             Step::SyncTree(root, written) => {
                 self.named.retain(|folder| !folder.starts_with(root));
@@ -269,7 +280,15 @@ impl<'a> Rules<'a> {
                 assert!(is_synced, "{told}: {} is not synced", folder.display());
             }
         }
+        // Without the key the device is another one from then on, and tells of the same trial again.
+        let is_receipt = to.starts_with(self.layout.outbox());
+        assert!(
+            !is_receipt || !self.is_library_new,
+            "{told}: the key is not synced"
+        );
         self.is_history_new |= to == self.layout.history(pack);
+        self.is_library_new |=
+            [self.layout.library_record(), self.layout.device_key()].contains(&to.to_owned());
     }
 
     /// What was a release is removed once it cannot be taken for one, whatever comes back.
@@ -301,7 +320,9 @@ impl<'a> Rules<'a> {
     fn end(&self, told: &str) {
         let pack = self.device.pack();
         let trust = self.layout.trust();
+        assert!(!self.is_library_new, "{told}: the library is not synced");
         for folder in [
+            self.layout.root().parent().unwrap().to_owned(),
             self.layout.pack(pack),
             self.layout.releases(pack),
             self.layout.outbox(),

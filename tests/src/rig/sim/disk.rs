@@ -49,7 +49,11 @@ struct Shared {
     inner: RealDisk,
     script: Script,
     trace: Arc<Mutex<Trace>>,
+    watch: Watch,
 }
+
+/// What looks on at each call, before it is made.
+type Watch = Box<dyn Fn(&Call) + Send + Sync>;
 
 impl SimDisk {
     /// Returns a disk that behaves as `script` says.
@@ -60,11 +64,20 @@ impl SimDisk {
     /// Returns a disk that goes on with the trace of another: of a process that follows another
     /// without the power going in between.
     pub fn going_on(script: Script, trace: Arc<Mutex<Trace>>) -> SimDisk {
-        let inner = RealDisk::new();
+        SimDisk::made(script, trace, Box::new(|_| {}))
+    }
+
+    /// Returns a disk whose calls somebody looks on at, each before it is made.
+    pub fn watched(script: Script, watch: impl Fn(&Call) + Send + Sync + 'static) -> SimDisk {
+        SimDisk::made(script, Arc::default(), Box::new(watch))
+    }
+
+    fn made(script: Script, trace: Arc<Mutex<Trace>>, watch: Watch) -> SimDisk {
         let shared = Shared {
-            inner,
+            inner: RealDisk::new(),
             script,
             trace,
+            watch,
         };
         SimDisk {
             shared: Arc::new(shared),
@@ -349,11 +362,13 @@ impl Shared {
             Trouble::Killed if is_hit => Err(io::Error::other("killed")),
             trouble => Ok(is_hit && trouble == Trouble::Short),
         };
-        trace.calls.push(Call {
+        let call = Call {
             operation,
             path: path.to_owned(),
             failure: outcome.as_ref().err().map(io::Error::kind),
-        });
+        };
+        (self.watch)(&call);
+        trace.calls.push(call);
         outcome
     }
 
