@@ -261,3 +261,40 @@ fn damage(file: &Path) {
     remove(file);
     fs::write(file, bytes).unwrap();
 }
+
+#[test]
+fn a_folder_that_takes_no_more_names_is_told_from_a_full_disk_and_keeps_nothing() {
+    const NAMES: usize = 30;
+    let world = World::new();
+    let mut course = first_course();
+    for number in 0..NAMES {
+        course.put(&format!("photos/{number}.txt"), vec![7; 10]);
+    }
+    world.publish("1.0", &course);
+    course.put("photos/one-more.txt", vec![7; 20]);
+    world.publish("1.1", &course);
+    let device = world.device();
+    let disk = || {
+        let script = Script {
+            no_links: true,
+            most_names: Some(NAMES),
+            ..Script::default()
+        };
+        Arc::new(SimDisk::new(script))
+    };
+    let failed = device.update_on(disk()).unwrap_err();
+    assert_eq!(
+        (failed.code(), failed.kind()),
+        ("folder-full", ErrorKind::Space)
+    );
+    let told = failed.to_string();
+    for part in ["photos", "has 30 names"] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert!(failed.remedy().contains("FAT32"));
+    device.assert_tidy(Partial::Kept);
+    course.rename("photos/one-more.txt", "more/one-more.txt");
+    world.publish("1.2", &course);
+    device.update_on(disk()).unwrap();
+    device.assert_has(&course);
+}

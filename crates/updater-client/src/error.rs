@@ -245,7 +245,9 @@ impl UpdateError {
             | UpdateError::OverBudget { .. }
             | UpdateError::FileTooLong { .. }
             | UpdateError::DiskFull(_) => ErrorKind::Space,
-            UpdateError::Disk(failed) if failed.is_too_long() => ErrorKind::Space,
+            UpdateError::Disk(failed) if failed.is_too_long() || failed.is_out_of_names() => {
+                ErrorKind::Space
+            }
             UpdateError::Disk(failed) if failed.is_held() => ErrorKind::Busy,
             UpdateError::Busy { .. } => ErrorKind::Busy,
             UpdateError::Trust(TrustError::SpecVersion { .. })
@@ -315,6 +317,7 @@ impl UpdateError {
             UpdateError::TooMany { .. } => "too-many",
             UpdateError::Cancelled => "cancelled",
             UpdateError::Disk(failed) if failed.is_too_long() => "file-too-long",
+            UpdateError::Disk(failed) if failed.is_out_of_names() => "folder-full",
             UpdateError::Disk(failed) if failed.is_held() => "file-held",
             UpdateError::Disk(failed) if failed.is_forbidden() => "not-permitted",
             UpdateError::Disk(_) => "disk-failed",
@@ -330,6 +333,9 @@ impl UpdateError {
             }
             UpdateError::FileTooLong { .. } => FILE_TOO_LONG,
             UpdateError::Disk(failed) if failed.is_too_long() => FILE_TOO_LONG,
+            UpdateError::Disk(failed) if failed.is_out_of_names() => {
+                "Move the library to a disk that holds more files in a folder; FAT32 holds 65,536, and fewer with long names."
+            }
             UpdateError::Disk(failed) if failed.is_held() => {
                 "Close the program that has the file open, or let the virus scanner finish, then try again."
             }
@@ -388,7 +394,7 @@ const FILE_TOO_LONG: &str =
 
 impl From<DiskError> for UpdateError {
     fn from(failed: DiskError) -> UpdateError {
-        if failed.is_full() {
+        if failed.is_full() && !failed.is_out_of_names() {
             UpdateError::DiskFull(failed)
         } else {
             UpdateError::Disk(failed)

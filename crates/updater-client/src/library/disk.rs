@@ -7,6 +7,7 @@
 
 mod error;
 mod file;
+mod names;
 mod naming;
 mod patience;
 mod real;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::{DiskError, Operation};
 pub use file::{DiskFile, RawFile};
+pub use names::telling_of_names;
 pub(crate) use patience::patiently;
 pub use real::RealDisk;
 

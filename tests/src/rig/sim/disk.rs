@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use updater_client::library::disk::{
-    Disk, DiskError, DiskFile, FolderEntry, Link, Operation, RawFile, RealDisk,
+    Disk, DiskError, DiskFile, FolderEntry, Link, Operation, RawFile, RealDisk, telling_of_names,
 };
 
 use super::trace::{Call, Step, Trace};
@@ -29,6 +29,8 @@ pub struct Script {
     pub file_limit: Option<u64>,
     /// Whether that shows only when a file becomes too long.
     pub hides_limit: bool,
+    /// How many names a folder takes at most: FAT32 has room for so many, however much is free.
+    pub most_names: Option<usize>,
 }
 
 /// How a call goes wrong.
@@ -100,6 +102,12 @@ impl SimDisk {
         self.shared
             .enter(&mut trace, operation, path)
             .map_err(|failed| DiskError::new(operation, path, failed))?;
+        if matches!(
+            operation,
+            Operation::Create | Operation::CreateDir | Operation::Link
+        ) {
+            self.shared.name(operation, path)?;
+        }
         let value = work(&self.shared.inner)?;
         step(&value, &mut trace);
         Ok(value)
@@ -370,6 +378,19 @@ impl Shared {
         (self.watch)(&call);
         trace.calls.push(call);
         outcome
+    }
+
+    /// Fails where the folder of `path` takes no other name.
+    fn name(&self, operation: Operation, path: &Path) -> Result<(), DiskError> {
+        let Some(most) = self.script.most_names.filter(|_| !is_there(path)) else {
+            return Ok(());
+        };
+        if fs::read_dir(path.parent().unwrap()).unwrap().count() < most {
+            return Ok(());
+        }
+        let full = io::ErrorKind::StorageFull.into();
+        let failed = DiskError::new(operation, path, full);
+        Err(telling_of_names(&self.inner, failed))
     }
 
     fn is_killed(&self) -> bool {

@@ -33,12 +33,32 @@ impl DiskError {
         }
     }
 
+    /// Returns the failure as one for want of a name, not of bytes, in a folder that has so many.
+    pub(super) fn of_names(self, names: usize, available: u64) -> DiskError {
+        let kind = self.source.kind();
+        let no_more = NoMoreNames {
+            names,
+            available,
+            source: self.source,
+        };
+        DiskError {
+            source: io::Error::new(kind, no_more),
+            ..self
+        }
+    }
+
     /// Whether there was no room: on the disk, or within the user's share of it.
     pub fn is_full(&self) -> bool {
         matches!(
             self.source.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
         )
+    }
+
+    /// Whether there was room, and none for another name: in the folder, or in all of the file system.
+    pub fn is_out_of_names(&self) -> bool {
+        let told = self.source.get_ref();
+        told.is_some_and(|told| told.is::<NoMoreNames>())
     }
 
     /// Whether a file is longer than the file system can hold, however much is free.
@@ -69,6 +89,17 @@ impl DiskError {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
         )
     }
+}
+
+/// What the system says of a full disk, where it is not the bytes that ran out.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "its folder has {names} names and takes no more, though {available} bytes are free: {source}"
+)]
+struct NoMoreNames {
+    names: usize,
+    available: u64,
+    source: io::Error,
 }
 
 /// Says in our words what the system's hide.

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(target_os = "linux")]
 use super::patience::uninterrupted;
 use super::patience::{patiently, patiently_unnaming};
-use super::{Disk, DiskError, DiskFile, EntryKind, FolderEntry, Link, Operation, RawFile, naming};
+use super::{
+    Disk, DiskError, DiskFile, EntryKind, FolderEntry, Link, Operation, RawFile, naming,
+    telling_of_names,
+};
 
 /// The file system of the operating system.
 #[derive(Debug, Default)]
@@ -107,13 +110,13 @@ impl Disk for RealDisk {
     fn create_dir(&self, path: &Path) -> Result<(), DiskError> {
         match patiently(|| fs::create_dir(path)) {
             Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-            outcome => outcome.map_err(failing(Operation::CreateDir, path)),
+            outcome => outcome.map_err(naming_failed(self, Operation::CreateDir, path)),
         }
     }
 
     fn create(&self, path: &Path) -> Result<DiskFile, DiskError> {
-        let file =
-            patiently(|| File::create_new(path)).map_err(failing(Operation::Create, path))?;
+        let file = patiently(|| File::create_new(path));
+        let file = file.map_err(naming_failed(self, Operation::Create, path))?;
         Ok(DiskFile::new(path, Box::new(file)))
     }
 
@@ -122,7 +125,8 @@ impl Disk for RealDisk {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = patiently(|| options.open(path)).map_err(failing(Operation::Create, path))?;
+        let file = patiently(|| options.open(path));
+        let file = file.map_err(naming_failed(self, Operation::Create, path))?;
         Ok(DiskFile::new(path, Box::new(file)))
     }
 
@@ -135,7 +139,7 @@ impl Disk for RealDisk {
             file.seek(SeekFrom::End(0))?;
             Ok(file)
         };
-        let file = patiently(open).map_err(failing(Operation::Create, path))?;
+        let file = patiently(open).map_err(naming_failed(self, Operation::Create, path))?;
         Ok(DiskFile::new(path, Box::new(file)))
     }
 
@@ -152,7 +156,7 @@ impl Disk for RealDisk {
         match patiently(|| fs::hard_link(from, to)) {
             Ok(()) => Ok(Some(Link::HardLinked)),
             Err(refused) if is_not_offered(&refused) => Ok(None),
-            Err(failed) => Err(DiskError::new(Operation::Link, to, failed)),
+            Err(failed) => Err(naming_failed(self, Operation::Link, to)(failed)),
         }
     }
 
@@ -232,6 +236,14 @@ impl RawFile for File {
 
 fn failing(operation: Operation, path: &Path) -> impl Fn(io::Error) -> DiskError {
     move |source| DiskError::new(operation, path, source)
+}
+
+fn naming_failed(
+    disk: &RealDisk,
+    operation: Operation,
+    path: &Path,
+) -> impl Fn(io::Error) -> DiskError {
+    move |source| telling_of_names(disk, DiskError::new(operation, path, source))
 }
 
 /// Tells what is not there apart from what cannot be had.
