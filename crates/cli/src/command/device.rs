@@ -450,3 +450,54 @@ fn not_installed(pack: &PackName) -> Failure {
 }
 
 const SECONDS_A_DAY: u64 = 24 * 60 * 60;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use satchel_tests::rig::course::Course;
+    use satchel_tests::rig::sim::{Script, SimDisk};
+    use satchel_tests::rig::world::World;
+
+    use super::*;
+
+    #[test]
+    fn a_check_tells_of_a_file_that_the_disk_cannot_hold() {
+        let world = World::new();
+        let mut course = Course::tiny();
+        course.put("media/lecture.mp4", vec![7; 40_000]);
+        world.publish("1.0", &course);
+        let device = world.device();
+        let checked = |file_limit| {
+            let script = Script {
+                file_limit,
+                ..Script::default()
+            };
+            let disk = Arc::new(SimDisk::new(script));
+            let updater = device.builder().disk(disk).build().unwrap();
+            updater.check(world.pack(), &CancelToken::new()).unwrap()
+        };
+        let check = checked(Some(30_000));
+        let told = check_told(world.pack(), &check);
+        let (plan, refusal) = told.split_once('\n').unwrap();
+        assert!(plan.contains("nothing -> 1.0"), "{told}");
+        let expected = format!(
+            "  refused: media/lecture.mp4 has 40000 bytes, a file at {} can have 30000. ",
+            device.layout().root().display()
+        );
+        assert!(refusal.starts_with(&expected), "{told}");
+        assert!(refusal.contains("FAT32"), "{told}");
+        let document = CheckDocument::new(world.pack(), &check);
+        let document = serde_json::to_value(document).unwrap();
+        let long = serde_json::json!({
+            "path": "media/lecture.mp4", "bytes": 40_000, "limit_bytes": 30_000
+        });
+        assert_eq!(document["too_long"], long);
+
+        let check = checked(None);
+        let told = check_told(world.pack(), &check);
+        assert!(!told.contains("refused"), "{told}");
+        let document = serde_json::to_value(CheckDocument::new(world.pack(), &check)).unwrap();
+        assert!(document["too_long"].is_null());
+    }
+}
