@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use diff_core::CancelToken;
 use satchel_tests::rig::course::Random;
-use satchel_tests::rig::sim::{Script, SimDisk, Step, Trace};
+use satchel_tests::rig::sim::{Call, Script, SimDisk, Step, Trace, Trouble};
 use satchel_tests::rig::world::{Device, World, first_course, remove};
 use updater_client::library::disk::Operation;
 use updater_client::library::layout::LibraryLayout;
 use updater_client::{HealOptions, MirrorBuilder};
 
 use super::scene::{Play, Scene, Verb};
+use super::troubles::EACCES;
 
 #[test]
 fn nothing_is_done_before_that_on_which_it_rests_is_durable() {
@@ -68,6 +69,40 @@ fn what_a_killed_process_named_is_durable_behind_the_next_success() {
             rules.hold(&trace.lock().unwrap(), &told);
         }
     }
+}
+
+/// An administrator made the library's folder, in one that its user may enter and not list.
+#[test]
+fn a_library_is_made_in_a_folder_whose_parent_is_not_this_users() {
+    let play = Play::new();
+    let scene = Scene::new(&play, Verb::Enroll);
+    let placed = || {
+        let (base, device) = scene.place("foreign");
+        std::fs::create_dir(device.library()).unwrap();
+        (base, device)
+    };
+    let (base, device) = placed();
+    let disk = SimDisk::new(scene.script());
+    let trace = disk.trace();
+    scene.run(&device, Arc::new(disk)).unwrap();
+    let calls = trace.lock().unwrap().calls.clone();
+    let of_parent = |call: &Call| call.operation == Operation::SyncDir && call.path == base;
+    let places: Vec<usize> = (0..)
+        .zip(&calls)
+        .filter(|(_, call)| of_parent(call))
+        .map(|(at, _)| at)
+        .collect();
+    assert_eq!(places.len(), 1, "{calls:#?}");
+    let (_, device) = placed();
+    let script = Script {
+        at: places.first().copied(),
+        trouble: Trouble::Errno(EACCES),
+        ..scene.script()
+    };
+    scene.run(&device, Arc::new(SimDisk::new(script))).unwrap();
+    scene
+        .then_update(&device, Arc::new(SimDisk::new(scene.script())))
+        .unwrap();
 }
 
 /// Where files have no second names, what another file has already is written as well.

@@ -13,7 +13,7 @@ use super::{calls_of, evenly, reach};
 
 const EINTR: i32 = 4;
 const EIO: i32 = 5;
-const EACCES: i32 = 13;
+pub(super) const EACCES: i32 = 13;
 const ENOSPC: i32 = 28;
 const EROFS: i32 = 30;
 
