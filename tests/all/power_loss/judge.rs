@@ -41,6 +41,8 @@ pub(crate) struct Judge<'a> {
     new: Shape,
     /// What the next update makes of each.
     settled: Vec<(Shape, Shape)>,
+    /// Whether the history may lack an event.
+    misses_events: bool,
 }
 
 impl<'a> Judge<'a> {
@@ -55,6 +57,7 @@ impl<'a> Judge<'a> {
             old: None,
             new: None,
             settled: Vec::new(),
+            misses_events: false,
         };
         let [(_, old), (_, new)] = ["judged-old", "judged-new"].map(|name| scene.place(name));
         judge.old = judge.shape(&old);
@@ -66,6 +69,15 @@ impl<'a> Judge<'a> {
             judge.settled.push((before, judge.shape(&device)));
         }
         judge
+    }
+
+    /// Returns the judge of a disk that is full: a history that finds no room there misses an event, and
+    /// nothing else waits for it.
+    pub(crate) fn of_a_full_disk(self) -> Judge<'a> {
+        Judge {
+            misses_events: true,
+            ..self
+        }
     }
 
     pub(crate) fn old_shape(&self) -> Shape {
@@ -112,7 +124,7 @@ impl<'a> Judge<'a> {
         let pins = record.pins().iter().map(|pin| label(&pin.release));
         let active = record.active();
         // Where both records were lost, one was made of what lies there, which no event tells of.
-        if self.scene.verb() != Verb::HealRecord {
+        if self.scene.verb() != Verb::HealRecord && !self.misses_events {
             let history = updater.history(device.pack()).unwrap();
             let told = history.last().and_then(|event| match event.kind {
                 HistoryKind::Reverted => event.other.as_ref().map(label),

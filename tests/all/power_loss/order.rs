@@ -8,7 +8,7 @@ use std::sync::Arc;
 use diff_core::CancelToken;
 use satchel_tests::rig::course::Random;
 use satchel_tests::rig::sim::{Call, Script, SimDisk, Step, Trace, Trouble};
-use satchel_tests::rig::world::{Device, World, first_course, remove};
+use satchel_tests::rig::world::{Device, World, files_below, first_course, remove};
 use updater_client::library::disk::Operation;
 use updater_client::library::layout::LibraryLayout;
 use updater_client::{HealOptions, MirrorBuilder};
@@ -69,6 +69,56 @@ fn what_a_killed_process_named_is_durable_behind_the_next_success() {
             rules.hold(&trace.lock().unwrap(), &told);
         }
     }
+}
+
+/// Where a device has no key, or a damaged one, it makes another before it tells how its trial ended.
+#[test]
+fn a_key_is_durable_before_anything_that_it_signed() {
+    let play = Play::new();
+    let scene = Scene::new(&play, Verb::Confirm);
+    let placed = || {
+        let (_, device) = scene.place("without-key");
+        scene
+            .run(&device, Arc::new(SimDisk::new(scene.script())))
+            .unwrap();
+        files_below(&device.layout().outbox())
+            .iter()
+            .for_each(remove);
+        remove(device.layout().device_key());
+        device
+    };
+    let device = placed();
+    let disk = SimDisk::new(scene.script());
+    let trace = disk.trace();
+    scene.then_update(&device, Arc::new(disk)).unwrap();
+    let trace = trace.lock().unwrap();
+    Rules::new(&device).hold(&trace, "telling");
+    assert!(!files_below(&device.layout().outbox()).is_empty());
+    let key = device.layout().device_key();
+    let makes_key = |call: &Call| {
+        let aside = call.path.file_name().and_then(|name| name.to_str());
+        let is_key = aside.is_some_and(|name| name.starts_with("device.key"));
+        call.operation == Operation::Rename && is_key
+    };
+    let made = trace.calls.iter().position(makes_key).unwrap();
+    let device = placed();
+    let script = Script {
+        at: Some(made + 1),
+        trouble: Trouble::Killed,
+        for_good: true,
+        ..scene.script()
+    };
+    let disk = SimDisk::new(script);
+    let trace = disk.trace();
+    scene.then_update(&device, Arc::new(disk)).unwrap_err();
+    assert!(key.exists());
+    let going_on = SimDisk::going_on(scene.script(), Arc::clone(&trace));
+    scene.then_update(&device, Arc::new(going_on)).unwrap();
+    let rules = Rules {
+        is_resumed: true,
+        ..Rules::new(&device)
+    };
+    rules.hold(&trace.lock().unwrap(), "killed behind the key");
 }
 
 /// An administrator made the library's folder, in one that its user may enter and not list.

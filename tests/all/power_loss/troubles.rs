@@ -37,6 +37,7 @@ fn every_trouble_of_a_disk_is_told_with_its_cause_and_place_and_nothing_is_lost(
     for verb in Verb::ALL {
         let scene = Scene::new(&play, verb);
         let judge = Judge::new(&scene);
+        let judge_of_full = Judge::new(&scene).of_a_full_disk();
         let calls = calls_of(&scene);
         for (number, (trouble, for_good)) in TROUBLES.into_iter().enumerate() {
             let mut tried = Tried::default();
@@ -49,7 +50,11 @@ fn every_trouble_of_a_disk_is_told_with_its_cause_and_place_and_nothing_is_lost(
                     for_good,
                     ..scene.script()
                 };
-                meet(&scene, &judge, script, &mut tried);
+                let judge = match trouble {
+                    Trouble::Errno(ENOSPC) => &judge_of_full,
+                    _ => &judge,
+                };
+                meet(&scene, judge, script, &mut tried);
             }
             tried.report(&format!("{verb:?}, {trouble:?}, for good: {for_good}"));
         }
