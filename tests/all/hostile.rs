@@ -321,11 +321,8 @@ fn replace(mirror: &Path, by: &Path) {
 fn matching(mirror: &Path, place: &str) -> Vec<PathBuf> {
     let mut files = files_below(mirror);
     files.retain(|file| {
-        file.strip_prefix(mirror)
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .contains(place)
+        let below = file.strip_prefix(mirror).unwrap().to_str().unwrap();
+        below.replace('\\', "/").contains(place)
     });
     assert!(!files.is_empty(), "nothing published matches {place}");
     files
