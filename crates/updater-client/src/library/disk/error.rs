@@ -35,14 +35,13 @@ impl DiskError {
 
     /// Returns the failure as one for want of a name, not of bytes, in a folder that has so many.
     pub(super) fn of_names(self, names: usize, available: u64) -> DiskError {
-        let kind = self.source.kind();
         let no_more = NoMoreNames {
             names,
             available,
             source: self.source,
         };
         DiskError {
-            source: io::Error::new(kind, no_more),
+            source: io::Error::new(io::ErrorKind::StorageFull, no_more),
             ..self
         }
     }

@@ -6,9 +6,10 @@ use super::{Disk, DiskError, parent_of};
 /// disk and none for a name.
 ///
 /// FAT32 has 65,536 entries to a folder, of which a long name takes several, and many file systems a
-/// number of files to a disk. The system tells neither from a disk that is full.
+/// number of files to a disk. Most systems tell neither from a disk that is full.
 pub fn telling_of_names<D: Disk + ?Sized>(disk: &D, failed: DiskError) -> DiskError {
-    if failed.source.kind() != io::ErrorKind::StorageFull {
+    let is_of_folder = cfg!(windows) && failed.source.raw_os_error() == Some(CANNOT_MAKE);
+    if failed.source.kind() != io::ErrorKind::StorageFull && !is_of_folder {
         return failed;
     }
     let folder = parent_of(&failed.path);
@@ -25,6 +26,8 @@ fn told(failed: DiskError, names: usize, available: u64) -> DiskError {
     }
 }
 
+/// What Windows says of a folder of FAT that takes no more names.
+const CANNOT_MAKE: i32 = 82;
 /// More than any file system takes for one more name: the largest clusters, of exFAT, have 32 MiB.
 const AMPLE_BYTES: u64 = 64 << 20;
 
