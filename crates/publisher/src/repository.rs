@@ -1,6 +1,7 @@
 //! The repository: content first, `timestamp.json` last.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use diff_core::{CancelToken, Digest, Limits};
@@ -442,8 +443,6 @@ fn refuse_known_label(
 
 /// Refuses a folder that is published and holds what must not be.
 pub(crate) fn refuse_inside(folder: &Path, inside: &Path) -> Result<(), PublishError> {
-    // What is not there yet has no other name than the one given.
-    let resolved = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path));
     let resolve = |path| resolved(path).map_err(|error| PublishError::io("find", path, error));
     if resolve(inside)?.starts_with(resolve(folder)?) {
         return Err(PublishError::FolderHolds {
@@ -452,6 +451,18 @@ pub(crate) fn refuse_inside(folder: &Path, inside: &Path) -> Result<(), PublishE
         });
     }
     Ok(())
+}
+
+/// Returns where a path leads. What is not there yet has no other name than the one given; what it is to
+/// lie in has, and on Windows is spelled in another way.
+fn resolved(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let mut folders = path.ancestors();
+    let found = folders.find_map(|folder| Some((folder, folder.canonicalize().ok()?)));
+    Ok(match found {
+        Some((folder, real)) => real.join(path.strip_prefix(folder).unwrap_or(&path)),
+        None => path,
+    })
 }
 
 fn unchanged(manifest: &Manifest, problems: Vec<Problem>, warnings: Vec<String>) -> Published {

@@ -268,6 +268,19 @@ fn keys_are_not_made_inside_the_repository() {
 }
 
 #[test]
+#[cfg(unix)]
+fn keys_are_not_made_inside_a_repository_that_a_link_leads_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let [repository, link] = ["repository", "link"].map(|name| folder.path().join(name));
+    std::fs::create_dir(&repository).unwrap();
+    std::os::unix::fs::symlink(&repository, &link).unwrap();
+    let keys = KeyStore::folder(link.join("keys"));
+    let refused = Repository::init(&repository, &keys, now());
+    assert!(matches!(refused, Err(PublishError::FolderHolds { .. })));
+    assert!(!keys.path().exists());
+}
+
+#[test]
 fn cancelled_publish_changes_nothing() {
     let rig = Rig::with_release();
     rig.write(&[("index.html", b"other".to_vec())]);
