@@ -188,7 +188,8 @@ fn device_tells_what_became_of_its_packs() {
         "publish repo course --pack acme/biology --release 1.1",
     );
     rig.done("update library acme/biology");
-    rig.done("open library acme/biology -- true");
+    let program = env!("CARGO_BIN_EXE_satchel");
+    rig.done(&format!("open library acme/biology -- {program} --version"));
     rig.done("fail library acme/biology --reason quiz");
     let status = rig.json("status library acme/biology --history");
     let history = status["packs"][0]["history"].as_array().unwrap();
