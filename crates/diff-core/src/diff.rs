@@ -7,6 +7,7 @@ mod survey;
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
@@ -114,8 +115,7 @@ impl<'a> Differ<'a> {
         let mut recompressors = BTreeSet::new();
         for wave in waves(&drafts, sizes) {
             let code = |draft: &Draft| self.coder(&survey).code(draft);
-            let coded: Vec<_> = wave.par_iter().map(code).collect();
-            for draft in coded {
+            for draft in in_turn(wave, &code) {
                 let group = draft?;
                 built.extend(self.built_files(&group));
                 recompressors.extend(group.recompressors.iter().copied());
@@ -329,6 +329,19 @@ fn write_group(group: CodedGroup, writer: &mut DeltaWriter<'_>) -> std::io::Resu
         opened: group.opened,
         frames,
     })
+}
+
+/// Does the same for each of `all`, on every core, and returns what came of them in their order. Whoever is
+/// free takes the next one: the longest come first, and none is left for the end while others are done.
+fn in_turn<T: Sync, R: Send>(all: &[T], work: &(dyn Fn(&T) -> R + Sync)) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let take = |_: &T| {
+        let turn = next.fetch_add(1, Ordering::Relaxed);
+        Some((turn, work(all.get(turn)?)))
+    };
+    let mut done: Vec<(usize, R)> = all.par_iter().with_max_len(1).filter_map(take).collect();
+    done.sort_by_key(|(turn, _)| *turn);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Cuts the drafts into runs whose coded bytes are kept until they are written.

@@ -100,11 +100,12 @@ impl<'a> Draft<'a> {
         let halved = Mutex::new(Halved::of(advanced));
         let model = M::new(self.reference, self.new.len());
         for pass in 1..=passes {
+            let (sample, sampled_bytes) = sample(&steps);
             let coded = encode(
                 model.clone(),
                 self.reference,
                 self.new,
-                &steps,
+                sample,
                 &[],
                 &mut |_| hear(&halved, 0),
             )?;
@@ -112,7 +113,7 @@ impl<'a> Draft<'a> {
                 self.reference,
                 self.new,
                 &steps,
-                coded.literal_bits,
+                (sampled_bytes, coded.literal_bits),
                 M::BESIDE_COPIES,
             );
             // Bytes are done once.
@@ -180,13 +181,33 @@ impl Parts<'_> {
     }
 }
 
-fn tokens_of(parts: &[Option<Vec<Step>>]) -> usize {
-    let steps = parts.iter().flatten().flatten();
-    let tokens = steps.map(|step| match step {
+/// Returns the first of many steps, and how many bytes they make: what a model makes of these tells what it
+/// makes of all.
+fn sample(steps: &[Step]) -> (&[Step], usize) {
+    let most = (steps.iter().map(tokens).sum::<usize>() / CODED_OF).max(LEAST_CODED);
+    let (mut bytes, mut seen) = (0, 0);
+    for (count, step) in steps.iter().enumerate() {
+        if seen >= most {
+            return (steps.get(..count).unwrap_or(steps), bytes);
+        }
+        seen += tokens(step);
+        bytes += match step {
+            Step::Literals(length) | Step::Copy { length, .. } => length,
+        };
+    }
+    (steps, bytes)
+}
+
+/// Returns how many literals and copies a step is.
+fn tokens(step: &Step) -> usize {
+    match step {
         Step::Literals(count) => *count,
         Step::Copy { .. } => 1,
-    });
-    tokens.sum()
+    }
+}
+
+fn tokens_of(parts: &[Option<Vec<Step>>]) -> usize {
+    parts.iter().flatten().flatten().map(tokens).sum()
 }
 
 fn hear(halved: &Mutex<Halved<'_>>, bytes: u64) -> Result<(), Cancelled> {
@@ -204,3 +225,6 @@ const LONG_BYTES: usize = 4 << 20;
 const SAMPLE_BYTES: usize = 1 << 16;
 const SAMPLED_OF: usize = 4;
 const MANY_TOKENS: usize = 500_000;
+/// Of a first parse, one token of so many is coded, and so many at least.
+const CODED_OF: usize = 8;
+const LEAST_CODED: usize = 50_000;

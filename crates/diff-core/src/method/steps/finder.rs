@@ -1,3 +1,4 @@
+use std::hint::black_box;
 use std::ops::Range;
 
 use super::Distances;
@@ -63,6 +64,16 @@ impl<const BYTES: usize> Places<BYTES> {
             next[bucket] = (rank & !FIRST) + 1;
         }
         Places { places, ranks }
+    }
+
+    /// Reads what searches at these places read first.
+    fn load(&self, all: &[u8], places: Range<usize>) {
+        let end = self.ranks.len().min(places.end);
+        let ranks = self.ranks.get(places.start..end).unwrap_or_default();
+        let behind = ranks.iter().filter(|rank| **rank & FIRST == 0);
+        let nearest = behind.filter_map(|rank| self.places.get((*rank as usize).checked_sub(1)?));
+        let bytes = nearest.filter_map(|place| all.get((place & !FIRST) as usize));
+        black_box(bytes.fold(0, |any, byte| any | byte));
     }
 
     /// Collects what starts with the same string, as far back as so many places; returns how long the
@@ -180,6 +191,15 @@ impl Finder {
         &self.all
     }
 
+    /// Makes ready for searches from `at` on, and returns up to where: what many read first is asked of
+    /// memory at once, where each by itself would wait for it.
+    pub(super) fn load(&self, at: usize) -> usize {
+        let new = at - self.reference;
+        self.long.load(&self.all, new..new + LOADED);
+        self.short.load(&self.all, new..new + LOADED);
+        at + LOADED
+    }
+
     /// Collects what stands before `at` as well, as far as `all` goes, (length, distance): each longer
     /// than the one before, and as near as that length is found, or at a distance near to `last`. At most
     /// `depth` places are looked at, of shorter strings `short_depth` where longer ones are found.
@@ -229,6 +249,8 @@ const LONG: usize = 16;
 const SHORT: usize = 6;
 /// Runs of the reference at least so long are found beforehand.
 const LEAST_RUN: usize = 512;
+/// Places that are made ready for at once.
+const LOADED: usize = 32;
 /// A match so long ends the search.
 const ENOUGH: usize = 512;
 

@@ -16,6 +16,8 @@ pub(super) struct Parser<'a> {
     found: Vec<(usize, usize)>,
     /// The distance of the longest match that was found last.
     carried: usize,
+    /// Up to where the finder is ready.
+    loaded: usize,
     /// How many long runs were passed.
     ended_runs: usize,
     steps: Vec<Step>,
@@ -89,6 +91,17 @@ struct Node {
     distances: [u32; 1 + Distances::BEFORE],
 }
 
+impl Node {
+    /// A place that no way is known to.
+    const UNKNOWN: Node = Node {
+        price: u32::MAX,
+        length: 0,
+        distance: 0,
+        since: 0,
+        distances: [0; 1 + Distances::BEFORE],
+    };
+}
+
 /// A copy so long that nothing else is considered.
 #[derive(Clone, Copy)]
 struct Long {
@@ -115,6 +128,7 @@ impl<'a> Parser<'a> {
             nodes: Vec::new(),
             found: Vec::new(),
             carried: 0,
+            loaded: 0,
             ended_runs: 0,
             steps: Vec::new(),
         }
@@ -154,13 +168,8 @@ impl<'a> Parser<'a> {
     /// Parses a stretch from `at` on, and returns where it ends and how things stand there.
     fn stretch(&mut self, at: usize, first: Node) -> (usize, Node) {
         let most = (self.all.len() - at).min(STRETCH);
-        let unknown = Node {
-            price: u32::MAX,
-            ..first
-        };
         self.nodes.clear();
-        self.nodes.resize(most + 1, unknown);
-        self.nodes[0] = Node { price: 0, ..first };
+        self.nodes.push(Node { price: 0, ..first });
         let (mut place, mut reached) = (0, 0);
         let mut long = None;
         while place < most {
@@ -253,6 +262,9 @@ impl<'a> Parser<'a> {
         let Effort {
             depth, short_depth, ..
         } = self.effort;
+        if at >= self.loaded {
+            self.loaded = self.finder.load(at);
+        }
         self.finder
             .find(self.all, at, last, depth, short_depth, &mut found);
         // What was found for the byte before goes on; its place may have been one too many to look at.
@@ -303,6 +315,7 @@ impl<'a> Parser<'a> {
         let distances = distances.packed();
         let distance = u32::try_from(distance).unwrap_or(u32::MAX);
         *reached = (place + most).max(*reached);
+        self.make_room(place + most);
         let edge = least.saturating_add(self.effort.edge);
         let short = least..=most.min(edge);
         let long = most
@@ -323,12 +336,21 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// Makes room up to a place, where there is none yet: most stretches end long before they could.
+    #[inline]
+    fn make_room(&mut self, place: usize) {
+        if self.nodes.len() <= place {
+            self.nodes.resize(place + 1, Node::UNKNOWN);
+        }
+    }
+
     fn literal(&mut self, start: usize, place: usize) {
         let node = self.nodes[place];
         let at = start + place;
         let byte = self.all[at];
         let before = at.checked_sub(1).map_or(0, |before| self.all[before]);
         let price = node.price + self.prices.literal(before, byte, node.since as usize);
+        self.make_room(place + 1);
         let next = &mut self.nodes[place + 1];
         if price < next.price {
             *next = Node {

@@ -34,21 +34,25 @@ impl Prices {
         counts.prices(USUAL_SHARE)
     }
 
-    /// Returns what steps that make `new` came to, where a model coded their literals in so many bits, and
-    /// those that a copy could make cost so many percent of that.
+    /// Returns what steps that make `new` came to, where a model coded the literals of its first `coded`
+    /// bytes in so many bits, and those that a copy could make cost so many percent of that.
     pub(crate) fn of(
         reference: &[u8],
         new: &[u8],
         steps: &[Step],
-        literal_bits: u64,
+        (coded, literal_bits): (usize, u64),
         beside_copies: u32,
     ) -> Prices {
         let mut counts = Counts::new();
+        let mut sample = None;
         let mut distances = Distances::new(reference.len());
         let mut guesses = Guesses::new(reference.len() + new.len());
         guesses.note(reference);
         let (mut at, mut since) = (0, 0);
         for step in steps {
+            if at == coded {
+                sample = Some((counts.literal, counts.bytes.clone()));
+            }
             let (known, coming) = new.split_at(at);
             let length = match *step {
                 Step::Literals(count) => {
@@ -85,7 +89,11 @@ impl Prices {
             guesses.note(coming.get(..length).unwrap_or_default());
             at += length;
         }
-        let share = counts.share(literal_bits) * beside_copies / 100;
+        let share = match &sample {
+            Some((literal, bytes)) => counts.share(literal, bytes, literal_bits),
+            None => counts.share(&counts.literal, &counts.bytes, literal_bits),
+        };
+        let share = share * beside_copies / 100;
         counts.prices(share.clamp(LEAST_SHARE, MOST_SHARE))
     }
 
@@ -143,14 +151,15 @@ impl Counts {
         self.bytes[usize::from(before) << 8 | usize::from(byte)] += 1;
     }
 
-    /// Returns what a model that coded the literals in so many bits made of what the byte before each
+    /// Returns what a model that coded these literals in so many bits made of what the byte before each
     /// alone makes of it, in percent.
-    fn share(&self, literal_bits: u64) -> u32 {
-        let told = self.literal.iter().zip(&self.copy).map(|(literal, copy)| {
+    fn share(&self, literal: &[u32; SINCE], bytes: &[u32], literal_bits: u64) -> u32 {
+        let all = self.literal.iter().zip(&self.copy);
+        let told = all.zip(literal).map(|((literal, copy), count)| {
             let price = price((*literal).into(), u64::from(*literal) + u64::from(*copy));
-            u64::from(*literal) * u64::from(price)
+            u64::from(*count) * u64::from(price)
         });
-        let bytes = self.bytes.iter().zip(self.byte_prices(100));
+        let bytes = bytes.iter().zip(self.byte_prices(100));
         let bytes = bytes.map(|(count, price)| u64::from(*count) * u64::from(price));
         let alone: u64 = bytes.sum();
         let coded = (16 * literal_bits).saturating_sub(told.sum());
@@ -283,7 +292,7 @@ mod tests {
                 distance: 31,
             },
         ];
-        let prices = Prices::of(b"", new.as_bytes(), &steps, 100, 100);
+        let prices = Prices::of(b"", new.as_bytes(), &steps, (new.len(), 100), 100);
         assert!(prices.literal(b'd', b'i', 9) < prices.literal(b'd', b'#', 9));
         assert!(prices.literal(b'd', b'i', 9) < prices.start(Kind::Aligned, 9));
     }
