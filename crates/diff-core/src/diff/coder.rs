@@ -8,7 +8,7 @@ use super::frame::{CodedFrame, FrameClaim, FrameCoder, FrameContent};
 use super::pieces::{Composed, Composer, OpenedStream, Parts, Piece, Shared, cut};
 use super::reference::{Inflated, OldFile, Reference, gather};
 use super::source::read;
-use super::survey::{Opening, StreamKey, Survey, is_photograph};
+use super::survey::{Fresh, Opening, StreamKey, Survey};
 use crate::container::Stream;
 use crate::covers::covers;
 use crate::delta::{Opened, Source};
@@ -265,7 +265,13 @@ impl Coder<'_> {
             false => opening.open(&bytes),
         };
         if is_new {
-            streams.retain(|stream| !is_photograph(stream));
+            streams.retain_mut(|stream| {
+                let fresh = Fresh::of(stream);
+                if fresh == Fresh::Filtered {
+                    stream.image = None;
+                }
+                fresh != Fresh::Closed
+            });
         }
         let mut shared = Vec::new();
         if !streams.is_empty() || member.is_closed || bytes.len() >= LONG_FILE {

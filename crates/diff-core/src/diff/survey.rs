@@ -115,9 +115,6 @@ struct Outline {
     is_closed: bool,
     /// The image that the file is, if it is one.
     image: Option<Image>,
-    /// Whether most of the file are photographs: images that are shorter than what their pixels are coded
-    /// in.
-    is_photograph: bool,
 }
 
 impl Survey {
@@ -132,7 +129,8 @@ impl Survey {
         let candidates = candidates(old, new, pairing);
         let outline = |index: &usize| {
             cancel.check()?;
-            look(old, *index, opening, &HashMap::new())
+            let (outline, _) = look(old, *index, opening, &HashMap::new())?;
+            Ok(outline)
         };
         let outlines: Result<Vec<Outline>, DiffError> =
             candidates.par_iter().map(outline).collect();
@@ -170,15 +168,22 @@ impl Survey {
                     return Ok(None);
                 }
                 cancel.check()?;
-                let outline = look(new, file, opening, &survey.streams)?;
+                let (outline, streams) = look(new, file, opening, &survey.streams)?;
                 let first = named.and_then(|named| numbers.get(&named.index).copied());
                 let nearest = index.nearest(&outline.sketch, first, MOST_COUNTERPARTS);
                 let counterparts = nearest.iter().filter_map(|number| candidates.get(*number));
+                let counterparts: Vec<usize> = counterparts.copied().collect();
                 let opened = outline.streams.iter().map(|(_, _, plain)| plain);
+                let is_new = counterparts.is_empty();
+                let is_closed =
+                    outline.is_closed || is_new && stay_closed(&streams, planned.length);
                 Ok(Some(Built {
-                    opened_bytes: outline.raw_bytes + opened.sum::<u64>(),
-                    is_closed: outline.is_closed || outline.is_photograph,
-                    counterparts: counterparts.copied().collect(),
+                    opened_bytes: match is_closed && is_new {
+                        true => planned.length,
+                        false => outline.raw_bytes + opened.sum::<u64>(),
+                    },
+                    is_closed,
+                    counterparts,
                     pixel: outline.image.map(|image| image.rows.pixel),
                 }))
             });
@@ -251,7 +256,7 @@ fn look(
     index: usize,
     opening: Opening,
     known: &HashMap<StreamKey, Place>,
-) -> Result<Outline, DiffError> {
+) -> Result<(Outline, Vec<Stream>), DiffError> {
     let bytes = read(tree, index)?;
     let streams = opening.open(&bytes);
     let mut sketcher = Sketcher::default();
@@ -279,18 +284,15 @@ fn look(
     if outlined.is_empty() {
         take_sample(&mut sample, &bytes);
     }
-    Ok(Outline {
+    let images = || streams.iter().filter_map(|stream| stream.image.as_ref());
+    let outline = Outline {
         sketch: sketcher.finish(),
         streams: outlined,
         raw_bytes,
         is_closed: looks_compressed(&sample),
-        is_photograph: {
-            let photographs = streams.iter().filter(|stream| is_photograph(stream));
-            let photographed: usize = photographs.map(|stream| stream.range.len()).sum();
-            photographed > bytes.len() / 2
-        },
-        image: streams.into_iter().find_map(|stream| stream.image),
-    })
+        image: images().next().cloned(),
+    };
+    Ok((outline, streams))
 }
 
 /// Adds the opened form of a plaintext to a sketch and returns how many bytes it has.
@@ -308,14 +310,43 @@ fn add_plain(plain: &[u8], inner: &[Stream], sketcher: &mut Sketcher) -> u64 {
     bytes + rest.len() as u64
 }
 
-/// Whether an image's own filters and encoder make less of it than copies do: it has grain, like a
-/// photograph, and no device has it already.
-pub(super) fn is_photograph(stream: &Stream) -> bool {
-    if stream.image.is_none() {
-        return false;
+/// In which form a stream that no device has is coded shortest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fresh {
+    /// As [`Stream::opened`] gives it.
+    Opened,
+    /// Inflated, with the filters of an image left in place: it has grain, like a photograph, of which they
+    /// leave less than copies do.
+    Filtered,
+    /// As it is: its own encoder makes less of it.
+    Closed,
+}
+
+impl Fresh {
+    pub(super) fn of(stream: &Stream) -> Fresh {
+        let coded = |method, bytes: &[u8]| {
+            let coded = codec(method).encode(&[], bytes, Level::Fast, &mut |_| Ok(()));
+            coded.map_or(usize::MAX, |coded| coded.len())
+        };
+        let length = stream.range.len();
+        if stream.image.is_none() || coded(Method::Zstd, &stream.opened()) <= length {
+            return Fresh::Opened;
+        }
+        let mut sample = Vec::new();
+        take_sample(&mut sample, &stream.plain);
+        let sampled = length * sample.len() / stream.plain.len().max(1);
+        match coded(Method::Light, &sample) <= sampled + sampled / SHARED_GAIN {
+            true => Fresh::Filtered,
+            false => Fresh::Closed,
+        }
     }
-    let quick = codec(Method::Zstd).encode(&[], &stream.opened(), Level::Fast, &mut |_| Ok(()));
-    quick.is_ok_and(|quick| quick.len() > stream.range.len())
+}
+
+/// Whether most of a file that no device has are streams that it is best to leave as they are.
+fn stay_closed(streams: &[Stream], length: u64) -> bool {
+    let closed = streams.iter().filter(|one| Fresh::of(one) == Fresh::Closed);
+    let closed: usize = closed.map(|stream| stream.range.len()).sum();
+    closed as u64 > length / 2
 }
 
 /// Adds bytes from all over a content.
@@ -348,6 +379,8 @@ const UNCHANGED_BYTES: u64 = 64 << 20;
 const LEAST_PLAIN: u64 = 1 << 18;
 /// Bytes of all plaintexts of one file.
 const PLAIN_BYTES: u64 = 256 << 20;
+/// One byte of so many of an image is saved by what stands beside it in a group, at least.
+const SHARED_GAIN: usize = 16;
 const SAMPLES: usize = 16;
 const SAMPLE_BYTES: usize = 4 << 10;
 
