@@ -51,10 +51,17 @@ impl Parsed {
         })
     }
 
-    /// Returns the first tokens, as one block, and the number of bytes that they stand for.
-    pub(super) fn start(&self, tokens: usize) -> (Parsed, usize) {
-        let tokens = self.tokens.get(..tokens).unwrap_or(&self.tokens);
-        let bytes = tokens.iter().map(|token| token.length()).sum();
+    /// Returns the first tokens, as one block, and the number of bytes that they stand for, until these come
+    /// to so many.
+    pub(super) fn start(&self, tokens: usize, most_bytes: usize) -> (Parsed, usize) {
+        let mut bytes = 0;
+        let within = |token: &&Token| {
+            let is_within = bytes < most_bytes;
+            bytes += if is_within { token.length() } else { 0 };
+            is_within
+        };
+        let count = self.tokens.iter().take(tokens).take_while(within).count();
+        let tokens = self.tokens.get(..count).unwrap_or(&self.tokens);
         let block = ParsedBlock {
             block: Block {
                 last: true,

@@ -136,7 +136,7 @@ fn habits(parsed: &Parsed) -> Habits {
 
 /// Finds what makes the stream's start cheapest.
 fn manner(parsed: &Parsed, plain: &[u8], habits: Habits) -> Manner {
-    let (start, bytes) = parsed.start(TRIED_TOKENS);
+    let (start, bytes) = parsed.start(TRIED_TOKENS, TRIED_BYTES);
     let plain = plain.get(..bytes).unwrap_or(plain);
     let cost = |manner| {
         let recipe = write(&start, plain, None, manner);
@@ -243,7 +243,8 @@ const LAST_NICE: u8 = 6;
 /// The most that is searched: 2^12 places.
 const LAST_CHAIN: u8 = 11;
 const OLD_CHAIN: u8 = 9;
-/// How many tokens are tried to find what is expected best.
+/// How many tokens are tried to find what is expected best, and how many bytes: in flat images a token is many.
 const TRIED_TOKENS: usize = 8_000;
+const TRIED_BYTES: usize = 1 << 17;
 /// A recipe of so small a share of the number of tokens needs no better one.
 const GOOD_SHARE: usize = 40;
