@@ -334,8 +334,10 @@ impl Fresh {
         }
         let mut sample = Vec::new();
         take_sample(&mut sample, &stream.plain);
-        let sampled = length * sample.len() / stream.plain.len().max(1);
-        match coded(Method::Light, &sample) <= sampled + sampled / SHARED_GAIN {
+        let own = length * sample.len() / stream.plain.len().max(1);
+        let ours = coded(Method::Light, &sample);
+        let is_noise = ours >= sample.len() - sample.len() / SHARED_GAIN;
+        match ours <= own + own / SHARED_GAIN && !is_noise {
             true => Fresh::Filtered,
             false => Fresh::Closed,
         }
