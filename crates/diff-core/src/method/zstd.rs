@@ -102,7 +102,7 @@ fn encoder<'a>(reference: &'a [u8], new: &[u8], level: Level) -> io::Result<Enco
     encoder.set_parameter(CParameter::DictIdFlag(false))?;
     encoder.set_parameter(CParameter::WindowLog(window_log))?;
     let total = reference.len().saturating_add(new.len());
-    if total > LONG_BYTES {
+    if total > long_bytes(level) {
         encoder.set_parameter(CParameter::EnableLongDistanceMatching(true))?;
     }
     encoder.set_pledged_src_size(Some(new.len() as u64))?;
@@ -133,8 +133,15 @@ fn ceil_log2(length: usize) -> u32 {
 const PIECE_BYTES: usize = 256 << 10;
 const BUFFER_BYTES: usize = 128 << 10;
 const DECODER_BYTES: u64 = 768 << 10;
-/// Reference and new bytes together from which long distance matching pays.
-const LONG_BYTES: usize = 4 << 20;
+
+/// Returns from how many bytes on, of reference and new ones together, long distance matching pays: the
+/// tables of a quick level forget soon.
+const fn long_bytes(level: Level) -> usize {
+    match level {
+        Level::Fast => 1 << 20,
+        Level::Default | Level::Best => 4 << 20,
+    }
+}
 
 #[cfg(test)]
 mod tests {
