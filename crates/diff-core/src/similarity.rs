@@ -1,4 +1,6 @@
-use std::collections::HashMap;
+use std::cmp::Reverse;
+
+use rayon::prelude::*;
 
 /// The fingerprint of a content: hashes of some of its substrings, chosen by what they say alone, so
 /// that contents that share bytes share hashes wherever these bytes stand.
@@ -53,44 +55,74 @@ impl Sketch {
 }
 
 /// Contents by the hashes of their sketches.
-#[derive(Default)]
 pub(crate) struct SimilarityIndex {
-    by_hash: HashMap<u32, Vec<u32>>,
+    /// By their hashes, and of a hash by their numbers.
+    holders: Vec<Holder>,
+    /// Where those start whose hashes have the same highest bits, all but so many of the lowest.
+    starts: Vec<usize>,
+    lowest_bits: u32,
     weights: Vec<u64>,
 }
 
+/// A content that has a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Holder {
+    hash: u32,
+    /// The content's number.
+    content: u32,
+}
+
 impl SimilarityIndex {
-    /// Adds a content, whose number is how many came before it; `weight` is what using it costs.
-    pub(crate) fn add(&mut self, sketch: &Sketch, weight: u64) {
-        let Ok(number) = u32::try_from(self.weights.len()) else {
-            return;
-        };
-        self.weights.push(weight);
-        for hash in &sketch.hashes {
-            let holders = self.by_hash.entry(*hash).or_default();
-            // What stands everywhere tells nothing.
-            if holders.len() < MOST_HOLDERS {
-                holders.push(number);
-            }
+    /// Returns the index of these contents, each with what using it costs.
+    pub(crate) fn of(contents: &[(Sketch, u64)]) -> SimilarityIndex {
+        let numbered = (0_u32..).zip(contents);
+        let holders = numbered.flat_map(|(content, (sketch, _))| {
+            let hashes = sketch.hashes.iter();
+            hashes.map(move |hash| Holder {
+                hash: *hash,
+                content,
+            })
+        });
+        let mut holders: Vec<Holder> = holders.collect();
+        holders.par_sort_unstable();
+        let lowest_bits = u32::BITS - holders.len().max(2).ilog2().min(MOST_HIGHEST_BITS);
+        let highest = (0_u32..=u32::MAX >> lowest_bits).map(|bits| bits << lowest_bits);
+        let start = |hash| holders.partition_point(|holder| holder.hash < hash);
+        let mut starts: Vec<usize> = highest.map(start).collect();
+        starts.push(holders.len());
+        SimilarityIndex {
+            holders,
+            starts,
+            lowest_bits,
+            weights: contents.iter().map(|(_, weight)| *weight).collect(),
         }
+    }
+
+    /// Returns the contents with this hash, the first few.
+    fn holders(&self, hash: u32) -> &[Holder] {
+        let highest = (hash >> self.lowest_bits) as usize;
+        let alike = &self.holders[self.starts[highest]..self.starts[highest + 1]];
+        let before = alike.iter().take_while(|holder| holder.hash < hash).count();
+        let found = &alike[before..];
+        // What stands everywhere tells nothing.
+        let count = found.iter().take(MOST_HOLDERS);
+        let count = count.take_while(|holder| holder.hash == hash).count();
+        &found[..count]
     }
 
     /// Returns the numbers of those contents that together share most with `sketch`: the one that
     /// shares most first, then what adds most to it, as long as it is worth its weight. `first` is taken
     /// for known, whatever it shares.
     pub(crate) fn nearest(&self, sketch: &Sketch, first: Option<usize>, most: usize) -> Vec<usize> {
-        let mut left: Vec<&Vec<u32>> = sketch
-            .hashes
-            .iter()
-            .filter_map(|hash| self.by_hash.get(hash))
-            .collect();
+        let holders = sketch.hashes.iter().map(|hash| self.holders(*hash));
+        let mut left: Vec<&[Holder]> = holders.filter(|holders| !holders.is_empty()).collect();
         let mut found = Vec::new();
         let mut next = first.and_then(|first| u32::try_from(first).ok());
         let least = (sketch.len() / 40).max(LEAST_SHARED);
         while found.len() < most {
             let chosen = match next.take() {
                 Some(first) => first,
-                None => match self.heaviest(&left) {
+                None => match heaviest(&left) {
                     Some((chosen, shared)) if shared >= least && self.pays(chosen, shared) => {
                         chosen
                     }
@@ -98,22 +130,9 @@ impl SimilarityIndex {
                 },
             };
             found.push(usize::try_from(chosen).unwrap_or(usize::MAX));
-            left.retain(|holders| !holders.contains(&chosen));
+            left.retain(|holders| holders.iter().all(|holder| holder.content != chosen));
         }
         found
-    }
-
-    /// Returns the content that most of these hashes stand in, and how many do.
-    fn heaviest(&self, left: &[&Vec<u32>]) -> Option<(u32, usize)> {
-        let mut counts: HashMap<u32, usize> = HashMap::new();
-        for holders in left {
-            for holder in *holders {
-                *counts.entry(*holder).or_default() += 1;
-            }
-        }
-        counts
-            .into_iter()
-            .max_by_key(|(number, shared)| (*shared, std::cmp::Reverse(*number)))
     }
 
     fn pays(&self, number: u32, shared: usize) -> bool {
@@ -123,12 +142,24 @@ impl SimilarityIndex {
     }
 }
 
+/// Returns the content that most of these hashes stand in, the first of several, and how many do.
+fn heaviest(left: &[&[Holder]]) -> Option<(u32, usize)> {
+    let holders = left.iter().copied().flatten();
+    let mut contents: Vec<u32> = holders.map(|holder| holder.content).collect();
+    contents.sort_unstable();
+    let runs = contents.chunk_by(|one, other| one == other);
+    let shared = runs.filter_map(|run| Some((*run.first()?, run.len())));
+    shared.max_by_key(|(content, shared)| (*shared, Reverse(*content)))
+}
+
 /// Bytes that a hash depends on.
 const WINDOW: usize = 32;
 /// One substring of so many is taken, on average, less one.
 const SAMPLED: u64 = 31;
 const BYTES_A_HASH: u64 = SAMPLED + 1;
 const MOST_HOLDERS: usize = 12;
+/// The highest bits of a hash, by which it is looked up.
+const MOST_HIGHEST_BITS: u32 = 16;
 const LEAST_SHARED: usize = 3;
 /// A content is worth taking where one byte in so many is shared.
 const WORTH: u64 = 24;
@@ -166,13 +197,15 @@ mod tests {
         (0..length).map(next).collect()
     }
 
+    fn index(contents: &[(&[u8], u64)]) -> SimilarityIndex {
+        let sketch = |(content, weight): &(&[u8], u64)| (Sketch::of(content), *weight);
+        SimilarityIndex::of(&contents.iter().map(sketch).collect::<Vec<_>>())
+    }
+
     #[test]
     fn what_shares_most_comes_first_and_what_adds_most_next() {
         let (a, b, c) = (text(1, 9000), text(2, 9000), text(3, 9000));
-        let mut index = SimilarityIndex::default();
-        for content in [&a, &b, &c] {
-            index.add(&Sketch::of(content), content.len() as u64);
-        }
+        let index = index(&[(&a, 9000), (&b, 9000), (&c, 9000)]);
         let mixed = [&b[..6000], &c[3000..6000]].concat();
         assert_eq!(index.nearest(&Sketch::of(&mixed), None, 4), [1, 2]);
         assert_eq!(index.nearest(&Sketch::of(&mixed), Some(0), 4), [0, 1, 2]);
@@ -181,8 +214,7 @@ mod tests {
 
     #[test]
     fn strangers_share_nothing() {
-        let mut index = SimilarityIndex::default();
-        index.add(&Sketch::of(&text(1, 9000)), 9000);
+        let index = index(&[(&text(1, 9000), 9000)]);
         assert!(
             index
                 .nearest(&Sketch::of(&text(2, 9000)), None, 4)
@@ -192,10 +224,19 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_everywhere_is_looked_for_in_the_first_few_alone() {
+        let page = text(1, 9000);
+        let pages = vec![(&page[..], 9000); 20];
+        let found = index(&pages).nearest(&Sketch::of(&page), None, 20);
+        assert_eq!(found, [0]);
+        let unlike = index(&pages).nearest(&Sketch::of(&page), Some(19), 20);
+        assert_eq!(unlike, [19, 0]);
+    }
+
+    #[test]
     fn a_little_of_a_giant_is_not_worth_it() {
         let giant = text(1, 100_000);
-        let mut index = SimilarityIndex::default();
-        index.add(&Sketch::of(&giant), 10_000_000);
+        let index = index(&[(&giant, 10_000_000)]);
         assert!(
             index
                 .nearest(&Sketch::of(&giant[..9000]), None, 4)

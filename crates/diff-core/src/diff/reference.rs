@@ -2,6 +2,8 @@ use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::survey::StreamKey;
+use rayon::prelude::*;
+
 use crate::FileBytes;
 use crate::container::Stream;
 use crate::delta::{ImageStep, OpeningStep, Source};
@@ -56,7 +58,7 @@ impl<'o> Inflated<'o> {
         Inflated {
             places: HashSet::new(),
             streams: Vec::new(),
-            index: SimilarityIndex::default(),
+            index: SimilarityIndex::of(&[]),
         }
     }
 
@@ -67,45 +69,45 @@ impl<'o> Inflated<'o> {
         kept: &HashSet<StreamKey>,
         new: impl Iterator<Item = &'n Stream>,
     ) -> Inflated<'o> {
-        let mut all = SimilarityIndex::default();
-        let mut places = Vec::new();
-        let mut chosen = HashSet::new();
-        for file in files {
-            for stream in &file.streams {
-                all.add(&Sketch::of(&stream.plain), 0);
-                let wrapped = file.bytes.get(stream.range.clone()).unwrap_or_default();
-                if !kept.contains(&StreamKey::of(wrapped)) {
-                    chosen.insert(places.len());
-                }
-                places.push((file.index, stream.range.start));
+        let old = files
+            .iter()
+            .flat_map(|file| file.streams.iter().map(move |stream| (file, stream)));
+        let old: Vec<(&OldFile, &Stream)> = old.collect();
+        let sketched = |(_, stream): &(&OldFile, &Stream)| (Sketch::of(&stream.plain), 0);
+        let sketches: Vec<(Sketch, u64)> = old.par_iter().map(sketched).collect();
+        let all = SimilarityIndex::of(&sketches);
+        let new: Vec<&Stream> = new.collect();
+        let nearest = |stream: &&Stream| all.nearest(&Sketch::of(&stream.plain), None, 2);
+        let mut chosen: HashSet<usize> = new.par_iter().flat_map_iter(nearest).collect();
+        for (number, (file, stream)) in old.iter().enumerate() {
+            let wrapped = file.bytes.get(stream.range.clone()).unwrap_or_default();
+            if !kept.contains(&StreamKey::of(wrapped)) {
+                chosen.insert(number);
             }
         }
-        for stream in new {
-            chosen.extend(all.nearest(&Sketch::of(&stream.plain), None, 2));
-        }
-        let mut inflated = Inflated::none();
-        let mut number = 0;
-        for file in files {
-            for stream in &file.streams {
-                let is_chosen = chosen.contains(&number);
-                number += 1;
-                if !is_chosen {
-                    continue;
-                }
-                inflated.places.insert((file.index, stream.range.start));
-                // A device keeps no plaintext that it opened further.
-                let sketch = match stream.inner.is_empty() && stream.image.is_none() {
-                    true => Sketch::of(&stream.plain),
-                    false => Sketch::default(),
-                };
-                inflated.index.add(&sketch, 0);
-                inflated.streams.push(InflatedStream {
-                    file: &file.bytes,
-                    stream,
-                });
+        let mut places = HashSet::new();
+        let mut streams = Vec::new();
+        let mut followed = Vec::new();
+        for (number, ((file, stream), sketch)) in old.into_iter().zip(sketches).enumerate() {
+            if !chosen.contains(&number) {
+                continue;
             }
+            places.insert((file.index, stream.range.start));
+            // A device keeps no plaintext that it opened further.
+            followed.push(match stream.inner.is_empty() && stream.image.is_none() {
+                true => sketch,
+                false => (Sketch::default(), 0),
+            });
+            streams.push(InflatedStream {
+                file: &file.bytes,
+                stream,
+            });
         }
-        inflated
+        Inflated {
+            places,
+            streams,
+            index: SimilarityIndex::of(&followed),
+        }
     }
 
     fn has(&self, file: &OldFile, stream: &Stream) -> bool {

@@ -139,7 +139,7 @@ impl Survey {
             streams: HashMap::new(),
             reference_bytes: HashMap::new(),
         };
-        let mut index = SimilarityIndex::default();
+        let mut sketches = Vec::new();
         let mut images = HashMap::new();
         for (outline, file) in outlines?.into_iter().zip(&candidates) {
             for (key, offset, _) in &outline.streams {
@@ -150,10 +150,11 @@ impl Survey {
             }
             let opened = outline.streams.iter().map(|(_, _, plain)| plain);
             let bytes = outline.raw_bytes + opened.sum::<u64>();
-            index.add(&outline.sketch, bytes);
+            sketches.push((outline.sketch, bytes));
             images.extend(outline.image.map(|image| (*file, (image, bytes))));
             survey.reference_bytes.insert(*file, bytes);
         }
+        let index = SimilarityIndex::of(&sketches);
         let numbers: HashMap<usize, usize> = candidates
             .iter()
             .enumerate()
