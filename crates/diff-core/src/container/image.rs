@@ -57,6 +57,12 @@ impl Rows {
         Some(opened)
     }
 
+    /// Whether a plaintext is such rows.
+    pub(crate) fn are(self, plain: &[u8]) -> bool {
+        let first = |row: &[u8]| row.first().is_some_and(|filter| *filter <= LAST_FILTER);
+        self.height(plain.len()).is_some() && plain.chunks_exact(self.stride).all(first)
+    }
+
     /// Returns the plaintext of which [`Rows::unfilter`] made `opened`.
     pub(crate) fn refilter(self, opened: &[u8]) -> Option<Space> {
         let height = self.height(opened.len())?;
@@ -109,27 +115,44 @@ impl Rows {
 
 /// Undoes the filter of a row in place.
 fn undo(filter: u8, row: &mut [u8], above: &[u8], pixel: usize) {
-    match filter {
-        1 => {
-            for at in pixel..row.len() {
-                row[at] = row[at].wrapping_add(row[at - pixel]);
-            }
-        }
-        2 => {
+    match (filter, pixel) {
+        (0, _) => {}
+        (2, _) => {
             for (byte, above) in row.iter_mut().zip(above) {
                 *byte = byte.wrapping_add(*above);
             }
         }
-        3 | 4 => {
-            for at in 0..row.len() {
-                let (left, corner) = match at.checked_sub(pixel) {
-                    Some(before) => (row[before], above[before]),
-                    None => (0, 0),
-                };
-                row[at] = row[at].wrapping_add(predicted(filter, left, above[at], corner));
-            }
+        (_, 1) => undo_pixels::<1>(filter, row, above),
+        (_, 2) => undo_pixels::<2>(filter, row, above),
+        (_, 3) => undo_pixels::<3>(filter, row, above),
+        (_, 4) => undo_pixels::<4>(filter, row, above),
+        _ => undo_bytes(filter, row, above, 0, pixel),
+    }
+}
+
+/// Undoes the filter of a row whose pixels have so many bytes.
+fn undo_pixels<const BYTES: usize>(filter: u8, row: &mut [u8], above: &[u8]) {
+    let (mut left, mut corner) = ([0; BYTES], [0; BYTES]);
+    let whole = row.len() - row.len() % BYTES;
+    let over = above.as_chunks::<BYTES>().0;
+    for (pixel, over) in row.as_chunks_mut::<BYTES>().0.iter_mut().zip(over) {
+        for at in 0..BYTES {
+            let expected = predicted(filter, left[at], over[at], corner[at]);
+            pixel[at] = pixel[at].wrapping_add(expected);
         }
-        _ => {}
+        (left, corner) = (*pixel, *over);
+    }
+    undo_bytes(filter, row, above, whole, BYTES);
+}
+
+/// Undoes the filter of what stands from a place on.
+fn undo_bytes(filter: u8, row: &mut [u8], above: &[u8], from: usize, pixel: usize) {
+    for at in from..row.len() {
+        let (left, corner) = match at.checked_sub(pixel) {
+            Some(before) => (row[before], above[before]),
+            None => (0, 0),
+        };
+        row[at] = row[at].wrapping_add(predicted(filter, left, above[at], corner));
     }
 }
 
@@ -139,13 +162,18 @@ fn apply(filter: u8, row: &[u8], above: &[u8], pixel: usize, out: &mut Vec<u8>) 
         out.extend_from_slice(row);
         return;
     }
-    for (at, (byte, over)) in row.iter().zip(above).enumerate() {
-        let (left, corner) = match at.checked_sub(pixel) {
-            Some(before) => (row[before], above[before]),
-            None => (0, 0),
-        };
-        out.push(byte.wrapping_sub(predicted(filter, left, *over, corner)));
-    }
+    let first = pixel.min(row.len());
+    let pairs = row.iter().zip(above);
+    out.extend(
+        pairs
+            .take(first)
+            .map(|(byte, over)| byte.wrapping_sub(predicted(filter, 0, *over, 0))),
+    );
+    let before = row.iter().zip(above);
+    let behind = row[first..].iter().zip(&above[first..]);
+    out.extend(behind.zip(before).map(|((byte, over), (left, corner))| {
+        byte.wrapping_sub(predicted(filter, *left, *over, *corner))
+    }));
 }
 
 /// Returns what a filter expects of a byte.
@@ -296,7 +324,37 @@ mod tests {
 
     use super::*;
 
+    /// As the standard has it, byte by byte: section 9.2.
+    fn expected(filter: u8, row: &[u8], above: &[u8], pixel: usize, at: usize) -> u8 {
+        let before = |bytes: &[u8]| at.checked_sub(pixel).map_or(0, |at| i32::from(bytes[at]));
+        let (a, b, c) = (before(row), i32::from(above[at]), before(above));
+        let p = a + b - c;
+        let nearest = [a, b, c]
+            .into_iter()
+            .min_by_key(|value: &i32| (p - value).abs());
+        let expected = [0, a, b, (a + b) / 2, nearest.unwrap()][usize::from(filter)];
+        u8::try_from(expected).unwrap()
+    }
+
     proptest! {
+        #[test]
+        fn filters_are_those_of_the_standard(
+            (row, above) in (1..60_usize).prop_flat_map(|length| {
+                let bytes = || prop::collection::vec(any::<u8>(), length);
+                (bytes(), bytes())
+            }),
+            filter in 0..=LAST_FILTER,
+            pixel in 1..9_usize,
+        ) {
+            let place = |at: usize| row[at].wrapping_sub(expected(filter, &row, &above, pixel, at));
+            let filtered: Vec<u8> = (0..row.len()).map(place).collect();
+            let mut applied = Vec::new();
+            apply(filter, &row, &above, pixel, &mut applied);
+            prop_assert_eq!(&applied, &filtered);
+            undo(filter, &mut applied, &above, pixel);
+            prop_assert_eq!(&applied, &row);
+        }
+
         #[test]
         fn filtered_rows_come_back(
             width in 1..40_usize,
@@ -322,6 +380,7 @@ mod tests {
             let rows = Rows { stride, pixel };
             let pixels = Pixels { colours, depth, width, palette: 0..bytes.len().min(9), alphas: 0..0 };
             for opened in [rows.unfilter(&bytes).map(|opened| opened.to_vec()), Some(bytes.clone())].into_iter().flatten() {
+                prop_assert_eq!(rows.are(&opened), rows.unfilter(&opened).is_some());
                 let _ = rows.refilter(&opened);
                 let _ = pixels.convert(&opened, rows, &bytes, 4);
             }

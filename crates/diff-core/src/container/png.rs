@@ -108,7 +108,7 @@ impl Header {
             stride: usize::try_from(self.row_bytes).ok()?,
             pixel: usize::try_from(self.pixel_bytes).ok()?,
         };
-        if !fits || rows.unfilter(plain).is_none() {
+        if !fits || !rows.are(plain) {
             return None;
         }
         let (mut palette, mut alphas) = (0..0, 0..0);
