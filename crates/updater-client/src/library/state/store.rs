@@ -127,7 +127,10 @@ impl<'a> StateStore<'a> {
             .write_aside(&path, &history.encode(self.pack))
             .and_then(|aside| self.disk.replace(&aside, &path));
         match written {
-            Err(full) if full.is_full() => Ok(()),
+            Err(full) if full.is_full() => {
+                tracing::warn!(pack = %self.pack, reason = %full, "history.full");
+                Ok(())
+            }
             // In place for good before the record is: renames may reach the disk in any order.
             written => written.and_then(|()| self.sync()),
         }
