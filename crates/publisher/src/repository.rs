@@ -1,6 +1,5 @@
 //! The repository: content first, `timestamp.json` last.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +27,7 @@ use crate::repository::succession::succeeding;
 use crate::storage::folder::FolderStorage;
 use crate::storage::{Source, Storage};
 
+pub(crate) mod forgetting;
 pub(crate) mod location;
 pub(crate) mod patching;
 pub(crate) mod record;
@@ -522,7 +522,7 @@ fn targets(
         ..succeeding((pack, channel), release, before, &catalogue, options.now)
     };
     let others = rollouts.iter().filter(|other| !is_of_channel(other));
-    forget_first_installs(&mut catalogue, others.chain([&rollout]));
+    forgetting::forget(&mut catalogue, others.chain([&rollout]));
     Ok([
         TargetChange {
             role: pack.content_role(),
@@ -535,23 +535,6 @@ fn targets(
             bytes: rollout.encode()?,
         },
     ])
-}
-
-/// Drops the deltas from nothing to releases that no channel offers any more, but for the one before the
-/// newest, which a withdrawal may bring back: nobody begins with the others, and each is as long as the
-/// release. Whoever has to all the same is served by chunks.
-fn forget_first_installs<'a>(
-    catalogue: &mut Catalogue,
-    rollouts: impl Iterator<Item = &'a Rollout>,
-) {
-    let offered: BTreeSet<Digest> = rollouts
-        .flat_map(|rollout| rollout.otherwise.into_iter().chain([rollout.release]))
-        .collect();
-    for release in catalogue.releases.iter_mut().rev().skip(2) {
-        if !offered.contains(&release.manifest.digest) {
-            release.deltas.retain(|delta| delta.from.is_some());
-        }
-    }
 }
 
 /// Returns what the log tells of a release.

@@ -80,6 +80,37 @@ impl Routes {
     }
 }
 
+/// Returns those of `candidates`, each one of `hops`, without which no way from one of `starts` to one of
+/// `targets` gets longer: all of them may go, the longest first.
+pub(crate) fn dispensable(
+    hops: &[Hop],
+    candidates: &[Hop],
+    starts: &[Digest],
+    targets: &[Digest],
+) -> Vec<Hop> {
+    let ways = |hops: &[Hop]| -> Vec<Option<u64>> {
+        let to = |target: &Digest| {
+            let routes = Routes::to(*target, hops);
+            let bytes = starts.iter().map(|start| routes.bytes(Some(*start)));
+            bytes.collect::<Vec<_>>()
+        };
+        targets.iter().flat_map(to).collect()
+    };
+    let mut left = hops.to_vec();
+    let before = ways(&left);
+    let mut longest_first = candidates.to_vec();
+    longest_first.sort_by_key(|hop| Reverse(hop.bytes));
+    longest_first.retain(|candidate| {
+        let without: Vec<Hop> = left.iter().copied().filter(|h| h != candidate).collect();
+        let may_go = ways(&without) == before;
+        if may_go {
+            left = without;
+        }
+        may_go
+    });
+    longest_first
+}
+
 /// Returns every delta that leads to one of these releases.
 pub(crate) fn hops(releases: &[CatalogueRelease]) -> Vec<Hop> {
     releases
@@ -131,6 +162,29 @@ mod tests {
         // From nothing is cheaper than 90 and 20, and is all that a stranger has.
         assert_eq!((bytes("y"), bytes("unheard of")), (Some(100), Some(100)));
         assert_eq!(routes.between(digest("y")), []);
+    }
+
+    #[test]
+    fn what_is_on_nobodys_way_may_go_and_all_of_it_together() {
+        let old = [hop("a", "c", 30), hop("b", "c", 10), hop("0", "c", 25)];
+        let mut hops = vec![hop("nothing", "e", 900)];
+        hops.extend(old);
+        hops.extend([hop("c", "e", 10), hop("b", "e", 15), hop("a", "b", 12)]);
+        let starts = ["0", "a", "b", "c"].map(digest);
+        let names = |targets: &[&str]| {
+            let targets: Vec<Digest> = targets.iter().map(|name| digest(name)).collect();
+            dispensable(&hops, &old, &starts, &targets)
+        };
+        // 0 has no other way but the one from nothing; a and b come by b.
+        assert_eq!(names(&["e"]), [old[0], old[1]]);
+        // Where c itself is offered, the ways to it are kept, as far as they are the cheapest.
+        assert_eq!(names(&["e", "c"]), [old[0]]);
+        // Of two that stand in for each other one stays.
+        let twins = [hop("a", "c", 5), hop("a", "d", 5)];
+        let mut hops = twins.to_vec();
+        hops.extend([hop("c", "e", 5), hop("d", "e", 5)]);
+        let gone = dispensable(&hops, &twins, &[digest("a")], &[digest("e")]);
+        assert_eq!(gone, [twins[0]]);
     }
 
     #[test]

@@ -163,6 +163,26 @@ fn first_installs_are_kept_for_what_is_offered_and_for_the_release_before_the_ne
 }
 
 #[test]
+fn deltas_that_are_on_nobodys_way_are_dropped_once_two_newer_releases_stand_there() {
+    let rig = Rig::with_release();
+    let mut before = vec![Label::parse("1.0").unwrap()];
+    for n in 1..=3 {
+        let mut options = options(&format!("1.{n}"));
+        options.delta_from = DeltaFrom::Labels(before.clone());
+        rig.write(&[("index.html", lesson(1, 200 + n))]);
+        rig.publish_with(&options).unwrap();
+        before.push(options.label);
+    }
+    let catalogue = rig.repository().catalogue(&pack()).unwrap();
+    let releases = catalogue.releases.iter();
+    let deltas: Vec<usize> = releases.map(|release| release.deltas.len()).collect();
+    // From nothing and 1.0 to 1.1; whoever has 1.0 takes the one from there to 1.3.
+    assert_eq!(deltas, [0, 0, 3, 4]);
+    let report = rig.audit();
+    assert!(report.is_sound(), "{:?}", report.problems);
+}
+
+#[test]
 fn notes_lie_beside_the_release() {
     let rig = Rig::new();
     rig.write(&course());
