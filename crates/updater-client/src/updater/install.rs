@@ -153,6 +153,8 @@ impl Updater {
             let left = left();
             match (self.afford(&plan.route, left), first_failure.take()) {
                 (Ok(()), failure) => first_failure = failure,
+                // What the disk itself says is not what became of that way.
+                (Err(refused @ UpdateError::DiskFull(_)), _) => return Err(refused),
                 (Err(too_much), Some(failure)) if too_much.kind() == ErrorKind::Space => {
                     return Err(failure);
                 }
