@@ -38,11 +38,10 @@ impl Rows {
     /// Returns the numbers of the filters, and behind them the rows without their filters; nothing where
     /// the plaintext is no such rows.
     pub(crate) fn unfilter(self, plain: &[u8]) -> Option<Space> {
-        let height = self.height(plain.len())?;
+        let height = self.height(plain.len()).filter(|_| self.are(plain))?;
         let mut opened = Space::for_bytes(plain.len());
         for row in plain.chunks_exact(self.stride) {
-            let filter = row.first().filter(|filter| **filter <= LAST_FILTER)?;
-            opened.append(&[*filter]);
+            opened.append(row.get(..1)?);
         }
         let mut above = vec![0; self.above(height)];
         for row in plain.chunks_exact(self.stride) {
@@ -162,16 +161,11 @@ fn apply(filter: u8, row: &[u8], above: &[u8], pixel: usize, out: &mut Vec<u8>) 
         out.extend_from_slice(row);
         return;
     }
-    let first = pixel.min(row.len());
-    let pairs = row.iter().zip(above);
-    out.extend(
-        pairs
-            .take(first)
-            .map(|(byte, over)| byte.wrapping_sub(predicted(filter, 0, *over, 0))),
-    );
-    let before = row.iter().zip(above);
-    let behind = row[first..].iter().zip(&above[first..]);
-    out.extend(behind.zip(before).map(|((byte, over), (left, corner))| {
+    // Left of a row is nothing.
+    let nothing = std::iter::repeat_n((&0, &0), pixel);
+    let before = nothing.chain(row.iter().zip(above));
+    let filtered = row.iter().zip(above).zip(before);
+    out.extend(filtered.map(|((byte, over), (left, corner))| {
         byte.wrapping_sub(predicted(filter, *left, *over, *corner))
     }));
 }

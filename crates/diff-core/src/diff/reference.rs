@@ -1,9 +1,9 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use super::survey::StreamKey;
 use rayon::prelude::*;
 
+use super::survey::StreamKey;
 use crate::FileBytes;
 use crate::container::Stream;
 use crate::delta::{ImageStep, OpeningStep, Source};
