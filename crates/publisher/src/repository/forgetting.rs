@@ -33,8 +33,7 @@ fn forget_detours(catalogue: &mut Catalogue, offered: &BTreeSet<Digest>) {
     let Some(release) = catalogue.releases.iter().rev().nth(RECENT) else {
         return;
     };
-    let manifest = release.manifest.digest;
-    if offered.contains(&manifest) {
+    if offered.contains(&release.manifest.digest) {
         return;
     }
     let hops = routes::hops(&catalogue.releases);
@@ -43,11 +42,9 @@ fn forget_detours(catalogue: &mut Catalogue, offered: &BTreeSet<Digest>) {
     let starts: Vec<Digest> = releases.map(|release| release.manifest.digest).collect();
     let targets: Vec<Digest> = offered.iter().copied().collect();
     let gone = dispensable(&hops, &candidates, &starts, &targets);
-    for release in &mut catalogue.releases {
-        if release.manifest.digest == manifest {
-            let is_gone = |from| gone.iter().any(|hop| hop.from == from);
-            release.deltas.retain(|delta| !is_gone(delta.from));
-        }
+    if let Some(release) = catalogue.releases.iter_mut().rev().nth(RECENT) {
+        let is_gone = |from| gone.iter().any(|hop| hop.from == from);
+        release.deltas.retain(|delta| !is_gone(delta.from));
     }
 }
 
