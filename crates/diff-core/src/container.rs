@@ -84,7 +84,7 @@ impl Stream {
 
 /// Returns the digest that ends a zlib stream of `plain`.
 pub(crate) fn adler32(plain: &[u8]) -> u32 {
-    adler2::adler32_slice(plain)
+    zlib_rs::adler32::adler32(1, plain)
 }
 
 #[cfg(test)]

@@ -1,18 +1,14 @@
-use miniz_oxide::inflate::TINFLStatus;
-use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
+use zlib_rs::{Inflate, InflateFlush, Status};
 
 use crate::error::DeltaError;
 
 /// Takes the plaintext of a stream, piece by piece.
 pub(crate) type Output<'o> = dyn FnMut(&[u8]) -> Result<(), DeltaError> + 'o;
 
-/// Inflates one stream whose deflate data comes in pieces, in 43 KiB.
+/// Inflates one stream whose deflate data comes in pieces, in 110 KiB.
 pub(crate) struct Inflater {
-    state: Box<DecompressorOxide>,
-    ring: Vec<u8>,
-    at: usize,
-    consumed: u64,
-    produced: u64,
+    state: Inflate,
+    made: Vec<u8>,
     done: bool,
 }
 
@@ -20,21 +16,15 @@ impl Inflater {
     /// Returns an inflater of a stream's start.
     pub(crate) fn new() -> Inflater {
         Inflater {
-            state: Box::default(),
-            ring: vec![0; RING_BYTES],
-            at: 0,
-            consumed: 0,
-            produced: 0,
+            state: Inflate::new(false, WINDOW_BITS),
+            made: vec![0; MADE_BYTES],
             done: false,
         }
     }
 
     /// Makes ready for another stream.
     pub(crate) fn restart(&mut self) {
-        self.state.init();
-        self.at = 0;
-        self.consumed = 0;
-        self.produced = 0;
+        self.state.reset(false);
         self.done = false;
     }
 
@@ -49,30 +39,25 @@ impl Inflater {
         let mut taken = 0;
         while !self.done {
             let input = piece.get(taken..).unwrap_or_default();
-            let flags = inflate_flags::TINFL_FLAG_HAS_MORE_INPUT;
-            let (status, read, made) =
-                decompress(&mut self.state, input, &mut self.ring, self.at, flags);
-            taken += read;
-            self.consumed += read as u64;
-            self.produced += made as u64;
-            if self.produced > most {
+            let before = (self.consumed(), self.produced());
+            let result = self
+                .state
+                .decompress(input, &mut self.made, InflateFlush::NoFlush);
+            taken += count(before.0, self.consumed());
+            let made = count(before.1, self.produced());
+            if self.produced() > most {
                 let problem = format!("a stream inflates to more than {most} bytes");
                 return Err(DeltaError::malformed(PLACE, taken, problem));
             }
-            let fresh = self.ring.get(self.at..self.at + made);
-            out(fresh.unwrap_or_default())?;
-            self.at = (self.at + made) % RING_BYTES;
-            match status {
-                TINFLStatus::Done => self.done = true,
-                TINFLStatus::HasMoreOutput if read + made > 0 => {}
-                TINFLStatus::NeedsMoreInput if taken == piece.len() => break,
-                TINFLStatus::NeedsMoreInput if read + made > 0 => {}
+            out(self.made.get(..made).unwrap_or_default())?;
+            match result {
+                Ok(Status::StreamEnd) => self.done = true,
+                // What was made may have filled all the room while more is to come.
+                Ok(_) if taken == piece.len() && made < MADE_BYTES => break,
+                Ok(_) if before != (self.consumed(), self.produced()) => {}
                 _ => {
-                    return Err(DeltaError::malformed(
-                        PLACE,
-                        taken,
-                        "this is no deflate data",
-                    ));
+                    let problem = "this is no deflate data";
+                    return Err(DeltaError::malformed(PLACE, taken, problem));
                 }
             }
         }
@@ -86,17 +71,23 @@ impl Inflater {
 
     /// Returns how many bytes of deflate data were read so far.
     pub(crate) fn consumed(&self) -> u64 {
-        self.consumed
+        self.state.total_in()
     }
 
     /// Returns how many bytes came of the stream so far.
     pub(crate) fn produced(&self) -> u64 {
-        self.produced
+        self.state.total_out()
     }
+}
+
+fn count(before: u64, after: u64) -> usize {
+    usize::try_from(after - before).unwrap_or(usize::MAX)
 }
 
 /// What errors call a stream.
 pub(crate) const PLACE: &str = "compressed stream";
 
 /// Deflate refers back by 32 KiB at the most.
-const RING_BYTES: usize = 32 << 10;
+const WINDOW_BITS: u8 = 15;
+/// So much is handed out at once.
+const MADE_BYTES: usize = 64 << 10;
