@@ -105,7 +105,7 @@ impl Peer {
 /// xdelta3 takes no source window below 512 KiB; its own default is 64 MiB.
 const LEAST_WINDOW: u64 = 64 << 20;
 
-const PEERS: [Peer; 4] = [
+const PEERS: [Peer; 5] = [
     Peer {
         name: "zstd -19 --patch-from",
         programs: &["zstd"],
@@ -158,6 +158,14 @@ const PEERS: [Peer; 4] = [
             "-o",
             "NEW",
         ],
+        max_bytes: 1 << 30,
+        whole: None,
+    },
+    Peer {
+        name: "hdiffz -m-1 -c-lzma2-9",
+        programs: &["hdiffz", "hpatchz"],
+        create: &["hdiffz", "-f", "-m-1", "-c-lzma2-9", "OLD", "NEW", "DELTA"],
+        apply: &["hpatchz", "-f", "OLD", "DELTA", "NEW"],
         max_bytes: 1 << 30,
         whole: None,
     },
