@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -84,14 +85,15 @@ impl<'a> Draft<'a> {
     }
 
     /// Returns the new content coded in about the fewest bytes, by steps that are parsed by what the first
-    /// ones come to in the model's coding, with the bits at which `places` stand; `advanced` hears of the
-    /// other half.
+    /// ones come to in the model's coding, with the bits at which `places` stand. Literals that a copy could
+    /// make are taken to cost `beside_copies` percent of what all cost. `advanced` hears of the other half.
     pub(crate) fn code<M: StepModel>(
-        self,
+        &self,
+        beside_copies: u32,
         places: &[usize],
         advanced: &mut Advanced<'_>,
     ) -> Result<Coded, EncodeError> {
-        let mut steps = self.steps;
+        let mut steps = Cow::Borrowed(&self.steps);
         let passes = match self.level {
             Level::Fast | Level::Default => 1,
             Level::Best => 2,
@@ -114,7 +116,7 @@ impl<'a> Draft<'a> {
                 self.new,
                 &steps,
                 (sampled_bytes, coded.literal_bits),
-                M::BESIDE_COPIES,
+                beside_copies,
             );
             // Bytes are done once.
             let heard = |bytes| hear(&halved, if pass < passes { 0 } else { bytes });
@@ -126,7 +128,7 @@ impl<'a> Draft<'a> {
                 effort,
                 heard: &heard,
             };
-            steps = parts.joined(parts.parse(&|_| true)?);
+            steps = Cow::Owned(parts.joined(parts.parse(&|_| true)?));
         }
         encode(model, self.reference, self.new, &steps, places, advanced)
     }
