@@ -12,7 +12,7 @@ mod image;
 mod trace;
 
 pub use cache::{Cache, Durability};
-pub use crash::{Crash, crashes};
+pub use crash::{Crash, crashes, least};
 pub use disk::{Script, SimDisk, Trouble};
 pub use image::Image;
 pub use trace::{Call, Step, Trace};

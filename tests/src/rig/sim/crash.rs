@@ -14,6 +14,11 @@ pub struct Crash {
     pub kept: String,
 }
 
+/// Returns what is left where nothing is spared of what is not durable.
+pub fn least(cache: &Cache) -> Image {
+    crash(cache, &[], &[])
+}
+
 /// Returns what a power cut at this moment may leave: nothing of what is not durable, all of it, all
 /// but each one thing, each one thing alone, each file zeroed or torn, and as many mixtures as told.
 pub fn crashes(cache: &Cache, seed: u64, mixtures: usize) -> Vec<Crash> {
@@ -103,38 +108,45 @@ fn units(cache: &Cache) -> Vec<Unit> {
 }
 
 fn crashed(cache: &Cache, units: &[Unit], choices: Vec<(String, Vec<usize>)>) -> Vec<Crash> {
-    let crash = |(kept, choice): (String, Vec<usize>)| {
-        let mut names: HashMap<(usize, &OsString), usize> = HashMap::new();
-        let mut bytes: HashMap<usize, usize> = HashMap::new();
-        let mut journal = 0;
-        for (unit, choice) in units.iter().zip(choice) {
-            match &unit.what {
-                What::Name(folder, name) => {
-                    names.insert((*folder, name), choice);
-                }
-                What::Journal(ends) => {
-                    journal = choice.checked_sub(1).map_or(0, |index| ends[index]);
-                }
-                What::Bytes(file) => {
-                    bytes.insert(*file, choice);
-                }
+    let choices = choices.into_iter();
+    choices
+        .map(|(kept, choices)| Crash {
+            image: crash(cache, units, &choices),
+            kept,
+        })
+        .collect()
+}
+
+/// Returns what is left where the power cut chose so of each unit, and spared nothing of any other.
+fn crash(cache: &Cache, units: &[Unit], choices: &[usize]) -> Image {
+    let mut names: HashMap<(usize, &OsString), usize> = HashMap::new();
+    let mut bytes: HashMap<usize, usize> = HashMap::new();
+    let mut journal = 0;
+    for (unit, choice) in units.iter().zip(choices) {
+        match &unit.what {
+            What::Name(folder, name) => {
+                names.insert((*folder, name), *choice);
+            }
+            What::Journal(ends) => {
+                journal = choice.checked_sub(1).map_or(0, |index| ends[index]);
+            }
+            What::Bytes(file) => {
+                bytes.insert(*file, *choice);
             }
         }
-        let image = cache.image(
-            |number, folder| match cache.durability() {
-                Durability::Weakest => names_after(folder, |name, made| {
-                    made < names.get(&(number, name)).copied().unwrap_or(0)
-                }),
-                Durability::Journaled => names_until(folder, journal),
-            },
-            |number, file| match bytes.get(&number) {
-                Some(choice) => bytes_after(file, *choice, number),
-                None => file.durable.clone(),
-            },
-        );
-        Crash { image, kept }
-    };
-    choices.into_iter().map(crash).collect()
+    }
+    cache.image(
+        |number, folder| match cache.durability() {
+            Durability::Weakest => names_after(folder, |name, made| {
+                made < names.get(&(number, name)).copied().unwrap_or(0)
+            }),
+            Durability::Journaled => names_until(folder, journal),
+        },
+        |number, file| match bytes.get(&number) {
+            Some(choice) => bytes_after(file, *choice, number),
+            None => file.durable.clone(),
+        },
+    )
 }
 
 /// Applies the changes of each name for which `is_kept` says so: of the name, its how-manieth.
