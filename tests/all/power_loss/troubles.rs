@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use satchel_tests::rig::sim::{Cache, Durability, Image, Script, SimDisk, Trouble, crashes};
+use satchel_tests::rig::sim::{Cache, Durability, Image, Script, SimDisk, Trouble, least};
 use updater_client::UpdateError;
 
 use super::judge::{Judge, Tried};
@@ -32,32 +32,128 @@ const TROUBLES: [(Trouble, bool); 10] = [
 ];
 
 #[test]
-fn every_trouble_of_a_disk_is_told_with_its_cause_and_place_and_nothing_is_lost() {
+fn enrolling_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::Enroll);
+}
+
+#[test]
+fn a_first_install_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::Install);
+}
+
+#[test]
+fn an_update_by_delta_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::Update);
+}
+
+#[test]
+fn an_update_without_links_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::UpdateByCopies);
+}
+
+#[test]
+fn an_update_by_a_full_download_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::UpdateInFull);
+}
+
+#[test]
+fn an_update_of_what_was_staged_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::SwitchToStaged);
+}
+
+#[test]
+fn staging_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::StageOnly);
+}
+
+#[test]
+fn an_update_that_drops_a_release_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::UpdateAndDrop);
+}
+
+#[test]
+fn confirming_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::Confirm);
+}
+
+#[test]
+fn failing_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::Fail);
+}
+
+#[test]
+fn reverting_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::Revert);
+}
+
+#[test]
+fn opening_on_trial_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::Open);
+}
+
+#[test]
+fn the_last_opening_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::OpenTooOften);
+}
+
+#[test]
+fn holding_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::Hold);
+}
+
+#[test]
+fn pinning_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::Pin);
+}
+
+#[test]
+fn pruning_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::Prune);
+}
+
+#[test]
+fn healing_files_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::Heal);
+}
+
+#[test]
+fn healing_a_record_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::HealRecord);
+}
+
+#[test]
+fn reporting_tells_every_trouble_and_loses_nothing() {
+    meet_at_every_call(Verb::Report);
+}
+
+fn meet_at_every_call(verb: Verb) {
     let play = Play::new();
-    for verb in Verb::ALL {
-        let scene = Scene::new(&play, verb);
-        let judge = Judge::new(&scene);
-        let judge_of_full = Judge::new(&scene).of_a_full_disk();
-        let calls = calls_of(&scene);
-        for (number, (trouble, for_good)) in TROUBLES.into_iter().enumerate() {
-            let mut tried = Tried::default();
-            for at in evenly(calls, reach().troubled) {
-                // Of a slice, each trouble takes other calls.
-                let at = (at + number * calls / TROUBLES.len()) % calls;
-                let script = Script {
-                    at: Some(at),
-                    trouble,
-                    for_good,
-                    ..scene.script()
-                };
-                let judge = match trouble {
-                    Trouble::Errno(ENOSPC) => &judge_of_full,
-                    _ => &judge,
-                };
-                meet(&scene, judge, script, &mut tried);
-            }
-            tried.report(&format!("{verb:?}, {trouble:?}, for good: {for_good}"));
+    let scene = Scene::new(&play, verb);
+    let judge = Judge::new(&scene);
+    let judge_of_full = Judge::new(&scene).of_a_full_disk();
+    let calls = calls_of(&scene);
+    for (number, (trouble, for_good)) in TROUBLES.into_iter().enumerate() {
+        let mut tried = Tried::default();
+        let met = evenly(calls, reach().troubled);
+        for at in &met {
+            // Of a slice, each trouble takes other calls.
+            let at = (at + number * calls / TROUBLES.len()) % calls;
+            let script = Script {
+                at: Some(at),
+                trouble,
+                for_good,
+                ..scene.script()
+            };
+            let judge = match trouble {
+                Trouble::Errno(ENOSPC) => &judge_of_full,
+                _ => &judge,
+            };
+            meet(&scene, judge, script, &mut tried);
         }
+        tried.report(&format!(
+            "{verb:?}, {trouble:?}, for good: {for_good}, at {} calls",
+            met.len()
+        ));
     }
 }
 
@@ -95,10 +191,7 @@ fn meet(scene: &Scene<'_>, judge: &Judge<'_>, script: Script, tried: &mut Tried)
     let steps = trace.lock().unwrap().steps.clone();
     let mut cache = Cache::new(&base, &before, Durability::Weakest);
     steps.iter().for_each(|step| cache.apply(step));
-    let seed = script.at.unwrap_or(0) as u64;
-    let crashes = crashes(&cache, seed, reach().mixtures);
-    let least = crashes.into_iter().next().unwrap();
-    judge.try_state(&least.image, &[now], told, tried);
+    judge.try_state(&least(&cache), &[now], told, tried);
 }
 
 /// Whether the error says what the system said, under the code that stands for it.
