@@ -177,6 +177,16 @@ fn members_that_are_needed_are_there() {
 }
 
 #[test]
+fn what_is_signed_is_an_object() {
+    for role in ["root", "timestamp", "snapshot", "targets"] {
+        for body in ["null", "7", "\"root\"", "[]"] {
+            let file = format!("{{\"signatures\":[],\"signed\":{body}}}");
+            assert_malformed(read(role, file.as_bytes()), "_type");
+        }
+    }
+}
+
+#[test]
 fn json_has_one_meaning_alone() {
     for (role, seed, body) in bodies() {
         let file = String::from_utf8(signed_json(&body, &[seed])).unwrap();
@@ -227,18 +237,20 @@ fn json_has_one_meaning_alone() {
 
 #[test]
 fn nesting_is_bounded() {
-    let nested = |levels: usize| {
-        let mut root = first_root().to_json();
-        let mut value = Value::Null;
-        for _ in 0..levels {
-            value = Value::Array(vec![value]);
-        }
-        root["x"] = value;
-        read("root", &signed_json(&root, &[ROOT]))
-    };
-    // The file and what is signed are two levels, of sixteen.
-    assert_eq!(nested(14), Ok(()));
-    assert_malformed(nested(15), "the file");
+    let wraps: [fn(Value) -> Value; 2] = [
+        |value| Value::Array(vec![value]),
+        |value| serde_json::json!({ "x": value }),
+    ];
+    for wrap in wraps {
+        let nested = |levels: usize| {
+            let mut root = first_root().to_json();
+            root["x"] = (0..levels).fold(Value::Null, |value, _| wrap(value));
+            read("root", &signed_json(&root, &[ROOT]))
+        };
+        // The file and what is signed are two levels, of sixteen.
+        assert_eq!(nested(14), Ok(()));
+        assert_malformed(nested(15), "the file");
+    }
     let bytes = "[".repeat(100_000);
     assert_malformed(read("root", bytes.as_bytes()), "the file");
 }

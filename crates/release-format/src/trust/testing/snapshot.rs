@@ -210,6 +210,20 @@ fn recalled_snapshot_is_older_or_the_very_one_that_is_named() {
 }
 
 #[test]
+fn what_an_older_snapshot_was_asked_for_is_not_trusted_under_a_newer_timestamp() {
+    let mut repository = Repository::new();
+    let mut set = repository.with_snapshot();
+    let request = set.targets_request().unwrap().unwrap();
+    let targets = repository.role_file("targets");
+    repository.renew();
+    set.update_timestamp(&repository.timestamp_file(), now())
+        .unwrap();
+    let stale = out_of_order("targets", "the snapshot that the timestamp names");
+    assert_eq!(set.update_targets(&request, &targets, now()), Err(stale));
+    assert_eq!(set.targets("targets"), None);
+}
+
+#[test]
 fn recalled_snapshot_stops_a_rollback_of_what_it_lists() {
     let mut repository = Repository::new();
     repository.role("targets").version = 3;
