@@ -128,9 +128,8 @@ const MOST_RSA_BYTES: usize = 1100;
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::Value;
-
     use super::super::key::PublicKey;
+    use super::*;
 
     /// Keys and signatures as python-tuf's signer makes them, and what must not pass for them; `fixtures`
     /// keeps them since, written once and never again.
@@ -193,5 +192,57 @@ mod tests {
         };
         assert_eq!(named("ecdsa"), named("kind called like the scheme"));
         assert_ne!(named("ecdsa"), named("rsa"));
+    }
+
+    fn pem(oid: ObjectIdentifier, parameters: Option<AnyRef<'_>>, bits: &[u8]) -> String {
+        let info = SubjectPublicKeyInfoRef {
+            algorithm: spki::AlgorithmIdentifierRef { oid, parameters },
+            subject_public_key: spki::der::asn1::BitStringRef::from_bytes(bits).unwrap(),
+        };
+        let document = Document::try_from(info).unwrap();
+        document.to_pem(Info::PEM_LABEL, LineEnding::LF).unwrap()
+    }
+
+    fn point(first: u8) -> Vec<u8> {
+        let mut point = vec![7; P256_POINT_BYTES];
+        point[0] = first;
+        point
+    }
+
+    #[test]
+    fn an_elliptic_key_is_a_whole_point_of_its_curve() {
+        let is_taken = |pem: &str| PemKey::parse("ecdsa", "ecdsa-sha2-nistp256", pem).is_some();
+        let curve = Some(AnyRef::from(&P256));
+        assert!(is_taken(&pem(EC_PUBLIC_KEY, curve, &point(UNCOMPRESSED))));
+        let another = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+        for refused in [
+            pem(EC_PUBLIC_KEY, curve, &point(2)),
+            pem(EC_PUBLIC_KEY, curve, &point(UNCOMPRESSED)[1..]),
+            pem(EC_PUBLIC_KEY, curve, &[]),
+            pem(EC_PUBLIC_KEY, None, &point(UNCOMPRESSED)),
+            pem(
+                EC_PUBLIC_KEY,
+                Some(AnyRef::from(&another)),
+                &point(UNCOMPRESSED),
+            ),
+            pem(RSA_ENCRYPTION, curve, &point(UNCOMPRESSED)),
+        ] {
+            assert!(!is_taken(&refused), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_rsa_key_has_no_parameters_and_no_more_bits_than_are_verified() {
+        let is_taken = |pem: &str| PemKey::parse("rsa", "rsassa-pss-sha256", pem).is_some();
+        let (null, modulus) = (Some(AnyRef::NULL), [7; MOST_RSA_BYTES]);
+        assert!(is_taken(&pem(RSA_ENCRYPTION, null, &modulus)));
+        assert!(is_taken(&pem(RSA_ENCRYPTION, None, &modulus)));
+        for refused in [
+            pem(RSA_ENCRYPTION, null, &[7; MOST_RSA_BYTES + 1]),
+            pem(RSA_ENCRYPTION, Some(AnyRef::from(&P256)), &modulus),
+            pem(EC_PUBLIC_KEY, null, &modulus),
+        ] {
+            assert!(!is_taken(&refused), "{refused}");
+        }
     }
 }
