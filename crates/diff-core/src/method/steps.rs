@@ -22,7 +22,7 @@ pub(crate) use distances::{Distances, Kind};
 pub(crate) use draft::Draft;
 pub(crate) use guesses::Guesses;
 pub(crate) use history::History;
-pub(crate) use prices::Prices;
+pub(crate) use prices::{Measured, Prices};
 pub(crate) use step::{Step, Token};
 
 use super::{Coded, EncodeError, EncodedFrame};

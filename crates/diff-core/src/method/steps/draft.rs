@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::finder::Finder;
 use super::halved::Halved;
 use super::parse::{Effort, Parser};
-use super::{Prices, Step, StepModel, encode};
+use super::{Measured, Prices, Step, StepModel, encode};
 use crate::Cancelled;
 use crate::method::{Coded, EncodeError, Level};
 use crate::progress::Advanced;
@@ -86,10 +86,11 @@ impl<'a> Draft<'a> {
 
     /// Returns the new content coded in about the fewest bytes, by steps that are parsed by what the first
     /// ones come to in the model's coding, with the bits at which `places` stand. Literals that a copy could
-    /// make are taken to cost `beside_copies` percent of what all cost. `advanced` hears of the other half.
+    /// make are taken to cost so many percent of what all cost: the first of `beside_copies`, or the one by which
+    /// a trial is clearly shorter. `advanced` hears of the other half.
     pub(crate) fn code<M: StepModel>(
         &self,
-        beside_copies: u32,
+        beside_copies: &[u32],
         places: &[usize],
         advanced: &mut Advanced<'_>,
     ) -> Result<Coded, EncodeError> {
@@ -111,13 +112,11 @@ impl<'a> Draft<'a> {
                 &[],
                 &mut |_| hear(&halved, 0),
             )?;
-            let prices = Prices::of(
-                self.reference,
-                self.new,
-                &steps,
-                (sampled_bytes, coded.literal_bits),
-                beside_copies,
-            );
+            let sampled = (sampled_bytes, coded.literal_bits);
+            let measured = Measured::of(self.reference, self.new, &steps, sampled);
+            let heard = |_| hear(&halved, 0);
+            let beside = self.cheapest(&model, beside_copies, &measured, &heard)?;
+            let prices = measured.prices(beside);
             // Bytes are done once.
             let heard = |bytes| hear(&halved, if pass < passes { 0 } else { bytes });
             let parts = Parts {
@@ -131,6 +130,83 @@ impl<'a> Draft<'a> {
             steps = Cow::Owned(parts.joined(parts.parse(&|_| true)?));
         }
         encode(model, self.reference, self.new, &steps, places, advanced)
+    }
+
+    /// Returns the share of which the prices make the shortest coding of a few busy parts.
+    fn cheapest<M: StepModel>(
+        &self,
+        model: &M,
+        shares: &[u32],
+        measured: &Measured,
+        heard: &(dyn Fn(u64) -> Result<(), Cancelled> + Sync),
+    ) -> Result<u32, EncodeError> {
+        let (usual, others) = shares.split_first().unwrap_or((&100, &[]));
+        let busy = self.busy_parts();
+        if others.is_empty() || busy.is_empty() {
+            return Ok(*usual);
+        }
+        let coded_bytes = |share| {
+            let parts = Parts {
+                finder: &self.finder,
+                reference: self.reference.len(),
+                bytes: SAMPLE_BYTES,
+                prices: &measured.prices(share),
+                effort: Effort::of(self.level, self.finder.all().len()),
+                heard,
+            };
+            let steps = parts.joined(parts.parse(&|part| busy.contains(&part))?);
+            let coded = encode(
+                model.clone(),
+                self.reference,
+                self.new,
+                &steps,
+                &[],
+                &mut |_| heard(0),
+            )?;
+            Ok::<usize, EncodeError>(coded.bytes.len())
+        };
+        let mut cheapest = *usual;
+        let mut least = coded_bytes(*usual)?;
+        least -= least / TRIAL_GAIN;
+        for share in others {
+            let bytes = coded_bytes(*share)?;
+            if bytes < least {
+                (cheapest, least) = (*share, bytes);
+            }
+        }
+        Ok(cheapest)
+    }
+
+    /// Returns the numbers of short parts in which much is new, all over the content: few enough to be parsed
+    /// twice.
+    fn busy_parts(&self) -> Vec<usize> {
+        let mut tokens_of_parts = vec![0; self.new.len().div_ceil(SAMPLE_BYTES)];
+        let mut at = 0;
+        for step in &self.steps {
+            match *step {
+                Step::Literals(count) => {
+                    for place in at..at + count {
+                        tokens_of_parts[place / SAMPLE_BYTES] += 1;
+                    }
+                    at += count;
+                }
+                Step::Copy { length, .. } => {
+                    tokens_of_parts[at / SAMPLE_BYTES] += 1;
+                    at += length;
+                }
+            }
+        }
+        let all: usize = tokens_of_parts.iter().sum();
+        if all < LEAST_TRIED.max(self.new.len() / TRIED_OF) {
+            return Vec::new();
+        }
+        let average = all / tokens_of_parts.len();
+        let busy = tokens_of_parts.iter().enumerate();
+        let busy = busy.filter(|(_, tokens)| **tokens >= average);
+        let busy: Vec<usize> = busy.map(|(part, _)| part).collect();
+        let tokens: usize = busy.iter().map(|part| tokens_of_parts[*part]).sum();
+        let apart = tokens.div_ceil(TRIED_TOKENS);
+        busy.into_iter().step_by(apart).collect()
     }
 }
 
@@ -230,3 +306,10 @@ const MANY_TOKENS: usize = 500_000;
 /// Of a first parse, one token of so many is coded, and so many at least.
 const CODED_OF: usize = 8;
 const LEAST_CODED: usize = 50_000;
+/// Which prices are better, so many literals and copies tell, and fewer do not.
+const TRIED_TOKENS: usize = 8_000;
+const LEAST_TRIED: usize = 2_000;
+/// Where fewer bytes are one, coding them takes less time than the trial.
+const TRIED_OF: usize = 128;
+/// Others than the usual ones are taken where they spare one byte of so many of the trial.
+const TRIAL_GAIN: usize = 32;

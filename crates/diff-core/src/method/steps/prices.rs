@@ -34,15 +34,48 @@ impl Prices {
         counts.prices(USUAL_SHARE)
     }
 
+    /// Returns the price of a literal, so many others behind the last copy.
+    #[inline]
+    pub(crate) fn literal(&self, before: u8, byte: u8, since: usize) -> u32 {
+        let byte = self.bytes[usize::from(before) << 8 | usize::from(byte)];
+        self.literal[since.min(SINCE - 1)] + u32::from(byte)
+    }
+
+    /// Returns the price of telling that a copy follows so many literals, and its distance.
+    #[inline]
+    pub(crate) fn start(&self, kind: Kind, since: usize) -> u32 {
+        let distance = match kind {
+            Kind::Aligned | Kind::Resumed | Kind::Foreseen => 0,
+            Kind::Recent(_) => 24,
+            Kind::Near { by } => 16 + self.near[bits(by.unsigned_abs())],
+            Kind::Far { distance } => self.far[bits(distance)],
+        };
+        self.copy[since.min(SINCE - 1)] + self.kinds[usize::from(since > 0)][place(kind)] + distance
+    }
+
+    /// Returns the price of a copy's length.
+    #[inline]
+    pub(crate) fn length(&self, kind: Kind, length: usize) -> u32 {
+        self.lengths[place(kind)][bits(length)]
+    }
+}
+
+/// What steps came to, of which prices follow.
+pub(crate) struct Measured {
+    counts: Counts,
+    /// What a model makes of literals, of what the byte before each alone would make of them, in percent.
+    share: u32,
+}
+
+impl Measured {
     /// Returns what steps that make `new` came to, where a model coded the literals of its first `coded`
-    /// bytes in so many bits, and those that a copy could make cost so many percent of that.
+    /// bytes in so many bits.
     pub(crate) fn of(
         reference: &[u8],
         new: &[u8],
         steps: &[Step],
         (coded, literal_bits): (usize, u64),
-        beside_copies: u32,
-    ) -> Prices {
+    ) -> Measured {
         let mut counts = Counts::new();
         let mut sample = None;
         let mut distances = Distances::new(reference.len());
@@ -93,33 +126,13 @@ impl Prices {
             Some((literal, bytes)) => counts.share(literal, bytes, literal_bits),
             None => counts.share(&counts.literal, &counts.bytes, literal_bits),
         };
-        let share = share * beside_copies / 100;
-        counts.prices(share.clamp(LEAST_SHARE, MOST_SHARE))
+        Measured { counts, share }
     }
 
-    /// Returns the price of a literal, so many others behind the last copy.
-    #[inline]
-    pub(crate) fn literal(&self, before: u8, byte: u8, since: usize) -> u32 {
-        let byte = self.bytes[usize::from(before) << 8 | usize::from(byte)];
-        self.literal[since.min(SINCE - 1)] + u32::from(byte)
-    }
-
-    /// Returns the price of telling that a copy follows so many literals, and its distance.
-    #[inline]
-    pub(crate) fn start(&self, kind: Kind, since: usize) -> u32 {
-        let distance = match kind {
-            Kind::Aligned | Kind::Resumed | Kind::Foreseen => 0,
-            Kind::Recent(_) => 24,
-            Kind::Near { by } => 16 + self.near[bits(by.unsigned_abs())],
-            Kind::Far { distance } => self.far[bits(distance)],
-        };
-        self.copy[since.min(SINCE - 1)] + self.kinds[usize::from(since > 0)][place(kind)] + distance
-    }
-
-    /// Returns the price of a copy's length.
-    #[inline]
-    pub(crate) fn length(&self, kind: Kind, length: usize) -> u32 {
-        self.lengths[place(kind)][bits(length)]
+    /// Returns the prices where literals that a copy could make cost so many percent of what all cost.
+    pub(crate) fn prices(&self, beside_copies: u32) -> Prices {
+        let share = self.share * beside_copies / 100;
+        self.counts.prices(share.clamp(LEAST_SHARE, MOST_SHARE))
     }
 }
 
@@ -292,7 +305,8 @@ mod tests {
                 distance: 31,
             },
         ];
-        let prices = Prices::of(b"", new.as_bytes(), &steps, (new.len(), 100), 100);
+        let measured = Measured::of(b"", new.as_bytes(), &steps, (new.len(), 100));
+        let prices = measured.prices(100);
         assert!(prices.literal(b'd', b'i', 9) < prices.literal(b'd', b'#', 9));
         assert!(prices.literal(b'd', b'i', 9) < prices.start(Kind::Aligned, 9));
     }
