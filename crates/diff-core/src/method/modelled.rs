@@ -19,18 +19,19 @@ pub(crate) fn encode_modelled(
     let is_long = tokens >= MANY_TOKENS && tokens > new.len() / BYTES_OF_TOKEN;
     let is_asked = is_long && level != Level::Best || !has(Method::Solid);
     if has(Method::Light) && is_asked {
-        let coded = draft.code::<light::Model>(&[light::Model::BESIDE_COPIES], places, advanced)?;
+        let usual = light::Model::BESIDE_COPIES;
+        let coded = draft.code::<light::Model>(usual, None, places, advanced)?;
         return Ok((Method::Light, coded));
     }
+    let usual = solid::Model::BESIDE_COPIES;
     if level != Level::Best {
-        let shares = [solid::Model::BESIDE_COPIES, BESIDE_NOISE];
-        let coded = draft.code::<solid::Model>(&shares, places, advanced)?;
+        let coded = draft.code::<solid::Model>(usual, Some(BESIDE_NOISE), places, advanced)?;
         return Ok((Method::Solid, coded));
     }
-    let coded = draft.code::<solid::Model>(&[solid::Model::BESIDE_COPIES], places, advanced)?;
+    let coded = draft.code::<solid::Model>(usual, None, places, advanced)?;
     // Bytes are done once.
     let mut unheard = |_| advanced(0);
-    let other = draft.code::<solid::Model>(&[BESIDE_NOISE], places, &mut unheard)?;
+    let other = draft.code::<solid::Model>(BESIDE_NOISE, None, places, &mut unheard)?;
     let shorter = std::cmp::min_by_key(coded, other, |coded| coded.bytes.len());
     Ok((Method::Solid, shorter))
 }

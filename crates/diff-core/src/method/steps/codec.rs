@@ -24,7 +24,9 @@ impl<M: StepModel> Codec for Modelled<M> {
         advanced: &mut Advanced<'_>,
     ) -> Result<Vec<u8>, EncodeError> {
         let draft = Draft::of(reference, new, level, advanced)?;
-        Ok(draft.code::<M>(&[M::BESIDE_COPIES], &[], advanced)?.bytes)
+        Ok(draft
+            .code::<M>(M::BESIDE_COPIES, None, &[], advanced)?
+            .bytes)
     }
 
     fn decode(

@@ -86,11 +86,12 @@ impl<'a> Draft<'a> {
 
     /// Returns the new content coded in about the fewest bytes, by steps that are parsed by what the first
     /// ones come to in the model's coding, with the bits at which `places` stand. Literals that a copy could
-    /// make are taken to cost so many percent of what all cost: the first of `beside_copies`, or the one by which
-    /// a trial is clearly shorter. `advanced` hears of the other half.
+    /// make are taken to cost `beside_copies` percent of what all cost, or `otherwise` percent where a trial is
+    /// clearly shorter by that. `advanced` hears of the other half.
     pub(crate) fn code<M: StepModel>(
         &self,
-        beside_copies: &[u32],
+        beside_copies: u32,
+        otherwise: Option<u32>,
         places: &[usize],
         advanced: &mut Advanced<'_>,
     ) -> Result<Coded, EncodeError> {
@@ -115,7 +116,10 @@ impl<'a> Draft<'a> {
             let sampled = (sampled_bytes, coded.literal_bits);
             let measured = Measured::of(self.reference, self.new, &steps, sampled);
             let heard = |_| hear(&halved, 0);
-            let beside = self.cheapest(&model, beside_copies, &measured, &heard)?;
+            let beside = match otherwise {
+                Some(other) => self.cheaper(beside_copies, other, &model, &measured, &heard)?,
+                None => beside_copies,
+            };
             let prices = measured.prices(beside);
             // Bytes are done once.
             let heard = |bytes| hear(&halved, if pass < passes { 0 } else { bytes });
@@ -132,18 +136,18 @@ impl<'a> Draft<'a> {
         encode(model, self.reference, self.new, &steps, places, advanced)
     }
 
-    /// Returns the share of which the prices make the shortest coding of a few busy parts.
-    fn cheapest<M: StepModel>(
+    /// Returns `other` where its prices make a few busy parts clearly shorter than those of `usual`.
+    fn cheaper<M: StepModel>(
         &self,
+        usual: u32,
+        other: u32,
         model: &M,
-        shares: &[u32],
         measured: &Measured,
         heard: &(dyn Fn(u64) -> Result<(), Cancelled> + Sync),
     ) -> Result<u32, EncodeError> {
-        let (usual, others) = shares.split_first().unwrap_or((&100, &[]));
         let busy = self.busy_parts();
-        if others.is_empty() || busy.is_empty() {
-            return Ok(*usual);
+        if busy.is_empty() {
+            return Ok(usual);
         }
         let coded_bytes = |share| {
             let parts = Parts {
@@ -165,16 +169,9 @@ impl<'a> Draft<'a> {
             )?;
             Ok::<usize, EncodeError>(coded.bytes.len())
         };
-        let mut cheapest = *usual;
-        let mut least = coded_bytes(*usual)?;
-        least -= least / TRIAL_GAIN;
-        for share in others {
-            let bytes = coded_bytes(*share)?;
-            if bytes < least {
-                (cheapest, least) = (*share, bytes);
-            }
-        }
-        Ok(cheapest)
+        let (by_usual, by_other) = (coded_bytes(usual)?, coded_bytes(other)?);
+        let is_clear = by_other < by_usual - by_usual / TRIAL_GAIN;
+        Ok(if is_clear { other } else { usual })
     }
 
     /// Returns the numbers of short parts in which much is new, all over the content: few enough to be parsed
