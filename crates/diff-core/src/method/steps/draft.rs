@@ -102,6 +102,7 @@ impl<'a> Draft<'a> {
         };
         let effort = Effort::of(self.level, self.finder.all().len());
         let halved = Mutex::new(Halved::of(advanced));
+        let unheard = |_: u64| hear(&halved, 0);
         let model = M::new(self.reference, self.new.len());
         for pass in 1..=passes {
             let (sample, sampled_bytes) = sample(&steps);
@@ -111,13 +112,12 @@ impl<'a> Draft<'a> {
                 self.new,
                 sample,
                 &[],
-                &mut |_| hear(&halved, 0),
+                &mut |bytes| unheard(bytes),
             )?;
             let sampled = (sampled_bytes, coded.literal_bits);
             let measured = Measured::of(self.reference, self.new, &steps, sampled);
-            let heard = |_| hear(&halved, 0);
             let beside = match otherwise {
-                Some(other) => self.cheaper(beside_copies, other, &model, &measured, &heard)?,
+                Some(other) => self.cheaper(beside_copies, other, &model, &measured, &unheard)?,
                 None => beside_copies,
             };
             let prices = measured.prices(beside);
