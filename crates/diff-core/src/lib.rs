@@ -70,6 +70,7 @@ mod group;
 mod limits;
 mod mapped;
 mod method;
+mod mixing;
 mod pairing;
 mod progress;
 mod prove;

@@ -1,10 +1,6 @@
-mod arithmetic;
 mod choices;
-mod counter;
-mod hash;
 mod known;
 mod literals;
-mod mixer;
 mod model;
 mod outcomes;
 #[cfg(test)]

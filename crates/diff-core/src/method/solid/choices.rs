@@ -1,10 +1,7 @@
 //! Decisions about tokens, in contexts that are told by a hash.
 
-use super::arithmetic::{squash, stretch};
-use super::counter::Fine;
-use super::hash::hash;
-use super::mixer::Mixer;
 use crate::entropy::Coder;
+use crate::mixing::{Fine, Mixer, hash, squash, stretch};
 
 /// Counters and mixers of such decisions.
 #[derive(Clone)]

@@ -1,12 +1,9 @@
 //! The bytes of literals, as decisions in contexts.
 
-use super::arithmetic::stretch;
-use super::counter::{Fine, Quick};
-use super::hash::hash;
-use super::mixer::Mixer;
 use super::outcomes::Outcomes;
 use super::slots::Slots;
 use crate::entropy::Coder;
+use crate::mixing::{Fine, Mixer, Quick, hash, stretch};
 
 /// What is known where a literal stands.
 #[derive(Clone, Copy)]

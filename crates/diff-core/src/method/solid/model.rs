@@ -1,11 +1,11 @@
 //! Steps as decisions, and decisions as steps: what is decided, and in which contexts.
 
 use super::choices::{CONTEXTS, Choices};
-use super::hash::hash;
 use super::known::Known;
 use super::literals::{Around, Literals};
 use crate::entropy::Coder;
 use crate::method::steps::{Distances, Guesses, History, Kind, StepModel, Token};
+use crate::mixing::hash;
 
 /// Counters and mixers, which coding and decoding change alike.
 #[derive(Clone)]

@@ -1,9 +1,5 @@
 //! What became of decisions that mixing made so likely: it corrects what mixing says.
 
-use super::arithmetic::squash;
-use super::counter::Fine;
-use super::hash::hash;
-
 /// For each of some contexts, what came of each of some logistic numbers.
 #[derive(Clone)]
 pub(super) struct Outcomes {
@@ -53,3 +49,4 @@ const STEP: usize = 160;
 const STEP_WIDTH: u32 = 160;
 const REACH: i32 = 2560;
 const LIMIT: u32 = 255;
+use crate::mixing::{Fine, hash, squash};

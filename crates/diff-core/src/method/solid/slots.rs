@@ -1,6 +1,6 @@
 //! Counters of contexts that are told by a hash.
 
-use super::counter::Quick;
+use crate::mixing::Quick;
 use crate::space::Space;
 
 /// Slots of sixteen: one tells which context it is, the others count for the four decisions of half a

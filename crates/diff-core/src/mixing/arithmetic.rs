@@ -2,14 +2,14 @@
 
 /// Returns the probability of which `logistic` is the logistic number, in 65,536; never none, never all.
 #[inline]
-pub(super) fn squash(logistic: i32) -> u32 {
+pub(crate) fn squash(logistic: i32) -> u32 {
     let place = logistic.clamp(-REACH, REACH) + REACH;
     u32::from(SQUASHED[place.cast_unsigned() as usize])
 }
 
 /// Returns the logistic number of a probability in 65,536.
 #[inline]
-pub(super) fn stretch(probability: u32) -> i16 {
+pub(crate) fn stretch(probability: u32) -> i16 {
     STRETCHED[(probability >> 4) as usize % STRETCHED.len()]
 }
 

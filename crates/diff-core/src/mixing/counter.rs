@@ -2,32 +2,32 @@
 
 /// A counter for contexts that are few: 22 bits of probability, 10 bits that count how often it was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fine(u32);
+pub(crate) struct Fine(u32);
 
 impl Fine {
     /// A context that was never seen.
-    pub(super) const NEW: Fine = Fine::of(1 << 15);
+    pub(crate) const NEW: Fine = Fine::of(1 << 15);
 
     /// Returns a counter that was never seen and has a probability, in 65,536, to begin with.
-    pub(super) const fn of(probability: u32) -> Fine {
+    pub(crate) const fn of(probability: u32) -> Fine {
         Fine(probability << 16)
     }
 
     /// Returns the probability in 65,536.
     #[inline]
-    pub(super) fn probability(self) -> u32 {
+    pub(crate) fn probability(self) -> u32 {
         self.0 >> 16
     }
 
     /// Whether no decision was seen yet.
     #[inline]
-    pub(super) fn is_new(self) -> bool {
+    pub(crate) fn is_new(self) -> bool {
         self.0 & COUNT == 0
     }
 
     /// Learns of a decision; a counter that has seen `most` moves by one in so many and a half.
     #[inline]
-    pub(super) fn learn(&mut self, bit: bool, most: u32) {
+    pub(crate) fn learn(&mut self, bit: bool, most: u32) {
         let seen = self.0 & COUNT;
         let probability = (self.0 >> 10).cast_signed();
         let target = if bit { PROBABLE } else { 0 };
@@ -41,18 +41,18 @@ impl Fine {
 
 /// A counter for contexts that are many: 12 bits of probability, 4 bits that count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Quick(pub(super) u16);
+pub(crate) struct Quick(pub(crate) u16);
 
 impl Quick {
-    pub(super) const NEW: Quick = Quick(0x8000);
+    pub(crate) const NEW: Quick = Quick(0x8000);
 
     #[inline]
-    pub(super) fn seen(self) -> u16 {
+    pub(crate) fn seen(self) -> u16 {
         self.0 & 15
     }
 
     #[inline]
-    pub(super) fn learn(&mut self, bit: bool) {
+    pub(crate) fn learn(&mut self, bit: bool) {
         let seen = self.0 & 15;
         let probability = i32::from(self.0 >> 4);
         let target = if bit { 4095 } else { 0 };

@@ -4,7 +4,7 @@ use super::arithmetic::squash;
 
 /// Sets of weights for `N` predictions, which are 16 bits wide each for the sake of vector instructions.
 #[derive(Clone)]
-pub(super) struct Mixer<const N: usize> {
+pub(crate) struct Mixer<const N: usize> {
     weights: Vec<[i16; N]>,
     inputs: [i16; N],
     set: usize,
@@ -13,7 +13,7 @@ pub(super) struct Mixer<const N: usize> {
 
 impl<const N: usize> Mixer<N> {
     /// Returns a mixer with so many sets, in which each prediction has the same weight in 8,192.
-    pub(super) fn new(sets: usize, weight: i16) -> Mixer<N> {
+    pub(crate) fn new(sets: usize, weight: i16) -> Mixer<N> {
         Mixer {
             weights: vec![[weight; N]; sets],
             inputs: [0; N],
@@ -24,7 +24,7 @@ impl<const N: usize> Mixer<N> {
 
     /// Returns the logistic number of what the predictions say together.
     #[inline]
-    pub(super) fn mix(&mut self, set: usize, inputs: &[i16; N]) -> i32 {
+    pub(crate) fn mix(&mut self, set: usize, inputs: &[i16; N]) -> i32 {
         self.set = set;
         self.inputs = *inputs;
         let weights = &self.weights[set];
@@ -43,7 +43,7 @@ impl<const N: usize> Mixer<N> {
         clippy::cast_possible_truncation,
         reason = "at rates below 64, inputs within 2,047 move a weight by less than 1,024"
     )]
-    pub(super) fn learn(&mut self, bit: bool, rate: i32) {
+    pub(crate) fn learn(&mut self, bit: bool, rate: i32) {
         let target = if bit { 65_535 } else { 0 };
         let error = ((target - self.probability.cast_signed()) * rate) >> 7;
         let weights = &mut self.weights[self.set];
