@@ -21,6 +21,7 @@ fn main() -> io::Result<()> {
     frames("solid", Method::Solid)?;
     frames("light", Method::Light)?;
     closing()?;
+    pixels()?;
     recipes()?;
     opening()
 }
@@ -73,7 +74,8 @@ fn frames(target: &str, method: Method) -> io::Result<()> {
         let length = u16::try_from(new.len() - 1).map_err(io::Error::other)?;
         let new = MemoryTree::new(vec![("a.txt", new)]);
         let mut delta = Vec::new();
-        let differ = Differ::new(old.tree(), new.tree()).for_devices(&Abilities::of(&[method], &[]));
+        let differ =
+            Differ::new(old.tree(), new.tree()).for_devices(&Abilities::of(&[method], &[]));
         let summary = differ.write_to(&mut delta).map_err(io::Error::other)?;
         assert_eq!(summary.methods, [method]);
         let bytes = usize::try_from(summary.stats.frame_bytes).map_err(io::Error::other)?;
@@ -114,6 +116,24 @@ fn closing() -> io::Result<()> {
         let header = [sources, 64, 0xff, 0xff, 0, 0];
         let input = [&header[..], &length.to_le_bytes(), &script, &opened].concat();
         seed("closing", name, &input)?;
+    }
+    Ok(())
+}
+
+/// Coded rows of all sizes of pixels, of what some bytes happen to tell.
+fn pixels() -> io::Result<()> {
+    for shape in [
+        1,
+        1 | 1 << 7,
+        2 | 1 << 7,
+        3 | 1 << 7,
+        4 | 1 << 7,
+        6 | 1 << 7,
+        8 | 1 << 7,
+    ] {
+        let coded = deflate(&text(u32::from(shape)), 6);
+        let input = [&[shape, 40, 30, 6, 0, 4][..], &coded].concat();
+        seed("pixels", &format!("shape-{shape}"), &input)?;
     }
     Ok(())
 }

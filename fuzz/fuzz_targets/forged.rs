@@ -214,7 +214,7 @@ pub const STORE: u8 = 0;
 pub const SOLID: u8 = 3;
 pub const LIGHT: u8 = 4;
 /// The bits of all recompressors.
-const RECOMPRESSORS: u64 = 0b11;
+const RECOMPRESSORS: u64 = 0b111;
 
 #[derive(Default)]
 struct Made(Mutex<Vec<Arc<Mutex<Vec<u8>>>>>);

@@ -19,7 +19,7 @@ mod wrapper;
 mod zip;
 mod zlib;
 
-pub(crate) use image::{Pixels, Rows};
+pub(crate) use image::{Pixels, Rows, Samples};
 pub(crate) use search::open;
 pub(crate) use trials::OpeningLimits;
 pub(crate) use unwrap::{compressed, unwrap};

@@ -159,6 +159,7 @@ impl<'a> Differ<'a> {
                     is_closed: built.is_closed,
                     counterparts: built.counterparts.clone(),
                     pixel: built.pixel,
+                    is_alike: built.is_alike,
                 })
             })
             .collect();

@@ -28,6 +28,8 @@ pub(crate) struct Member {
     pub(crate) counterparts: Vec<usize>,
     /// Bytes of a pixel, where it is an image.
     pub(crate) pixel: Option<usize>,
+    /// Whether it shares most of itself with others that are to be built.
+    pub(crate) is_alike: bool,
 }
 
 impl Draft {
@@ -198,6 +200,7 @@ mod tests {
             is_closed: file >= 100,
             counterparts: counterparts.to_vec(),
             pixel: None,
+            is_alike: false,
         }
     }
 

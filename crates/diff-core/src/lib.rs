@@ -72,6 +72,7 @@ mod mapped;
 mod method;
 mod mixing;
 mod pairing;
+mod pixels;
 mod progress;
 mod prove;
 mod recipe;

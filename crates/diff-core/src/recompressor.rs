@@ -13,17 +13,24 @@ pub enum Recompressor {
     Zlib,
     /// What any encoder made, by what is not as expected.
     Tokens,
+    /// The filtered rows of an image out of coded pixels.
+    Pixels,
 }
 
 impl Recompressor {
     /// Every recompressor of this build, in the order of their numbers.
-    pub const ALL: [Recompressor; 2] = [Recompressor::Zlib, Recompressor::Tokens];
+    pub const ALL: [Recompressor; 3] = [
+        Recompressor::Zlib,
+        Recompressor::Tokens,
+        Recompressor::Pixels,
+    ];
 
     /// Returns the recompressor's number in the delta format.
     pub const fn id(self) -> u8 {
         match self {
             Recompressor::Zlib => 0,
             Recompressor::Tokens => 1,
+            Recompressor::Pixels => 2,
         }
     }
 
@@ -32,6 +39,7 @@ impl Recompressor {
         match self {
             Recompressor::Zlib => "zlib-1",
             Recompressor::Tokens => "tokens-1",
+            Recompressor::Pixels => "pixels-1",
         }
     }
 
@@ -91,6 +99,11 @@ impl Abilities {
         recompressor.is_some_and(|one| self.recompressors.contains(&one))
     }
 
+    /// Whether the rows of images may be coded.
+    pub(crate) fn can_paint(&self) -> bool {
+        self.recompressors.contains(&Recompressor::Pixels)
+    }
+
     /// Whether streams can be rebuilt at all.
     pub(crate) fn can_recompress(&self) -> bool {
         !self.recompressors.is_empty()
@@ -117,7 +130,7 @@ mod tests {
         assert_eq!(
             abilities(),
             [
-                "store", "zstd", "bsdiff", "solid", "light", "zlib-1", "tokens-1"
+                "store", "zstd", "bsdiff", "solid", "light", "zlib-1", "tokens-1", "pixels-1"
             ]
         );
     }

@@ -1,5 +1,6 @@
-use crate::container::{Rows, Wrapper};
+use crate::container::{Rows, Samples, Wrapper};
 use crate::error::DeltaError;
+use crate::pixels;
 use crate::wire::{Reader, put_signed, put_varint};
 
 // A step is one variable-length integer, `argument << 2 | kind`, and what its kind adds.
@@ -8,7 +9,8 @@ const OLD: u64 = 1;
 const STREAM: u64 = 2;
 const END: u64 = 3;
 
-/// The bits that a stream's shape has beside the number of its wrapper.
+/// The bits that a stream's shape has beside the number of its wrapper. Nothing is nested in an image: of
+/// one that is, the rows are coded.
 const NESTED: u8 = 1 << 7;
 const HAS_OLD: u8 = 1 << 6;
 const IMAGE: u8 = 1 << 5;
@@ -42,12 +44,47 @@ pub(crate) struct StreamStep {
     pub(crate) wrapper: Wrapper,
     /// How the plaintext is filtered, where it is the rows of an image.
     pub(crate) rows: Option<Rows>,
+    /// How its rows are coded, where they do not stand in the content as they are.
+    pub(crate) coded: Option<CodedRows>,
     /// How the deflate stream is made.
     pub(crate) recipe: Vec<u8>,
     /// The stream that the recipe follows: its number among those that the reference inflates.
     pub(crate) old: Option<usize>,
     /// Whether steps make the plaintext, up to an end, instead of the next bytes of the content.
     pub(crate) is_nested: bool,
+}
+
+/// An image's rows as they stand in the content when they are coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CodedRows {
+    /// Their bytes there.
+    pub(crate) length: u64,
+    /// What their pixels are made of.
+    pub(crate) samples: Samples,
+}
+
+impl StreamStep {
+    /// Returns how many bytes of the content make the plaintext, unless steps do.
+    pub(crate) fn taken(&self) -> u64 {
+        match self.coded {
+            _ if self.is_nested => 0,
+            Some(coded) => coded.length,
+            None => self.plain_length,
+        }
+    }
+
+    /// Returns how many bytes closing the stream holds at most beside its tables: the plaintext, twice where
+    /// it is filtered.
+    pub(crate) fn held(&self) -> u64 {
+        match (self.rows, self.coded) {
+            (None, _) => self.plain_length,
+            (Some(_), None) => self.plain_length.saturating_mul(2),
+            (Some(rows), Some(coded)) => self
+                .plain_length
+                .saturating_add(coded.length)
+                .saturating_add(pixels::memory(rows)),
+        }
+    }
 }
 
 /// Writes a script.
@@ -77,7 +114,8 @@ impl ScriptWriter {
             }
             ScriptStep::Stream(stream) => {
                 put_varint(out, stream.plain_length << 2 | STREAM);
-                let nested = if stream.is_nested { NESTED } else { 0 };
+                let is_marked = stream.is_nested || stream.coded.is_some();
+                let nested = if is_marked { NESTED } else { 0 };
                 let has_old = if stream.old.is_some() { HAS_OLD } else { 0 };
                 let image = if stream.rows.is_some() { IMAGE } else { 0 };
                 // The wrapper's first byte leaves its upper bits for these.
@@ -88,6 +126,10 @@ impl ScriptWriter {
                 }
                 if let Some(rows) = stream.rows {
                     rows.write(out);
+                }
+                if let Some(coded) = stream.coded {
+                    let numbers = u64::from(coded.samples == Samples::Numbers);
+                    put_varint(out, coded.length << 1 | numbers);
                 }
                 put_varint(out, stream.recipe.len() as u64);
                 out.extend_from_slice(&stream.recipe);
@@ -165,6 +207,20 @@ impl ScriptReader {
                     0 => None,
                     _ => Some(Rows::read(&mut reader)?),
                 };
+                let is_marked = shape & NESTED != 0;
+                let coded = match rows {
+                    Some(_) if is_marked => {
+                        let coded = reader.varint()?;
+                        Some(CodedRows {
+                            length: coded >> 1,
+                            samples: match coded & 1 {
+                                0 => Samples::Symbols,
+                                _ => Samples::Numbers,
+                            },
+                        })
+                    }
+                    _ => None,
+                };
                 let recipe_length = reader.size()?;
                 let recipe = reader.slice(recipe_length)?.to_vec();
                 let old = match shape & HAS_OLD {
@@ -183,9 +239,10 @@ impl ScriptReader {
                     plain_length: argument,
                     wrapper,
                     rows,
+                    coded,
                     recipe,
                     old,
-                    is_nested: shape & NESTED != 0,
+                    is_nested: is_marked && coded.is_none(),
                 })
             }
             END if argument == 0 => ScriptStep::End,

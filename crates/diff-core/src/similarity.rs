@@ -48,6 +48,11 @@ impl Sketch {
         sketcher.finish()
     }
 
+    /// Returns the sketch's hashes, in rising order.
+    pub(crate) fn hashes(&self) -> &[u32] {
+        &self.hashes
+    }
+
     /// Returns how many hashes the sketch has.
     pub(crate) fn len(&self) -> usize {
         self.hashes.len()

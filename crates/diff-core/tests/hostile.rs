@@ -393,11 +393,11 @@ fn recompressors_that_nobody_has_are_refused() {
             .record(keep(3))
             .delta()
     };
-    assert!(planned(&needing(0b11)).is_ok());
-    let error = refused(&needing(0b101));
+    assert!(planned(&needing(0b111)).is_ok());
+    let error = refused(&needing(0b1011));
     assert!(matches!(
         error,
-        DeltaError::UnsupportedRecompressor { id: 2 }
+        DeltaError::UnsupportedRecompressor { id: 3 }
     ));
 }
 

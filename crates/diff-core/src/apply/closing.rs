@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::crew::Crew;
 use super::members::Members;
 use super::old_files::{OldFiles, Reference};
-use super::stream::{Stream, held};
+use super::stream::Stream;
 use super::waiting::{Ready, Waiting};
 use crate::delta::{MAX_DEPTH, Opened};
 use crate::error::DeltaError;
@@ -241,8 +241,7 @@ impl<'r> Closing<'r> {
                     length,
                 } => self.old(index, offset, length, around)?,
                 ScriptStep::Stream(step) => {
-                    let plain_length = step.plain_length;
-                    let takes = if step.is_nested { 0 } else { plain_length };
+                    let takes = step.taken();
                     *left = takes;
                     self.open_stream(step)?;
                     if takes > 0 {
@@ -269,8 +268,14 @@ impl<'r> Closing<'r> {
                 "streams are nested too deeply",
             ));
         }
-        self.claim(held(&step))?;
-        let capacity = usize::try_from(plain_length).unwrap_or_default();
+        self.claim(step.held())?;
+        let capacity = if step.is_nested {
+            plain_length
+        } else {
+            step.taken()
+        };
+        DeltaError::check_limit("bytes of a coded image", capacity, self.max_stream_bytes)?;
+        let capacity = usize::try_from(capacity).unwrap_or_default();
         self.open.push(OpenStream {
             step,
             plain: Space::for_bytes(capacity),
@@ -330,7 +335,7 @@ impl<'r> Closing<'r> {
         let Some(OpenStream { step, plain, .. }) = self.open.pop() else {
             return Ok(());
         };
-        let held = held(&step);
+        let held = step.held();
         let mut stream = Stream::new(step, plain, around.reference, self.recompressors)?;
         let level = self.open.len();
         let has_hands = self.crew.has_hands();

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use super::old_files::Reference;
 use crate::container::{Wrapper, Wrapping, adler32};
 use crate::error::DeltaError;
+use crate::pixels::RowsDecoder;
 use crate::recipe::{self, Old};
 use crate::script::StreamStep;
 use crate::space::Space;
@@ -11,7 +12,8 @@ use crate::{Cancelled, Recompressor};
 /// A stream whose plaintext is complete, so that it can be closed, on whatever thread.
 pub(super) struct Stream {
     step: StreamStep,
-    plain: Space,
+    /// The plaintext, or what it is made of.
+    opened: Space,
     /// Where the stream is that the recipe follows, if it follows one.
     reference: Option<Arc<Reference>>,
     /// Whether the plan tells what rebuilds it.
@@ -34,20 +36,23 @@ impl Stream {
     /// Fails when the plaintext has another length than the step says.
     pub(super) fn new(
         step: StreamStep,
-        plain: Space,
+        opened: Space,
         reference: &Arc<Reference>,
         recompressors: &[Recompressor],
     ) -> Result<Stream, DeltaError> {
-        let (length, has) = (step.plain_length, plain.len());
+        let length = step.coded.map_or(step.plain_length, |coded| coded.length);
+        let has = opened.len();
         if has as u64 != length {
             return Err(refused(&format!("a stream of {length} bytes has {has}")));
         }
         let recompressor = Recompressor::of_recipe(&step.recipe);
+        let is_planned = |needed| recompressors.contains(&needed);
         Ok(Stream {
             reference: step.old.map(|_| Arc::clone(reference)),
-            is_planned: recompressor.is_some_and(|needed| recompressors.contains(&needed)),
+            is_planned: recompressor.is_some_and(is_planned)
+                && (step.coded.is_none() || is_planned(Recompressor::Pixels)),
             step,
-            plain,
+            opened,
         })
     }
 
@@ -62,14 +67,11 @@ impl Stream {
         check: &dyn Fn() -> Result<(), Cancelled>,
         out: &mut dyn FnMut(&[u8]) -> Result<(), DeltaError>,
     ) -> Result<u64, DeltaError> {
-        let filtered = match self.step.rows {
-            None => None,
-            Some(rows) => {
-                let filtered = rows.refilter(&self.plain);
-                Some(filtered.ok_or_else(|| refused("an image has no such rows"))?)
-            }
-        };
-        let plain = filtered.as_deref().unwrap_or(&self.plain);
+        if !self.is_planned {
+            return Err(refused("a recipe of which the plan does not tell"));
+        }
+        let filtered = self.filtered(check)?;
+        let plain = filtered.as_deref().unwrap_or(&self.opened);
         let old = match self.step.old {
             None => None,
             Some(number) => {
@@ -86,9 +88,6 @@ impl Stream {
         let old = old
             .as_ref()
             .map(|(compressed, plain)| Old { compressed, plain });
-        if !self.is_planned {
-            return Err(refused("a recipe of which the plan does not tell"));
-        }
         let mut wrapping = Wrapping::new(self.step.wrapper, adler32(plain));
         let mut deflated = 0;
         recipe::rebuild(&self.step.recipe, plain, old, room, &mut |piece| {
@@ -98,6 +97,30 @@ impl Stream {
         })?;
         wrapping.finish(out)?;
         Ok(deflated)
+    }
+
+    /// Returns the filtered rows, where the plaintext is an image's.
+    fn filtered(
+        &self,
+        check: &dyn Fn() -> Result<(), Cancelled>,
+    ) -> Result<Option<Space>, DeltaError> {
+        let Some(rows) = self.step.rows else {
+            return Ok(None);
+        };
+        let Some(coded) = self.step.coded else {
+            let filtered = rows.refilter(&self.opened);
+            return filtered
+                .map(Some)
+                .ok_or_else(|| refused("an image has no such rows"));
+        };
+        let length = self.step.plain_length;
+        let mut decoder = RowsDecoder::new(&self.opened, length, rows, coded.samples)?;
+        let mut filtered = Space::for_bytes(usize::try_from(length).unwrap_or_default());
+        while let Some(row) = decoder.next()? {
+            check()?;
+            filtered.append(row);
+        }
+        Ok(Some(filtered))
     }
 
     /// Closes the stream into memory, or returns nothing where that fails or takes more than is
@@ -127,7 +150,8 @@ impl Stream {
         let followed = self.step.old.zip(self.reference.as_ref());
         let followed = followed.and_then(|(number, reference)| reference.stream(number));
         let followed = followed.map_or(0, |old| old.compressed_bytes());
-        held(&self.step)
+        self.step
+            .held()
             .saturating_add(self.room_aside())
             .saturating_add(self.step.recipe.len() as u64)
             .saturating_add(followed)
@@ -142,14 +166,6 @@ impl Stream {
             _ => self.step.plain_length / 32,
         };
         self.step.plain_length.saturating_add(more + 1024)
-    }
-}
-
-/// Returns how many bytes a stream holds at most: its plaintext, twice where it is filtered.
-pub(super) fn held(step: &StreamStep) -> u64 {
-    match step.rows {
-        None => step.plain_length,
-        Some(_) => step.plain_length.saturating_mul(2),
     }
 }
 

@@ -158,6 +158,7 @@ mod tests {
             wrapper: Wrapper::Raw,
             recipe: vec![6],
             rows: None,
+            coded: None,
             old: None,
             is_nested: false,
         };

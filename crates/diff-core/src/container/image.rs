@@ -27,6 +27,15 @@ pub(crate) struct Pixels {
     pub(crate) alphas: Range<usize>,
 }
 
+/// What the bytes of a pixel are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Samples {
+    /// Numbers without an order: places in a palette, or several of them in a byte.
+    Symbols,
+    /// Brightness: what is near in the image is near in number.
+    Numbers,
+}
+
 const LAST_FILTER: u8 = 4;
 const GREY: u8 = 0;
 const COLOURS: u8 = 2;
@@ -70,16 +79,29 @@ impl Rows {
         let mut filtered = Vec::with_capacity(self.above(height) + 1);
         let mut above = &vec![0; self.above(height)][..];
         for (filter, row) in filters.iter().zip(pixels.chunks_exact(self.stride - 1)) {
-            if *filter > LAST_FILTER {
+            filtered.clear();
+            if !self.apply(*filter, row, above, &mut filtered) {
                 return None;
             }
-            filtered.clear();
-            filtered.push(*filter);
-            apply(*filter, row, above, self.pixel, &mut filtered);
             plain.append(&filtered);
             above = row;
         }
         Some(plain)
+    }
+
+    /// Undoes the filter of a row in place.
+    pub(crate) fn undo(self, filter: u8, row: &mut [u8], above: &[u8]) {
+        undo(filter, row, above, self.pixel);
+    }
+
+    /// Appends a row with its filter applied, the filter's number first; nothing where there is no such.
+    pub(crate) fn apply(self, filter: u8, row: &[u8], above: &[u8], out: &mut Vec<u8>) -> bool {
+        if filter > LAST_FILTER {
+            return false;
+        }
+        out.push(filter);
+        apply(filter, row, above, self.pixel, out);
+        true
     }
 
     fn height(self, length: usize) -> Option<usize> {
@@ -193,6 +215,16 @@ fn predicted(filter: u8, left: u8, above: u8, corner: u8) -> u8 {
 }
 
 impl Pixels {
+    /// Returns what the bytes of the pixels may be taken for.
+    pub(crate) fn samples(&self) -> Vec<Samples> {
+        match (self.colours, self.depth) {
+            (PALETTE, _) | (_, 0..8) => vec![Samples::Symbols],
+            // Few greys are like colours of a palette.
+            (GREY, 8) => vec![Samples::Symbols, Samples::Numbers],
+            _ => vec![Samples::Numbers],
+        }
+    }
+
     /// Whether pixels can be made those of so many bytes: colours, or colours and alpha, of 8 bits each,
     /// out of less.
     pub(crate) fn can_become(&self, pixel: usize) -> bool {

@@ -5,16 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::prelude::*;
 
 use super::frame::{CodedFrame, FrameClaim, FrameCoder, FrameContent};
-use super::pieces::{Composed, Composer, OpenedStream, Parts, Piece, Shared, cut};
-use super::reference::{Inflated, OldFile, Reference, gather};
+use super::pieces::{Coded, Composed, Composer, OpenedStream, Parts, Piece, Shared, cut};
+use super::reference::{Inflated, OldFile, Pictures, Reference, gather};
 use super::source::read;
-use super::survey::{Fresh, Opening, StreamKey, Survey};
-use crate::container::Stream;
+use super::survey::{Opening, StreamKey, Survey};
+use crate::container::{Image, Stream};
 use crate::covers::covers;
 use crate::delta::{Opened, Source};
 use crate::error::DiffError;
 use crate::group::{Draft, GroupSizes, Member};
 use crate::method::Level;
+use crate::pixels;
 use crate::recipe;
 use crate::recompressor::Abilities;
 use crate::stats::StreamCounts;
@@ -144,6 +145,7 @@ impl Coder<'_> {
         // The streams of a frame's window have other numbers.
         let none = Inflated::none();
         let followed = if draft.fits { &inflated } else { &none };
+        let pictures = Pictures::of(&old_files);
         let mut hints = recipe::Hint::default();
         let mut composer = Composer::default();
         let mut covered: HashMap<usize, Vec<Range<usize>>> = HashMap::new();
@@ -161,7 +163,10 @@ impl Coder<'_> {
                 recipe_bytes: 0,
                 counterparts: member.counterparts.clone(),
             };
-            let opened = self.opened_streams(&file, followed, &mut hints, &mut account)?;
+            let paints = self.abilities.can_paint() && !member.is_alike;
+            let pictures = paints.then_some(&pictures);
+            let opened =
+                self.opened_streams(&file, (followed, pictures), &mut hints, &mut account)?;
             let pieces = cut(length, opened, file.shared);
             for piece in &pieces {
                 if let Piece::Old {
@@ -260,18 +265,9 @@ impl Coder<'_> {
         let bytes = read(self.new, member.file)?;
         // Noise is no less once it is opened, unless a device has much of it.
         let is_new = member.counterparts.is_empty();
-        let mut streams = match member.is_closed && is_new {
-            true => Vec::new(),
-            false => opening.open(&bytes),
-        };
+        let mut streams = opening.open(&bytes);
         if is_new {
-            streams.retain_mut(|stream| {
-                let fresh = Fresh::of(stream);
-                if fresh == Fresh::Filtered {
-                    stream.image = None;
-                }
-                fresh != Fresh::Closed
-            });
+            streams.retain(|stream| opening.opens_new(stream, member.is_closed));
         }
         let mut shared = Vec::new();
         if !streams.is_empty() || member.is_closed || bytes.len() >= LONG_FILE {
@@ -312,7 +308,7 @@ impl Coder<'_> {
     fn opened_streams(
         &self,
         file: &NewFile,
-        inflated: &Inflated<'_>,
+        known: (&Inflated<'_>, Option<&Pictures>),
         hint: &mut recipe::Hint,
         account: &mut Account,
     ) -> Result<Vec<OpenedStream>, DiffError> {
@@ -323,7 +319,7 @@ impl Coder<'_> {
                 account.streams.copied += 1;
                 continue;
             }
-            opened.extend(self.opened_stream(&file.bytes, stream, inflated, hint, account));
+            opened.extend(self.opened_stream(&file.bytes, stream, known, hint, account));
         }
         Ok(opened)
     }
@@ -332,7 +328,7 @@ impl Coder<'_> {
         &self,
         file: &[u8],
         stream: &Stream,
-        inflated: &Inflated<'_>,
+        (inflated, pictures): (&Inflated<'_>, Option<&Pictures>),
         hint: &mut recipe::Hint,
         account: &mut Account,
     ) -> Option<OpenedStream> {
@@ -345,9 +341,22 @@ impl Coder<'_> {
             compressed,
             plain: &old.stream.plain,
         });
-        // What has a counterpart costs little once it is open; what is new costs most of itself.
-        let share = if old.is_some() { 2 } else { 8 };
-        let most = compressed.len() / share;
+        let coded = match (&stream.image, pictures) {
+            (Some(image), Some(pictures)) if !pictures.share(stream) => {
+                Some(self.painted(&stream.plain, image)?)
+            }
+            _ => None,
+        };
+        let most = match &coded {
+            // What is saved is worth a device's time.
+            Some(coded) => {
+                let worth = compressed.len() - compressed.len() / PAINTED_GAIN;
+                worth.checked_sub(coded.bytes.len())?
+            }
+            // What has a counterpart costs little once it is open; what is new costs most of itself.
+            None if old.is_some() => compressed.len() / 2,
+            None => compressed.len() / 8,
+        };
         let found = recipe::find(&compressed, &stream.plain, old, hint, most)
             .filter(|found| self.abilities.can_follow(found.bytes()))?;
         account.streams.closed -= 1;
@@ -355,7 +364,13 @@ impl Coder<'_> {
         account.recipe_bytes += found.bytes().len() as u64;
         let mut nested = Vec::new();
         for inner in &stream.inner {
-            nested.extend(self.opened_stream(&stream.plain, inner, inflated, hint, account));
+            nested.extend(self.opened_stream(
+                &stream.plain,
+                inner,
+                (inflated, pictures),
+                hint,
+                account,
+            ));
         }
         let pieces = match nested.is_empty() {
             true => Vec::new(),
@@ -367,8 +382,20 @@ impl Coder<'_> {
                 .filter(|_| found.needs_old()),
             recipe: found.bytes().to_vec(),
             stream: stream.clone(),
+            coded,
             pieces,
         })
+    }
+
+    /// Returns the rows of an image, coded.
+    fn painted(&self, plain: &[u8], image: &Image) -> Option<Coded> {
+        let check = || self.cancel.check();
+        let coded = |samples| {
+            let bytes = pixels::encode(plain, image.rows, samples, &check).ok()?;
+            Some(Coded { samples, bytes })
+        };
+        let looked = image.pixels.samples().into_iter().filter_map(coded);
+        looked.min_by_key(|coded| coded.bytes.len())
     }
 
     /// Codes content that fits one frame.
@@ -472,6 +499,8 @@ impl<'p> Scaled<'p> {
 
 /// Files from here on are looked through for what they share with old ones before they are coded.
 const LONG_FILE: usize = 12 << 20;
+/// Coding the rows of an image saves one byte of so many at least.
+const PAINTED_GAIN: usize = 16;
 /// Runs that a file without streams must share to take them straight.
 const LEAST_LONG: usize = 32 << 10;
 const LEAST_SHARED: usize = 256;

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::Recompressor;
-use crate::container::Stream;
-use crate::script::{ScriptStep, ScriptWriter, StreamStep};
+use crate::container::{Samples, Stream};
+use crate::script::{CodedRows, ScriptStep, ScriptWriter, StreamStep};
 
 /// A part of a new file, in the form in which it goes into a group.
 pub(super) enum Piece {
@@ -16,7 +16,7 @@ pub(super) enum Piece {
         length: usize,
     },
     /// A stream that its recipe rebuilds.
-    Stream(OpenedStream),
+    Stream(Box<OpenedStream>),
 }
 
 /// A stream with what rebuilds it.
@@ -25,8 +25,16 @@ pub(super) struct OpenedStream {
     pub(super) recipe: Vec<u8>,
     /// The number of the old stream that the recipe follows.
     pub(super) old: Option<usize>,
+    /// The rows of the image that the plaintext is, where they are coded.
+    pub(super) coded: Option<Coded>,
     /// The plaintext's own pieces; none where it stands in the content as it is.
     pub(super) pieces: Vec<Piece>,
+}
+
+/// The rows of an image, coded.
+pub(super) struct Coded {
+    pub(super) samples: Samples,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// A run of a new file that an old file has.
@@ -52,7 +60,7 @@ pub(super) fn cut(
         let range = stream.stream.range.clone();
         gap(&mut pieces, at..range.start, &shared);
         at = range.end;
-        pieces.push(Piece::Stream(stream));
+        pieces.push(Piece::Stream(Box::new(stream)));
     }
     gap(&mut pieces, at..length, &shared);
     pieces
@@ -169,23 +177,33 @@ impl Composer {
     fn stream(&mut self, opened: &OpenedStream, around: u64) {
         let plain = &opened.stream.plain;
         let is_nested = !opened.pieces.is_empty();
-        let held = if opened.stream.image.is_some() { 2 } else { 1 };
-        let memory = around + held * plain.len() as u64;
-        self.largest = self.largest.max(memory);
         self.follows_old |= opened.old.is_some();
         self.recompressors
             .extend(Recompressor::of_recipe(&opened.recipe));
-        self.step(&ScriptStep::Stream(StreamStep {
+        let coded = opened.coded.as_ref().map(|coded| CodedRows {
+            length: coded.bytes.len() as u64,
+            samples: coded.samples,
+        });
+        if coded.is_some() {
+            self.recompressors.insert(Recompressor::Pixels);
+        }
+        let step = StreamStep {
             plain_length: plain.len() as u64,
             wrapper: opened.stream.wrapper,
             recipe: opened.recipe.clone(),
             rows: opened.stream.image.as_ref().map(|image| image.rows),
+            coded,
             old: opened.old,
             is_nested,
-        }));
+        };
+        let memory = around + step.held();
+        self.largest = self.largest.max(memory);
+        self.step(&ScriptStep::Stream(step));
         if is_nested {
             self.pieces(plain, &opened.pieces, memory);
             self.step(&ScriptStep::End);
+        } else if let Some(coded) = &opened.coded {
+            self.content.extend_from_slice(&coded.bytes);
         } else {
             self.content.extend_from_slice(&opened.stream.opened());
         }

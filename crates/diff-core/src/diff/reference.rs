@@ -28,6 +28,54 @@ impl OldFile {
     }
 }
 
+/// The pixels of a group's old images, in the forms in which they stand in its reference.
+pub(super) struct Pictures(HashSet<u32>);
+
+impl Pictures {
+    /// Returns those of the images in `files`.
+    pub(super) fn of(files: &[OldFile]) -> Pictures {
+        let hashes = files.par_iter().flat_map_iter(|file| {
+            let mut hashes = Vec::new();
+            hashes_of(&file.streams, &file.bytes, file.converted(), &mut hashes);
+            hashes
+        });
+        Pictures(hashes.collect())
+    }
+
+    /// Whether a new image has anything of these. Where that cannot be told, it may have.
+    pub(super) fn share(&self, image: &Stream) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let sketch = Sketch::of(&image.opened());
+        let hashes = sketch.hashes();
+        hashes.len() < LEAST_HASHES || hashes.iter().any(|hash| self.0.contains(hash))
+    }
+}
+
+fn hashes_of(
+    streams: &[Stream],
+    file: &[u8],
+    converted: Option<(usize, u64)>,
+    hashes: &mut Vec<u32>,
+) {
+    for stream in streams {
+        hashes_of(&stream.inner, &stream.plain, None, hashes);
+        let Some(image) = &stream.image else { continue };
+        let opened = stream.opened();
+        hashes.extend(Sketch::of(&opened).hashes());
+        let converted = converted.and_then(|(pixel, most)| {
+            image.converted_bytes(opened.len() as u64, pixel, most)?;
+            image.pixels.convert(&opened, image.rows, file, pixel)
+        });
+        hashes.extend(
+            converted
+                .iter()
+                .flat_map(|pixels| Sketch::of(pixels).hashes().to_vec()),
+        );
+    }
+}
+
 /// The old bytes that a group is coded against, and how a device makes them.
 #[derive(Default)]
 pub(super) struct Reference {
@@ -411,5 +459,7 @@ fn as_size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
+/// Fewer do not tell whether images share something.
+const LEAST_HASHES: usize = 16;
 /// Less than this between two covers is not worth a step.
 const CRUMB: usize = 24;

@@ -6,7 +6,7 @@ use super::source::read;
 use crate::container::{self, Image, OpeningLimits, Stream};
 use crate::delta::Origin;
 use crate::error::DiffError;
-use crate::method::{Level, Method, codec};
+use crate::method::Level;
 use crate::pairing::Pairing;
 use crate::recompressor::Abilities;
 use crate::similarity::{SimilarityIndex, Sketch, Sketcher};
@@ -33,6 +33,8 @@ pub(super) struct Built {
     pub(super) counterparts: Vec<usize>,
     /// Bytes of a pixel, where it is an image.
     pub(super) pixel: Option<usize>,
+    /// Whether it shares most of itself with others that are to be built.
+    pub(super) is_alike: bool,
 }
 
 /// What tells one compressed stream from another.
@@ -65,6 +67,8 @@ impl StreamKey {
 pub(super) struct Opening {
     /// Bytes of the longest plaintext.
     pub(super) longest_plain: u64,
+    /// Whether the rows of images may be coded.
+    can_paint: bool,
 }
 
 impl Opening {
@@ -77,6 +81,7 @@ impl Opening {
                 _ if !abilities.can_recompress() => 0,
                 Level::Default | Level::Best => longest.min(limits.max_stream_bytes),
             },
+            can_paint: abilities.can_paint(),
         }
     }
 
@@ -85,12 +90,23 @@ impl Opening {
         let half = self.longest_plain / 2;
         Opening {
             longest_plain: if half < LEAST_PLAIN { 0 } else { half },
+            ..self
         }
     }
 
     /// Whether any stream is opened.
     pub(super) fn may_open(self) -> bool {
         self.longest_plain > 0
+    }
+
+    /// Whether a stream of a file that no device has anything of is opened: noise is no less once it is
+    /// open, but an image that is coded.
+    pub(super) fn opens_new(self, stream: &Stream, is_closed: bool) -> bool {
+        let has_image = || stream.inner.iter().any(|inner| inner.image.is_some());
+        match stream.image {
+            Some(_) => self.can_paint,
+            None => !is_closed || self.can_paint && has_image(),
+        }
     }
 
     /// Finds the streams of a file.
@@ -115,6 +131,47 @@ struct Outline {
     is_closed: bool,
     /// The image that the file is, if it is one.
     image: Option<Image>,
+}
+
+/// A new file that was looked at before what it shares with others is known.
+struct Looked {
+    length: u64,
+    opened_bytes: u64,
+    is_closed: bool,
+    /// Whether most of it are images that no device has anything of.
+    is_painted: bool,
+    counterparts: Vec<usize>,
+    pixel: Option<usize>,
+    sketch: Sketch,
+}
+
+impl Looked {
+    /// Returns the file; `shared` are the hashes that several images have.
+    fn built(self, shared: &HashSet<u32>) -> Built {
+        let hashes = self.sketch.hashes();
+        let alike = hashes.iter().filter(|hash| shared.contains(hash)).count();
+        let is_alike = self.is_painted && alike > hashes.len() / ALIKE_PART;
+        let is_closed = self.is_closed || self.is_painted && !is_alike;
+        Built {
+            opened_bytes: match is_closed && self.counterparts.is_empty() {
+                true => self.length,
+                false => self.opened_bytes,
+            },
+            is_closed,
+            counterparts: self.counterparts,
+            pixel: self.pixel,
+            is_alike,
+        }
+    }
+}
+
+/// Returns the hashes that several sketches have.
+fn shared<'s>(sketches: impl Iterator<Item = &'s Sketch>) -> HashSet<u32> {
+    let mut hashes: Vec<u32> = sketches.flat_map(Sketch::hashes).copied().collect();
+    hashes.par_sort_unstable();
+    let runs = hashes.chunk_by(|one, other| one == other);
+    let several = runs.filter(|run| run.len() > 1);
+    several.filter_map(|run| run.first().copied()).collect()
 }
 
 impl Survey {
@@ -176,19 +233,23 @@ impl Survey {
                 let counterparts: Vec<usize> = counterparts.copied().collect();
                 let opened = outline.streams.iter().map(|(_, _, plain)| plain);
                 let is_new = counterparts.is_empty();
-                let is_closed =
-                    outline.is_closed || is_new && stay_closed(&streams, planned.length);
-                Ok(Some(Built {
-                    opened_bytes: match is_closed && is_new {
-                        true => planned.length,
-                        false => outline.raw_bytes + opened.sum::<u64>(),
-                    },
-                    is_closed,
+                Ok(Some(Looked {
+                    length: planned.length,
+                    opened_bytes: outline.raw_bytes + opened.sum::<u64>(),
+                    is_closed: outline.is_closed,
+                    is_painted: is_new && is_painted(&streams, planned.length),
                     counterparts,
                     pixel: outline.image.map(|image| image.rows.pixel),
+                    sketch: outline.sketch,
                 }))
             });
-        survey.built = built.collect::<Result<_, DiffError>>()?;
+        let looked: Vec<Option<Looked>> = built.collect::<Result<_, DiffError>>()?;
+        let painted = looked.iter().flatten().filter(|file| file.is_painted);
+        let shared = shared(painted.map(|file| &file.sketch));
+        let built = looked
+            .into_iter()
+            .map(|file| file.map(|file| file.built(&shared)));
+        survey.built = built.collect();
         survey.grow(&images, opening.longest_plain);
         Ok(survey)
     }
@@ -311,45 +372,11 @@ fn add_plain(plain: &[u8], inner: &[Stream], sketcher: &mut Sketcher) -> u64 {
     bytes + rest.len() as u64
 }
 
-/// In which form a stream that no device has is coded shortest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fresh {
-    /// As [`Stream::opened`] gives it.
-    Opened,
-    /// Inflated, with the filters of an image left in place: it has grain, like a photograph, of which they
-    /// leave less than copies do.
-    Filtered,
-    /// As it is: its own encoder makes less of it.
-    Closed,
-}
-
-impl Fresh {
-    pub(super) fn of(stream: &Stream) -> Fresh {
-        let coded = |method, bytes: &[u8]| {
-            let coded = codec(method).encode(&[], bytes, Level::Fast, &mut |_| Ok(()));
-            coded.map_or(usize::MAX, |coded| coded.len())
-        };
-        let length = stream.range.len();
-        if stream.image.is_none() || coded(Method::Zstd, &stream.opened()) <= length {
-            return Fresh::Opened;
-        }
-        let mut sample = Vec::new();
-        take_sample(&mut sample, &stream.plain);
-        let own = length * sample.len() / stream.plain.len().max(1);
-        let ours = coded(Method::Light, &sample);
-        let is_noise = ours >= sample.len() - sample.len() / SHARED_GAIN;
-        match ours <= own + own / SHARED_GAIN && !is_noise {
-            true => Fresh::Filtered,
-            false => Fresh::Closed,
-        }
-    }
-}
-
-/// Whether most of a file that no device has are streams that it is best to leave as they are.
-fn stay_closed(streams: &[Stream], length: u64) -> bool {
-    let closed = streams.iter().filter(|one| Fresh::of(one) == Fresh::Closed);
-    let closed: usize = closed.map(|stream| stream.range.len()).sum();
-    closed as u64 > length / 2
+/// Whether most of a file that no device has are images of which nothing is left to share.
+fn is_painted(streams: &[Stream], length: u64) -> bool {
+    let images = streams.iter().filter(|stream| stream.image.is_some());
+    let painted: usize = images.map(|stream| stream.range.len()).sum();
+    painted as u64 > length / 2
 }
 
 /// Adds bytes from all over a content.
@@ -382,8 +409,8 @@ const UNCHANGED_BYTES: u64 = 64 << 20;
 const LEAST_PLAIN: u64 = 1 << 18;
 /// Bytes of all plaintexts of one file.
 const PLAIN_BYTES: u64 = 256 << 20;
-/// One byte of so many of an image is saved by what stands beside it in a group, at least.
-const SHARED_GAIN: usize = 16;
+/// Images that share one byte of so many with others are copied from these.
+const ALIKE_PART: usize = 8;
 const SAMPLES: usize = 16;
 const SAMPLE_BYTES: usize = 4 << 10;
 
