@@ -194,6 +194,7 @@ pub fn limits() -> Limits {
     limits.max_frame_bytes = 1 << 18;
     limits.max_reference_bytes = 1 << 18;
     limits.max_stream_bytes = 1 << 17;
+    limits.max_image_bytes = 1 << 19;
     limits.max_memory_bytes = 16 << 20;
     limits.max_frames = 1 << 10;
     limits

@@ -72,6 +72,11 @@ impl Stream {
         compressed(self.wrapper.shape(), file, self.range.clone())
     }
 
+    /// Whether the stream is an image's, or one inside it is.
+    pub(crate) fn has_image(&self) -> bool {
+        self.image.is_some() || self.inner.iter().any(Stream::has_image)
+    }
+
     /// Returns the plaintext in the form in which it is coded: the rows of images without filters.
     pub(crate) fn opened(&self) -> Cow<'_, [u8]> {
         let rows = self.image.as_ref().map(|image| image.rows);
@@ -84,7 +89,12 @@ impl Stream {
 
 /// Returns the digest that ends a zlib stream of `plain`.
 pub(crate) fn adler32(plain: &[u8]) -> u32 {
-    zlib_rs::adler32::adler32(1, plain)
+    adler32_behind(1, plain)
+}
+
+/// Returns the digest of what had another, 1 at first, once `more` stands behind it.
+pub(crate) fn adler32_behind(digest: u32, more: &[u8]) -> u32 {
+    zlib_rs::adler32::adler32(digest, more)
 }
 
 #[cfg(test)]

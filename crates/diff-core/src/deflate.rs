@@ -11,8 +11,9 @@ mod settings;
 pub(crate) mod tree;
 mod writer;
 
-pub(crate) use blocks::{BlockCounts, Compressor, Made};
+pub(crate) use blocks::{BlockCounts, Compressor, Made, compress};
 pub(crate) use chains::{Chains, Hash, match_length};
+pub(crate) use parser::Held;
 pub(crate) use reader::{Block, BlockKind, Reader, Trees};
 pub(crate) use settings::{Flavour, Settings, Strategy};
 pub(crate) use writer::Writer;

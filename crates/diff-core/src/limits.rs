@@ -26,6 +26,9 @@ pub struct Limits {
     /// Bytes of one compressed stream's plaintext, inflated from an old file or compressed again for a
     /// new one: stops a bomb within a container.
     pub max_stream_bytes: u64,
+    /// Bytes of the rows of an image that are told pixel by pixel, and closed as they are made: stops a bomb
+    /// that holds nothing.
+    pub max_image_bytes: u64,
     /// Frames in a delta, sources and steps that all of them refer to, and steps of all scripts: stops a
     /// plan, or a script, of endless small ones.
     pub max_frames: u64,
@@ -44,6 +47,7 @@ impl Limits {
             max_window_bytes: 8 << 20,
             max_memory_bytes: 60 << 20,
             max_stream_bytes: 16 << 20,
+            max_image_bytes: 128 << 20,
             max_frames: 4_000_000,
         }
     }

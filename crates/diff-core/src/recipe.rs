@@ -30,14 +30,14 @@ pub(crate) fn find(
     hint: &mut Hint,
     max_bytes: usize,
 ) -> Option<Recipe> {
-    if plain.len() > MAX_PLAIN_BYTES {
-        return None;
-    }
     let old = old.filter(|old| old.fits(plain));
     let parsed = Parsed::read(compressed, plain)?;
     let is_short = |recipe: &Recipe| recipe.bytes.len() <= max_bytes;
     let by_zlib = zlib::find(&parsed, plain, compressed, hint).filter(is_short);
     by_zlib.or_else(|| {
+        if plain.len() > MAX_PLAIN_BYTES {
+            return None;
+        }
         let by_tokens = tokens::find(&parsed, plain, old, max_bytes).filter(is_short)?;
         remakes(&by_tokens, plain, old, compressed).then_some(by_tokens)
     })
@@ -75,6 +75,27 @@ pub(crate) fn rebuild(
     }
 }
 
+/// Does as [`rebuild`] does with a plaintext of so many bytes, of which `more` appends the next ones until it
+/// says that there are none. What is held of it is what zlib's window holds, a part of 128 KiB and what `more` appended last.
+///
+/// # Errors
+///
+/// Fails when `more` does as well, and for recipes that are not of zlib and its kin.
+pub(crate) fn rebuild_in_parts(
+    recipe: &[u8],
+    plain_length: u64,
+    more: &mut dyn FnMut(&mut Vec<u8>) -> Result<bool, DeltaError>,
+    max_output: u64,
+    out: &mut dyn FnMut(&[u8]) -> Result<(), DeltaError>,
+) -> Result<(), DeltaError> {
+    let mut output = Output {
+        left: max_output,
+        limit: max_output,
+        out,
+    };
+    zlib::rebuild_in_parts(recipe, plain_length, more, &mut output)
+}
+
 fn remakes(recipe: &Recipe, plain: &[u8], old: Option<Old<'_>>, compressed: &[u8]) -> bool {
     let mut rest = compressed;
     let made = rebuild(
@@ -93,7 +114,7 @@ fn remakes(recipe: &Recipe, plain: &[u8], old: Option<Old<'_>>, compressed: &[u8
     made.is_ok() && rest.is_empty()
 }
 
-/// The longest plaintext that is rebuilt from.
+/// The longest plaintext that is rebuilt from, unless it comes in parts.
 pub(crate) const MAX_PLAIN_BYTES: usize = 16 << 20;
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use crate::container::{Rows, Samples, Wrapper};
 use crate::error::DeltaError;
 use crate::pixels;
+use crate::recompressor::Recompressor;
 use crate::wire::{Reader, put_signed, put_varint};
 
 // A step is one variable-length integer, `argument << 2 | kind`, and what its kind adds.
@@ -64,28 +65,45 @@ pub(crate) struct CodedRows {
 }
 
 impl StreamStep {
-    /// Returns how many bytes of the content make the plaintext, unless steps do.
+    /// Returns how many bytes are gathered before the stream is closed: those of the plaintext, or of what
+    /// it is made of.
+    pub(crate) fn gathered(&self) -> u64 {
+        self.coded.map_or(self.plain_length, |coded| coded.length)
+    }
+
+    /// Returns how many of them are the next ones of the content, and not what steps make.
     pub(crate) fn taken(&self) -> u64 {
-        match self.coded {
-            _ if self.is_nested => 0,
-            Some(coded) => coded.length,
-            None => self.plain_length,
-        }
+        if self.is_nested { 0 } else { self.gathered() }
+    }
+
+    /// Returns the coded rows of which the plaintext is made while it is closed, so that nobody holds it.
+    pub(crate) fn passing(&self) -> Option<(Rows, CodedRows)> {
+        let is_zlib = Recompressor::of_recipe(&self.recipe) == Some(Recompressor::Zlib);
+        self.rows.zip(self.coded).filter(|_| is_zlib)
     }
 
     /// Returns how many bytes closing the stream holds at most beside its tables: the plaintext, twice where
-    /// it is filtered.
+    /// it is filtered, unless it passes by.
     pub(crate) fn held(&self) -> u64 {
-        match (self.rows, self.coded) {
-            (None, _) => self.plain_length,
-            (Some(_), None) => self.plain_length.saturating_mul(2),
-            (Some(rows), Some(coded)) => self
-                .plain_length
-                .saturating_add(coded.length)
-                .saturating_add(pixels::memory(rows)),
-        }
+        let Some(rows) = self.rows else {
+            return self.plain_length;
+        };
+        let Some(coded) = self.coded else {
+            return self.plain_length.saturating_mul(2);
+        };
+        let plain = match self.passing() {
+            Some(_) => PASSING_BYTES.saturating_add((rows.stride as u64).saturating_mul(2)),
+            None => self.plain_length,
+        };
+        plain
+            .saturating_add(coded.length)
+            .saturating_add(pixels::memory(rows))
     }
 }
+
+/// What is held of a plaintext that passes by, beside twice its last row: zlib's window, a part, and as much
+/// again while it grows.
+const PASSING_BYTES: u64 = 1 << 19;
 
 /// Writes a script.
 #[derive(Default)]

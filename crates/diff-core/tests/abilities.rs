@@ -8,6 +8,7 @@ use diff_core::{Abilities, Delta, DeltaSummary, Differ, Level, Limits, Method, R
 
 use support::checks::{edited, text};
 use support::containers::{Packed, deflate, gzip, zip};
+use support::png::Picture;
 use support::{MemoryTree, apply, diff_with, noise};
 
 /// Returns a tree that every method and recompressor has something to do with.
@@ -27,7 +28,20 @@ fn tree(is_new: bool) -> MemoryTree {
         ("d.txt", page(4)),
         ("e.db", database),
         ("new.bin", noise(if is_new { 5000 } else { 1 }, 7)),
+        ("plan.png", if is_new { plan() } else { Vec::new() }),
     ])
+}
+
+/// Returns an image of which no device has anything.
+fn plan() -> Vec<u8> {
+    let picture = Picture {
+        width: 120,
+        colours: 3,
+        palette: noise(24, 1),
+        alphas: Vec::new(),
+        pixels: noise(120 * 90, 2).iter().map(|byte| byte % 5).collect(),
+    };
+    picture.png(&[0], 6, 1 << 13)
 }
 
 /// Returns what a delta for a device is that has only these; it has been applied.
@@ -48,6 +62,7 @@ fn a_delta_needs_nothing_that_the_device_lacks() {
         vec![],
         vec![Recompressor::Zlib],
         vec![Recompressor::Tokens],
+        vec![Recompressor::Pixels],
         Recompressor::ALL.to_vec(),
     ];
     for chosen in 0..16_u8 {
@@ -84,9 +99,10 @@ fn each_recompressor_opens_what_it_can_rebuild() {
         let files = summary.stats.files.into_iter();
         files.map(|file| file.streams.opened).collect::<Vec<_>>()
     };
-    assert_eq!(opened(&[Recompressor::Zlib]), [1, 0, 1, 0, 0, 0]);
+    assert_eq!(opened(&[Recompressor::Zlib]), [1, 0, 1, 0, 0, 0, 0]);
     assert_eq!(opened(&[Recompressor::Tokens])[1], 1);
-    assert_eq!(opened(&Recompressor::ALL), [1, 1, 1, 0, 0, 0]);
+    assert_eq!(opened(&Recompressor::ALL), [1, 1, 1, 0, 0, 0, 1]);
+    assert_eq!(opened(&[Recompressor::Pixels]), [0; 7]);
 }
 
 #[test]

@@ -137,6 +137,25 @@ fn an_image_that_no_device_holds_twice_stays_closed() {
 }
 
 #[test]
+fn a_new_image_passes_by_where_no_device_holds_its_rows() {
+    let picture = screenshot(700, 1).in_colours();
+    let mut limits = Limits::standard();
+    limits.max_stream_bytes = 100_000;
+    let made = |limits: &Limits, level| {
+        let stats = within(limits, b"nothing", &picture.png(&[1, 2], level, 1 << 13));
+        counts(&stats)
+    };
+    for level in [1, 6, 9] {
+        assert_eq!(made(&limits, level), [1, 0, 0]);
+    }
+    limits.max_image_bytes = 700 * 2000;
+    assert_eq!(made(&limits, 6), [0, 0, 0]);
+    // What may be held may be copied together.
+    limits.max_stream_bytes = Limits::standard().max_stream_bytes;
+    assert_eq!(made(&limits, 6), [1, 0, 0]);
+}
+
+#[test]
 fn an_old_image_is_not_converted_into_more_than_a_device_holds() {
     let mut limits = Limits::standard();
     limits.max_stream_bytes = 100_000;

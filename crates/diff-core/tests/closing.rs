@@ -117,6 +117,42 @@ fn a_nested_plaintext_has_the_length_that_its_stream_says() {
 }
 
 #[test]
+fn coded_images_are_made_where_the_plan_tells_of_them() {
+    // The example of the format's document.
+    let (rows, coded) = ([0, 7, 7, 9, 2, 0, 0, 0], [0xff, 0x87, 0xa1, 0x68]);
+    let stream = deflate(&rows, 6);
+    let content = script().coded_image(8, 4, 4).with(&coded);
+    let roomy = || Forged {
+        memory: 4 << 20,
+        ..Forged::file(stream.len())
+    };
+    let mut forged = roomy();
+    assert_eq!(forged.make(&content).unwrap(), stream);
+    let long = script()
+        .coded_image(8, 4, 44)
+        .with(&[&coded[..], &[9; 40]].concat());
+    assert_refusal(&forged, &long, "coded image", "left over");
+    let broken = script().coded_image(9, 4, 4).with(&coded);
+    assert_refusal(&forged, &broken, "coded image", "no whole rows");
+
+    forged.limits.max_stream_bytes = 4;
+    forged.limits.max_image_bytes = 8;
+    assert_eq!(forged.make(&content).unwrap(), stream);
+    forged.limits.max_image_bytes = 7;
+    assert_eq!(forged.excess(&content), "bytes of an image");
+    forged.limits.max_image_bytes = 8;
+    forged.limits.max_stream_bytes = 3;
+    assert_eq!(forged.excess(&content), "bytes of a coded image");
+    // Rows as long as that are held several times.
+    let wide = script().coded_image(6 << 20, 6 << 20, 0).with(&[]);
+    assert_eq!(roomy().excess(&wide), "memory of closing a group");
+
+    forged = roomy();
+    forged.recompressors = 3;
+    assert_refusal(&forged, &content, "script", "the plan does not tell");
+}
+
+#[test]
 fn plaintexts_and_memory_above_what_is_allowed_are_refused() {
     let mut small = Forged::file(5);
     small.limits.max_stream_bytes = 50;

@@ -65,6 +65,8 @@ fn the_golden_deltas_of_version_2_are_applied() {
     ] {
         assert!(told.contains(part), "{part} in {told}");
     }
+    let needs = ["store", "solid", "zlib-1", "tokens-1", "pixels-1"];
+    assert_eq!(plan.needs(), needs);
     let (plan, _) = golden("delta-v2", "delta-fast");
     assert_eq!(plan.methods(), [Method::Store, Method::Zstd]);
     let (plan, _) = golden("delta-v2", "delta-light");
@@ -144,6 +146,14 @@ fn version_2(is_new: bool) -> MemoryTree {
         let photo = noise(4200, 3);
         files.push(("photo copy.jpg".to_owned(), photo.clone()));
         files.push(("photo.jpg".to_owned(), photo));
+        let plan = Picture {
+            width: 120,
+            colours: 3,
+            palette: noise(24, 1),
+            alphas: Vec::new(),
+            pixels: noise(120 * 90, 2).iter().map(|byte| byte % 5).collect(),
+        };
+        files.push(("plan.png".to_owned(), plan.png(&[0], 6, 8192)));
     } else {
         files.push(("old.txt".to_owned(), b"gone".to_vec()));
     }

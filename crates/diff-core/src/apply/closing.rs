@@ -27,6 +27,7 @@ pub(super) struct Closing<'r> {
     memory: u64,
     max_memory: u64,
     max_stream_bytes: u64,
+    max_image_bytes: u64,
     /// What the plan says that streams are rebuilt by.
     recompressors: &'r [Recompressor],
 }
@@ -97,6 +98,7 @@ impl<'r> Closing<'r> {
             memory: 0,
             max_memory: opened.memory,
             max_stream_bytes: limits.max_stream_bytes,
+            max_image_bytes: limits.max_image_bytes,
             recompressors,
         }
     }
@@ -260,7 +262,14 @@ impl<'r> Closing<'r> {
 
     fn open_stream(&mut self, step: StreamStep) -> Result<(), DeltaError> {
         let plain_length = step.plain_length;
-        DeltaError::check_limit("bytes of a stream", plain_length, self.max_stream_bytes)?;
+        match step.passing() {
+            Some(_) => {
+                DeltaError::check_limit("bytes of an image", plain_length, self.max_image_bytes)
+            }
+            None => {
+                DeltaError::check_limit("bytes of a stream", plain_length, self.max_stream_bytes)
+            }
+        }?;
         if self.open.len() >= MAX_DEPTH {
             return Err(DeltaError::malformed(
                 "script",
@@ -269,13 +278,9 @@ impl<'r> Closing<'r> {
             ));
         }
         self.claim(step.held())?;
-        let capacity = if step.is_nested {
-            plain_length
-        } else {
-            step.taken()
-        };
-        DeltaError::check_limit("bytes of a coded image", capacity, self.max_stream_bytes)?;
-        let capacity = usize::try_from(capacity).unwrap_or_default();
+        let gathered = step.gathered();
+        DeltaError::check_limit("bytes of a coded image", gathered, self.max_stream_bytes)?;
+        let capacity = usize::try_from(gathered).unwrap_or_default();
         self.open.push(OpenStream {
             step,
             plain: Space::for_bytes(capacity),
@@ -436,8 +441,9 @@ impl<'r> Closing<'r> {
             return self.members.write(piece);
         };
         let length = (open.plain.len() + piece.len()) as u64;
-        if length > open.step.plain_length {
-            let told = format!("a stream of {} bytes gets {length}", open.step.plain_length);
+        let gathered = open.step.gathered();
+        if length > gathered {
+            let told = format!("a stream of {gathered} bytes gets {length}");
             return Err(DeltaError::malformed("script", 0, told));
         }
         open.plain.append(piece);

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use super::old_files::Reference;
-use crate::container::{Wrapper, Wrapping, adler32};
+use crate::container::{Rows, Wrapper, Wrapping, adler32, adler32_behind};
 use crate::error::DeltaError;
 use crate::pixels::RowsDecoder;
 use crate::recipe::{self, Old};
-use crate::script::StreamStep;
+use crate::script::{CodedRows, StreamStep};
 use crate::space::Space;
 use crate::{Cancelled, Recompressor};
 
@@ -40,8 +40,7 @@ impl Stream {
         reference: &Arc<Reference>,
         recompressors: &[Recompressor],
     ) -> Result<Stream, DeltaError> {
-        let length = step.coded.map_or(step.plain_length, |coded| coded.length);
-        let has = opened.len();
+        let (length, has) = (step.gathered(), opened.len());
         if has as u64 != length {
             return Err(refused(&format!("a stream of {length} bytes has {has}")));
         }
@@ -70,6 +69,28 @@ impl Stream {
         if !self.is_planned {
             return Err(refused("a recipe of which the plan does not tell"));
         }
+        let mut wrapping = Wrapping::new(self.step.wrapper);
+        let mut deflated = 0;
+        let mut write = |piece: &[u8]| {
+            check()?;
+            deflated += piece.len() as u64;
+            wrapping.write(piece, out)
+        };
+        let adler = match self.step.passing() {
+            Some((rows, coded)) => self.deflate_rows(rows, coded, room, check, &mut write),
+            None => self.deflate(room, check, &mut write),
+        }?;
+        wrapping.finish(adler, out)?;
+        Ok(deflated)
+    }
+
+    /// Deflates the plaintext and returns its Adler-32.
+    fn deflate(
+        &self,
+        room: u64,
+        check: &dyn Fn() -> Result<(), Cancelled>,
+        out: &mut dyn FnMut(&[u8]) -> Result<(), DeltaError>,
+    ) -> Result<u32, DeltaError> {
         let filtered = self.filtered(check)?;
         let plain = filtered.as_deref().unwrap_or(&self.opened);
         let old = match self.step.old {
@@ -88,15 +109,33 @@ impl Stream {
         let old = old
             .as_ref()
             .map(|(compressed, plain)| Old { compressed, plain });
-        let mut wrapping = Wrapping::new(self.step.wrapper, adler32(plain));
-        let mut deflated = 0;
-        recipe::rebuild(&self.step.recipe, plain, old, room, &mut |piece| {
+        recipe::rebuild(&self.step.recipe, plain, old, room, out)?;
+        Ok(adler32(plain))
+    }
+
+    /// Deflates coded rows while they are read, and returns the Adler-32 of the plaintext that they make.
+    fn deflate_rows(
+        &self,
+        rows: Rows,
+        coded: CodedRows,
+        room: u64,
+        check: &dyn Fn() -> Result<(), Cancelled>,
+        out: &mut dyn FnMut(&[u8]) -> Result<(), DeltaError>,
+    ) -> Result<u32, DeltaError> {
+        let length = self.step.plain_length;
+        let mut decoder = RowsDecoder::new(&self.opened, length, rows, coded.samples)?;
+        let mut adler = 1;
+        let mut more = |plain: &mut Vec<u8>| {
             check()?;
-            deflated += piece.len() as u64;
-            wrapping.write(piece, out)
-        })?;
-        wrapping.finish(out)?;
-        Ok(deflated)
+            let Some(row) = decoder.next()? else {
+                return Ok(false);
+            };
+            adler = adler32_behind(adler, row);
+            plain.extend_from_slice(row);
+            Ok(true)
+        };
+        recipe::rebuild_in_parts(&self.step.recipe, length, &mut more, room, out)?;
+        Ok(adler)
     }
 
     /// Returns the filtered rows, where the plaintext is an image's.

@@ -33,6 +33,9 @@ pub(crate) fn candidate(
     };
     let (found, plain) = trials.inflate(Shape::Idat, file, start)?;
     let image = header.and_then(|header| header.image(file, start, &plain));
+    if image.is_none() && trials.is_long(plain.len()) {
+        return None;
+    }
     Some(Candidate {
         range: start..found.end,
         wrapper: Wrapper::Idat {

@@ -76,9 +76,13 @@ fn is_exact(bytes: &[u8], free: usize, found: &Candidate) -> bool {
             "it comes out otherwise",
         )),
     };
-    let mut wrapping = Wrapping::new(found.wrapper, adler32(&found.plain));
+    let mut wrapping = Wrapping::new(found.wrapper);
     let wrapped = wrapping.write(&deflate, &mut compare);
-    wrapped.and_then(|()| wrapping.finish(&mut compare)).is_ok() && left.is_empty()
+    let adler = adler32(&found.plain);
+    wrapped
+        .and_then(|()| wrapping.finish(adler, &mut compare))
+        .is_ok()
+        && left.is_empty()
 }
 
 /// Makes a stream of what was found, and looks inside.

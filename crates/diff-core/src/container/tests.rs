@@ -24,11 +24,11 @@ fn wrap(wrapper: Wrapper, plain: &[u8], deflate: &[u8]) -> Vec<u8> {
         bytes.extend_from_slice(piece);
         Ok(())
     };
-    let mut wrapping = Wrapping::new(wrapper, adler32(plain));
+    let mut wrapping = Wrapping::new(wrapper);
     for piece in deflate.chunks(7) {
         wrapping.write(piece, &mut out).unwrap();
     }
-    wrapping.finish(&mut out).unwrap();
+    wrapping.finish(adler32(plain), &mut out).unwrap();
     bytes
 }
 
@@ -206,9 +206,9 @@ fn a_chunk_that_is_not_kept_must_be_filled() {
         header: [0x78, 0x9c],
         piece: (1 << 20) + 1,
     };
-    let mut wrapping = Wrapping::new(wrapper, 1);
+    let mut wrapping = Wrapping::new(wrapper);
     wrapping.write(&[0; 1 << 20], &mut |_| Ok(())).unwrap();
-    let refused = wrapping.finish(&mut |_| Ok(()));
+    let refused = wrapping.finish(1, &mut |_| Ok(()));
     assert!(matches!(refused, Err(DeltaError::Malformed { .. })));
 }
 

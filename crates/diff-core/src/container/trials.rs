@@ -10,6 +10,8 @@ use super::{Image, adler32};
 pub(crate) struct OpeningLimits {
     /// Bytes of plaintext of one stream: what a device must hold of it.
     pub(crate) max_stream_bytes: u64,
+    /// Bytes of the rows of one image, which a device need not hold.
+    pub(crate) max_image_bytes: u64,
     /// Bytes of plaintext of all streams of the file, nested ones included.
     pub(crate) max_plain_bytes: u64,
     /// Streams, nested ones included.
@@ -23,6 +25,7 @@ impl OpeningLimits {
     pub(crate) fn of(max_plain_bytes: u64) -> OpeningLimits {
         OpeningLimits {
             max_stream_bytes: 16 << 20,
+            max_image_bytes: 16 << 20,
             max_plain_bytes,
             max_streams: 1 << 20,
             max_depth: 3,
@@ -83,6 +86,11 @@ impl<'l> Trials<'l> {
         plain_bytes <= self.plain_left.min(self.limits.max_stream_bytes)
     }
 
+    /// Whether a plaintext of so many bytes is too long for what is no image.
+    pub(crate) fn is_long(&self, plain_bytes: usize) -> bool {
+        plain_bytes as u64 > self.limits.max_stream_bytes
+    }
+
     /// Charges work in bytes; `None` once too much went for nothing.
     pub(crate) fn charge(&mut self, bytes: usize) -> Option<()> {
         self.effort_left = self.effort_left.checked_sub(bytes as u64)?;
@@ -97,7 +105,11 @@ impl<'l> Trials<'l> {
         start: usize,
     ) -> Option<(Unwrapped, Vec<u8>)> {
         self.charge(TRIAL_EFFORT)?;
-        let most = self.plain_left.min(self.limits.max_stream_bytes);
+        let longest = match shape {
+            Shape::Idat => self.limits.max_image_bytes,
+            _ => self.limits.max_stream_bytes,
+        };
+        let most = self.plain_left.min(longest);
         let mut plain = Vec::new();
         let found = unwrap_by(&mut self.inflater, shape, file, start, most, &mut |piece| {
             plain.extend_from_slice(piece);

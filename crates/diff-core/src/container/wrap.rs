@@ -6,7 +6,8 @@ use crate::error::DeltaError;
 /// Writes what stands around a stream while its deflate data passes through.
 pub(crate) struct Wrapping {
     header: Option<[u8; 2]>,
-    adler: Option<u32>,
+    /// Whether a digest of the plaintext ends it.
+    is_zlib: bool,
     carrier: Carrier,
 }
 
@@ -18,8 +19,8 @@ enum Carrier {
 }
 
 impl Wrapping {
-    /// Returns the wrapping of a stream whose plaintext has the Adler-32 `adler`.
-    pub(crate) fn new(wrapper: Wrapper, adler: u32) -> Wrapping {
+    /// Returns the wrapping of a stream of which nothing is written yet.
+    pub(crate) fn new(wrapper: Wrapper) -> Wrapping {
         let (header, carrier) = match wrapper {
             Wrapper::Raw => (None, Carrier::Bare),
             Wrapper::Zlib { header } => (Some(header), Carrier::Bare),
@@ -30,7 +31,7 @@ impl Wrapping {
         };
         Wrapping {
             header,
-            adler: header.map(|_| adler),
+            is_zlib: header.is_some(),
             carrier,
         }
     }
@@ -43,10 +44,10 @@ impl Wrapping {
         self.carrier.write(piece, out)
     }
 
-    /// Writes what is left behind the last piece.
-    pub(crate) fn finish(mut self, out: &mut Output<'_>) -> Result<(), DeltaError> {
+    /// Writes what is left behind the last piece of a stream whose plaintext has the Adler-32 `adler`.
+    pub(crate) fn finish(mut self, adler: u32, out: &mut Output<'_>) -> Result<(), DeltaError> {
         self.write(&[], out)?;
-        if let Some(adler) = self.adler {
+        if self.is_zlib {
             self.carrier.write(&adler.to_be_bytes(), out)?;
         }
         match self.carrier {

@@ -1,4 +1,4 @@
-use super::parser::Parser;
+use super::parser::{Held, Parser, Reached};
 use super::reader::{Block, BlockKind};
 use super::settings::{Flavour, Settings, Strategy};
 use super::tree::{self, cost};
@@ -7,10 +7,34 @@ use super::{
     LITERAL_SYMBOLS, Token, distance_symbol, fixed_literal_lengths, length_symbol,
 };
 
-/// Compresses as zlib does, given all input at once and told to finish.
-pub(crate) struct Compressor<'a> {
-    bytes: &'a [u8],
+/// Compresses as zlib does, given all input at once and told to finish; the input may come in parts.
+pub(crate) struct Compressor {
+    parser: Parser,
+    blocks: Blocks,
+}
+
+/// What the tokens since the last block are.
+struct Blocks {
     settings: Settings,
+    tokens: Vec<Token>,
+    counts: BlockCounts,
+    start: usize,
+    end: usize,
+}
+
+/// Hands all that zlib makes of `bytes` to `each`.
+///
+/// # Errors
+///
+/// Fails when `each` does.
+pub(crate) fn compress<E>(
+    bytes: &[u8],
+    settings: Settings,
+    each: &mut dyn FnMut(Made<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut compressor = Compressor::new(settings);
+    compressor.take(Held::whole(bytes), each)?;
+    compressor.finish(Held::whole(bytes), each)
 }
 
 /// What a [`Compressor`] makes, in the order in which it is known.
@@ -41,70 +65,99 @@ pub(crate) struct Choice {
     pub(crate) fixed: bool,
 }
 
-impl<'a> Compressor<'a> {
-    /// Returns what compresses `bytes`.
-    pub(crate) fn new(bytes: &'a [u8], settings: Settings) -> Compressor<'a> {
-        Compressor { bytes, settings }
+impl Compressor {
+    /// Returns what compresses an input of which nothing came yet.
+    pub(crate) fn new(settings: Settings) -> Compressor {
+        Compressor {
+            parser: Parser::new(settings),
+            blocks: Blocks {
+                settings,
+                tokens: Vec::new(),
+                counts: BlockCounts::new(),
+                start: 0,
+                end: 0,
+            },
+        }
     }
 
-    /// Hands all that is made to `each`.
+    /// Hands all that can be told by what is held of the input to `each`.
     ///
     /// # Errors
     ///
     /// Fails when `each` does.
-    pub(crate) fn run<E>(&self, each: &mut dyn FnMut(Made<'_>) -> Result<(), E>) -> Result<(), E> {
-        let mut tokens = Vec::new();
-        let mut counts = BlockCounts::new();
-        let (mut start, mut end) = (0, 0);
-        let limit = self.settings.block_tokens();
-        let lazy = self.settings.is_lazy();
-        let held = Parser::new(self.bytes, self.settings).run(&mut |token, reached| {
-            each(Made::Token(token, reached.searched))?;
-            tokens.push(token);
-            counts.add(token);
-            let seen = end;
-            end += token.length();
-            let full = tokens.len() == limit || self.is_cut(tokens.len(), &counts, seen - start);
-            // A literal that waited until the end is not looked at again.
-            if full && !(lazy && token.is_literal() && end == self.bytes.len()) {
-                let block = self.block(&counts, start, end, reached.held, false);
-                each(Made::Block(
-                    &block,
-                    &tokens,
-                    self.bytes.get(start..end).unwrap_or(&[]),
-                ))?;
-                tokens.clear();
-                counts = BlockCounts::new();
-                start = end;
-            }
-            Ok(())
-        })?;
-        let block = self.block(&counts, start, end, held, true);
-        each(Made::Block(
-            &block,
-            &tokens,
-            self.bytes.get(start..end).unwrap_or(&[]),
-        ))
+    pub(crate) fn take<E>(
+        &mut self,
+        held: Held<'_>,
+        each: &mut dyn FnMut(Made<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let blocks = &mut self.blocks;
+        let token = &mut |token, reached: Reached| blocks.token(token, reached, held, each);
+        self.parser.run(held, token)
     }
 
-    fn block(
-        &self,
-        counts: &BlockCounts,
-        start: usize,
-        end: usize,
-        held: usize,
-        last: bool,
-    ) -> Block {
+    /// Hands the last block to `each`, once the input's end was taken.
+    ///
+    /// # Errors
+    ///
+    /// Fails when `each` does.
+    pub(crate) fn finish<E>(
+        mut self,
+        held: Held<'_>,
+        each: &mut dyn FnMut(Made<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let first = self.parser.held_at_end(held.length);
+        let blocks = &self.blocks;
+        let block = blocks.block(first, true);
+        let plain = held.part(blocks.start, blocks.end);
+        each(Made::Block(&block, &blocks.tokens, plain))
+    }
+
+    /// Returns from where on the input must be held.
+    pub(crate) fn looks_from(&self) -> usize {
+        self.parser.looks_from()
+    }
+}
+
+impl Blocks {
+    fn token<E>(
+        &mut self,
+        token: Token,
+        reached: Reached,
+        held: Held<'_>,
+        each: &mut dyn FnMut(Made<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        each(Made::Token(token, reached.searched))?;
+        self.tokens.push(token);
+        self.counts.add(token);
+        let seen = self.end;
+        self.end += token.length();
+        let count = self.tokens.len();
+        let is_full = count == self.settings.block_tokens() || self.is_cut(seen - self.start);
+        // A literal that waited until the end is not looked at again.
+        let is_last = token.is_literal() && self.end == held.length;
+        if is_full && !(self.settings.is_lazy() && is_last) {
+            let block = self.block(reached.held, false);
+            let plain = held.part(self.start, self.end);
+            each(Made::Block(&block, &self.tokens, plain))?;
+            self.tokens.clear();
+            self.counts = BlockCounts::new();
+            self.start = self.end;
+        }
+        Ok(())
+    }
+
+    fn block(&self, held: usize, last: bool) -> Block {
         let choice = Choice {
             last,
-            storable: start >= held,
+            storable: self.start >= held,
             fixed: self.settings.strategy == Strategy::Fixed,
         };
-        counts.block(&choice, end - start)
+        self.counts.block(&choice, self.end - self.start)
     }
 
     /// Whether zip and gzip end the block here, since it compresses well so far.
-    fn is_cut(&self, tokens: usize, counts: &BlockCounts, seen: usize) -> bool {
+    fn is_cut(&self, seen: usize) -> bool {
+        let (tokens, counts) = (self.tokens.len(), &self.counts);
         if self.settings.flavour != Flavour::InfoZip
             || self.settings.level <= 2
             || !tokens.is_multiple_of(0x1000)

@@ -2,9 +2,8 @@ use super::chains::{Chains, match_length};
 use super::settings::{Effort, Settings, Strategy};
 use super::{MAX_MATCH, MIN_MATCH, Token};
 
-/// Chooses tokens as zlib does, all of its input at hand.
-pub(super) struct Parser<'a> {
-    bytes: &'a [u8],
+/// Chooses tokens as zlib does when all of its input is at hand.
+pub(super) struct Parser {
     settings: Settings,
     effort: Effort,
     chains: Chains,
@@ -12,6 +11,72 @@ pub(super) struct Parser<'a> {
     /// How far back a match may be.
     reach: usize,
     searched: u64,
+    /// The place that is next.
+    at: usize,
+    lazy: Lazy,
+}
+
+/// What lazy matching has in hand: a match that starts at the byte before the next one.
+#[derive(Clone, Copy)]
+struct Lazy {
+    length: usize,
+    from: usize,
+    /// Whether a byte waits to become a literal or the start of a match.
+    is_waiting: bool,
+}
+
+/// A part of the input.
+#[derive(Clone, Copy)]
+pub(crate) struct Held<'a> {
+    pub(crate) bytes: &'a [u8],
+    /// Where it starts.
+    pub(crate) start: usize,
+    /// Bytes of all the input.
+    pub(crate) length: usize,
+}
+
+impl<'a> Held<'a> {
+    /// Returns all of an input.
+    pub(crate) fn whole(bytes: &'a [u8]) -> Held<'a> {
+        Held {
+            bytes,
+            start: 0,
+            length: bytes.len(),
+        }
+    }
+
+    /// Returns up to where tokens can be told by it.
+    fn until(self) -> usize {
+        let end = self.start + self.bytes.len();
+        match end < self.length {
+            true => end.saturating_sub(LONGEST_LOOK),
+            false => self.length,
+        }
+    }
+
+    #[inline]
+    fn get(self, at: usize) -> Option<u8> {
+        self.bytes.get(at.wrapping_sub(self.start)).copied()
+    }
+
+    #[inline]
+    fn four(self, at: usize) -> Option<[u8; 4]> {
+        let rest = self.bytes.get(at.wrapping_sub(self.start)..)?;
+        rest.first_chunk().copied()
+    }
+
+    #[inline]
+    fn match_length(self, a: usize, b: usize) -> usize {
+        match_length(self.bytes, a - self.start, b - self.start)
+    }
+
+    /// Returns the bytes from one place to another; nothing where they are no longer held.
+    pub(super) fn part(self, start: usize, end: usize) -> &'a [u8] {
+        let place = |at: usize| at.checked_sub(self.start);
+        let part = place(start).zip(place(end));
+        let part = part.and_then(|(start, end)| self.bytes.get(start..end));
+        part.unwrap_or(&[])
+    }
 }
 
 /// How far a parser has come.
@@ -33,12 +98,11 @@ struct Window {
 /// Takes the tokens, each with how far the parser has come.
 pub(super) type Each<'e, E> = &'e mut dyn FnMut(Token, Reached) -> Result<(), E>;
 
-impl<'a> Parser<'a> {
-    /// Returns a parser of `bytes`.
-    pub(super) fn new(bytes: &'a [u8], settings: Settings) -> Parser<'a> {
+impl Parser {
+    /// Returns a parser of an input that nothing was read of.
+    pub(super) fn new(settings: Settings) -> Parser {
         let size = 1 << settings.window;
         Parser {
-            bytes,
             settings,
             effort: settings.effort(),
             chains: Chains::new(settings.window, settings.hash()),
@@ -49,23 +113,38 @@ impl<'a> Parser<'a> {
             },
             reach: size - MIN_LOOKAHEAD,
             searched: 0,
+            at: 0,
+            lazy: Lazy {
+                length: MIN_MATCH - 1,
+                from: 0,
+                is_waiting: false,
+            },
         }
     }
 
-    /// Hands every token to `each`, and returns where the input starts that zlib holds at the end.
+    /// Hands every token that can be told by what is held to `each`, all where that is the input's end.
     ///
     /// # Errors
     ///
     /// Fails when `each` does.
-    pub(super) fn run<E>(&mut self, each: Each<'_, E>) -> Result<usize, E> {
+    pub(super) fn run<E>(&mut self, held: Held<'_>, each: Each<'_, E>) -> Result<(), E> {
         match self.settings.strategy {
-            Strategy::HuffmanOnly => self.literals(each),
-            Strategy::Runs => self.runs(each),
-            _ if self.settings.is_lazy() => self.lazy(each),
-            _ => self.greedy(each),
-        }?;
-        self.window.fill(self.bytes.len(), 1, self.bytes.len());
-        Ok(self.window.start)
+            Strategy::HuffmanOnly => self.literals(held, each),
+            Strategy::Runs => self.runs(held, each),
+            _ if self.settings.is_lazy() => self.lazy(held, each),
+            _ => self.greedy(held, each),
+        }
+    }
+
+    /// Returns where the input starts that zlib holds at the end.
+    pub(super) fn held_at_end(&mut self, length: usize) -> usize {
+        self.window.fill(length, 1, length);
+        self.window.start
+    }
+
+    /// Returns from where on the input is still looked at.
+    pub(super) fn looks_from(&self) -> usize {
+        self.window.start.saturating_sub(self.window.size)
     }
 
     #[inline]
@@ -76,69 +155,83 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn literals<E>(&mut self, each: Each<'_, E>) -> Result<(), E> {
-        for (at, byte) in self.bytes.iter().enumerate() {
-            self.window.fill(at, 1, self.bytes.len());
-            each(Token::literal(*byte), self.reached())?;
+    fn literals<E>(&mut self, held: Held<'_>, each: Each<'_, E>) -> Result<(), E> {
+        while self.at < held.until()
+            && let Some(byte) = held.get(self.at)
+        {
+            self.window.fill(self.at, 1, held.length);
+            each(Token::literal(byte), self.reached())?;
+            self.at += 1;
         }
         Ok(())
     }
 
-    fn runs<E>(&mut self, each: Each<'_, E>) -> Result<(), E> {
-        let mut at = 0;
-        while let Some(byte) = self.bytes.get(at) {
-            self.window.fill(at, MAX_MATCH + 1, self.bytes.len());
+    fn runs<E>(&mut self, held: Held<'_>, each: Each<'_, E>) -> Result<(), E> {
+        let until = held.until();
+        let mut at = self.at;
+        while at < until
+            && let Some(byte) = held.get(at)
+        {
+            self.window.fill(at, MAX_MATCH + 1, held.length);
             let length = match at.checked_sub(1) {
-                Some(before) => match_length(self.bytes, at, before),
+                Some(before) => held.match_length(at, before),
                 None => 0,
             };
             if length >= MIN_MATCH {
                 each(Token::matched(length, 1), self.reached())?;
                 at += length;
             } else {
-                each(Token::literal(*byte), self.reached())?;
+                each(Token::literal(byte), self.reached())?;
                 at += 1;
             }
         }
+        self.at = at;
         Ok(())
     }
 
-    fn greedy<E>(&mut self, each: Each<'_, E>) -> Result<(), E> {
-        let mut at = 0;
-        while let Some(byte) = self.bytes.get(at) {
-            self.window.fill(at, MIN_LOOKAHEAD, self.bytes.len());
-            let head = self.insert(at);
-            let (length, from) = self.longest(at, head, MIN_MATCH - 1);
+    fn greedy<E>(&mut self, held: Held<'_>, each: Each<'_, E>) -> Result<(), E> {
+        let until = held.until();
+        let mut at = self.at;
+        while at < until
+            && let Some(byte) = held.get(at)
+        {
+            self.window.fill(at, MIN_LOOKAHEAD, held.length);
+            let head = self.insert(held, at);
+            let (length, from) = self.longest(held, at, head, MIN_MATCH - 1);
             if length < MIN_MATCH {
-                each(Token::literal(*byte), self.reached())?;
+                each(Token::literal(byte), self.reached())?;
                 at += 1;
                 continue;
             }
             each(Token::matched(length, at - from), self.reached())?;
-            let left = self.bytes.len() - at - length;
+            let left = held.length - at - length;
             let known = length <= self.effort.lazy && left >= MIN_MATCH;
             if known {
                 for within in at + 1..at + length {
-                    self.insert_any(within);
+                    self.insert_any(held, within);
                 }
             }
             at += length;
         }
+        self.at = at;
         Ok(())
     }
 
-    fn lazy<E>(&mut self, each: Each<'_, E>) -> Result<(), E> {
-        let mut at = 0;
-        // The match in hand starts at the byte before `at`.
-        let (mut length, mut from) = (MIN_MATCH - 1, 0);
-        let mut waiting = false;
-        while at < self.bytes.len() {
-            self.window.fill(at, MIN_LOOKAHEAD, self.bytes.len());
-            let head = self.insert(at);
+    fn lazy<E>(&mut self, held: Held<'_>, each: Each<'_, E>) -> Result<(), E> {
+        let until = held.until();
+        let mut at = self.at;
+        let Lazy {
+            mut length,
+            mut from,
+            mut is_waiting,
+        } = self.lazy;
+        while at < until {
+            self.window.fill(at, MIN_LOOKAHEAD, held.length);
+            let head = self.insert(held, at);
             let (previous, previous_from) = (length, from);
             length = MIN_MATCH - 1;
             if previous < self.effort.lazy {
-                (length, from) = self.longest(at, head, previous);
+                (length, from) = self.longest(held, at, head, previous);
                 let short = length <= 5 && self.settings.strategy == Strategy::Filtered;
                 if short || length == MIN_MATCH && at - from > TOO_FAR {
                     length = MIN_MATCH - 1;
@@ -148,60 +241,70 @@ impl<'a> Parser<'a> {
                 let token = Token::matched(previous, at - 1 - previous_from);
                 each(token, self.reached())?;
                 for within in at + 1..at + previous - 1 {
-                    self.insert(within);
+                    self.insert(held, within);
                 }
                 at += previous - 1;
-                waiting = false;
+                is_waiting = false;
                 length = MIN_MATCH - 1;
                 continue;
             }
-            if waiting && let Some(byte) = self.bytes.get(at - 1) {
-                each(Token::literal(*byte), self.reached())?;
+            if is_waiting && let Some(byte) = held.get(at - 1) {
+                each(Token::literal(byte), self.reached())?;
             }
-            waiting = true;
+            is_waiting = true;
             at += 1;
         }
-        if waiting && let Some(byte) = self.bytes.last() {
-            each(Token::literal(*byte), self.reached())?;
+        if at == held.length
+            && is_waiting
+            && let Some(byte) = held.get(at - 1)
+        {
+            each(Token::literal(byte), self.reached())?;
+            is_waiting = false;
         }
+        self.at = at;
+        self.lazy = Lazy {
+            length,
+            from,
+            is_waiting,
+        };
         Ok(())
     }
 
     /// Enters `at` and returns the place before it, unless too few bytes are left.
     #[inline]
-    fn insert(&mut self, at: usize) -> usize {
-        if at + MIN_MATCH > self.bytes.len() {
+    fn insert(&mut self, held: Held<'_>, at: usize) -> usize {
+        if at + MIN_MATCH > held.length {
             return 0;
         }
-        self.insert_any(at)
+        self.insert_any(held, at)
     }
 
     #[inline]
-    fn insert_any(&mut self, at: usize) -> usize {
-        let four = match self.bytes.get(at..at + 4) {
-            Some(four) => [four[0], four[1], four[2], four[3]],
-            None => [0, 1, 2, 3].map(|ahead| self.beyond(at + ahead)),
+    fn insert_any(&mut self, held: Held<'_>, at: usize) -> usize {
+        let four = match held.four(at) {
+            Some(four) => four,
+            None => [0, 1, 2, 3].map(|ahead| self.beyond(held, at + ahead)),
         };
         self.chains.insert(four, at)
     }
 
     /// Returns a byte of the window at the input's end and behind it: there it has what it had before.
-    fn beyond(&self, at: usize) -> u8 {
-        let at = if at < self.bytes.len() || self.window.start == 0 {
+    fn beyond(&self, held: Held<'_>, at: usize) -> u8 {
+        let at = if at < held.length || self.window.start == 0 {
             at
         } else {
             at.saturating_sub(self.window.size)
         };
-        self.bytes.get(at).copied().unwrap_or(0)
+        held.get(at).unwrap_or(0)
     }
 
     /// Returns the length and the place of the first longest match of more than `best` bytes.
     #[inline]
-    fn longest(&mut self, at: usize, head: usize, best: usize) -> (usize, usize) {
+    fn longest(&mut self, held: Held<'_>, at: usize, head: usize, best: usize) -> (usize, usize) {
         if head == 0 || at - head > self.reach {
             return (MIN_MATCH - 1, 0);
         }
-        let left = self.bytes.len() - at;
+        let left = held.length - at;
         let mut chain = self.effort.chain;
         if best >= self.effort.good {
             chain >>= 2;
@@ -213,18 +316,23 @@ impl<'a> Parser<'a> {
         if best >= left {
             return (left, 0);
         }
-        let mut ending = [self.bytes[at + best - 1], self.bytes[at + best]];
+        let bytes = held.bytes;
+        // Places from here on are those of what is held.
+        let origin = held.start;
+        let place = at - origin;
+        let mut ending = [bytes[place + best - 1], bytes[place + best]];
         loop {
             // Below `at`, so that all that is compared is in reach.
-            if self.bytes[here + best - 1..=here + best] == ending {
-                let length = match_length(self.bytes, at, here);
+            let there = here - origin;
+            if bytes[there + best - 1..=there + best] == ending {
+                let length = match_length(bytes, place, there);
                 words += length / WORD;
                 if length > best {
                     (best, from) = (length, here);
                     if length >= nice {
                         break;
                     }
-                    ending = [self.bytes[at + best - 1], self.bytes[at + best]];
+                    ending = [bytes[place + best - 1], bytes[place + best]];
                 }
             }
             here = self.chains.before(here);
@@ -255,6 +363,8 @@ impl Window {
     }
 }
 
+/// A token is told by no more bytes than these from its start on, nor are those within it.
+const LONGEST_LOOK: usize = 1024;
 /// What zlib wants to see before it searches.
 const MIN_LOOKAHEAD: usize = MAX_MATCH + MIN_MATCH + 1;
 /// Bytes that are compared at once.

@@ -145,7 +145,11 @@ impl Coder<'_> {
         // The streams of a frame's window have other numbers.
         let none = Inflated::none();
         let followed = if draft.fits { &inflated } else { &none };
-        let pictures = Pictures::of(&old_files);
+        let has_image = |file: &NewFile| file.opened().any(Stream::has_image);
+        let pictures = match new_files.iter().any(has_image) {
+            true => Pictures::of(&old_files),
+            false => Pictures::default(),
+        };
         let mut hints = recipe::Hint::default();
         let mut composer = Composer::default();
         let mut covered: HashMap<usize, Vec<Range<usize>>> = HashMap::new();
@@ -239,7 +243,7 @@ impl Coder<'_> {
         let file = |index: &usize| {
             self.cancel.check()?;
             let bytes = read(self.old, *index)?;
-            let streams = opening.open(&bytes);
+            let streams = opening.of_old().open(&bytes);
             let resembled = members
                 .iter()
                 .filter(|member| member.counterparts.contains(index));
@@ -341,17 +345,23 @@ impl Coder<'_> {
             compressed,
             plain: &old.stream.plain,
         });
-        let coded = match (&stream.image, pictures) {
-            (Some(image), Some(pictures)) if !pictures.share(stream) => {
+        let plain_bytes = stream.plain.len() as u64;
+        let is_long = plain_bytes > self.limits.max_stream_bytes;
+        let allowed = pictures.filter(|_| plain_bytes <= self.limits.max_image_bytes);
+        let coded = match (&stream.image, allowed) {
+            (Some(image), Some(pictures)) if is_long || !pictures.share(stream) => {
                 Some(self.painted(&stream.plain, image)?)
             }
+            // What no device can hold.
+            _ if is_long => return None,
             _ => None,
         };
         let most = match &coded {
             // What is saved is worth a device's time.
             Some(coded) => {
                 let worth = compressed.len() - compressed.len() / PAINTED_GAIN;
-                worth.checked_sub(coded.bytes.len())?
+                let longest = usize::try_from(self.limits.max_stream_bytes).ok()?;
+                worth.min(longest).checked_sub(coded.bytes.len())?
             }
             // What has a counterpart costs little once it is open; what is new costs most of itself.
             None if old.is_some() => compressed.len() / 2,
@@ -359,6 +369,11 @@ impl Coder<'_> {
         };
         let found = recipe::find(&compressed, &stream.plain, old, hint, most)
             .filter(|found| self.abilities.can_follow(found.bytes()))?;
+        // Its rows must pass by where they are closed.
+        let is_zlib = Recompressor::of_recipe(found.bytes()) == Some(Recompressor::Zlib);
+        if is_long && !is_zlib {
+            return None;
+        }
         account.streams.closed -= 1;
         account.streams.opened += 1;
         account.recipe_bytes += found.bytes().len() as u64;

@@ -29,6 +29,7 @@ impl OldFile {
 }
 
 /// The pixels of a group's old images, in the forms in which they stand in its reference.
+#[derive(Default)]
 pub(super) struct Pictures(HashSet<u32>);
 
 impl Pictures {

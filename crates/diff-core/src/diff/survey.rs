@@ -67,6 +67,8 @@ impl StreamKey {
 pub(super) struct Opening {
     /// Bytes of the longest plaintext.
     pub(super) longest_plain: u64,
+    /// Bytes of the rows of the longest image, which are coded where a plaintext may not be so long.
+    longest_image: u64,
     /// Whether the rows of images may be coded.
     can_paint: bool,
 }
@@ -75,11 +77,16 @@ impl Opening {
     /// Returns what a level opens for devices that have `abilities` and keep to `limits`.
     pub(super) fn of(level: Level, abilities: &Abilities, limits: &Limits) -> Opening {
         let longest = OpeningLimits::of(PLAIN_BYTES).max_stream_bytes;
+        let longest_plain = match level {
+            Level::Fast => 0,
+            _ if !abilities.can_recompress() => 0,
+            Level::Default | Level::Best => longest.min(limits.max_stream_bytes),
+        };
         Opening {
-            longest_plain: match level {
-                Level::Fast => 0,
-                _ if !abilities.can_recompress() => 0,
-                Level::Default | Level::Best => longest.min(limits.max_stream_bytes),
+            longest_plain,
+            longest_image: match longest_plain > 0 && abilities.can_paint() {
+                true => limits.max_image_bytes.max(longest_plain),
+                false => longest_plain,
             },
             can_paint: abilities.can_paint(),
         }
@@ -88,8 +95,18 @@ impl Opening {
     /// Returns what leaves more streams closed: the longest half of them.
     pub(super) fn shorter(self) -> Opening {
         let half = self.longest_plain / 2;
+        let longest = if half < LEAST_PLAIN { 0 } else { half };
         Opening {
-            longest_plain: if half < LEAST_PLAIN { 0 } else { half },
+            longest_plain: longest,
+            longest_image: longest,
+            ..self
+        }
+    }
+
+    /// Returns what is opened of old files: a device must hold it.
+    pub(super) fn of_old(self) -> Opening {
+        Opening {
+            longest_image: self.longest_plain,
             ..self
         }
     }
@@ -102,17 +119,14 @@ impl Opening {
     /// Whether a stream of a file that no device has anything of is opened: noise is no less once it is
     /// open, but an image that is coded.
     pub(super) fn opens_new(self, stream: &Stream, is_closed: bool) -> bool {
-        let has_image = || stream.inner.iter().any(|inner| inner.image.is_some());
-        match stream.image {
-            Some(_) => self.can_paint,
-            None => !is_closed || self.can_paint && has_image(),
-        }
+        !is_closed || self.can_paint && stream.has_image()
     }
 
     /// Finds the streams of a file.
     pub(super) fn open(self, bytes: &[u8]) -> Vec<Stream> {
         let limits = OpeningLimits {
             max_stream_bytes: self.longest_plain,
+            max_image_bytes: self.longest_image,
             ..OpeningLimits::of(PLAIN_BYTES)
         };
         match self.may_open() {
@@ -186,7 +200,7 @@ impl Survey {
         let candidates = candidates(old, new, pairing);
         let outline = |index: &usize| {
             cancel.check()?;
-            let (outline, _) = look(old, *index, opening, &HashMap::new())?;
+            let (outline, _) = look(old, *index, opening.of_old(), &HashMap::new())?;
             Ok(outline)
         };
         let outlines: Result<Vec<Outline>, DiffError> =
@@ -410,7 +424,7 @@ const LEAST_PLAIN: u64 = 1 << 18;
 /// Bytes of all plaintexts of one file.
 const PLAIN_BYTES: u64 = 256 << 20;
 /// Images that share one byte of so many with others are copied from these.
-const ALIKE_PART: usize = 8;
+const ALIKE_PART: usize = 3;
 const SAMPLES: usize = 16;
 const SAMPLE_BYTES: usize = 4 << 10;
 

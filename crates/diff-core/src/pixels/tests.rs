@@ -124,6 +124,8 @@ fn what_is_no_image_is_refused() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn rows_come_back((rows, samples, plain) in image()) {
         let coded = encoded(&plain, rows, samples).unwrap();

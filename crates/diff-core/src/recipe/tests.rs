@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::deflate::{self, Block, BlockCounts, BlockKind, Compressor, Flavour, Made, Token, tree};
+use crate::deflate::{self, Block, BlockCounts, BlockKind, Flavour, Made, Token, compress, tree};
 use crate::deflate::{Settings, Writer};
 
 /// Makes words, runs, repeats and noise, the same for the same seed.
@@ -37,12 +37,11 @@ pub(super) fn made(seed: u64, length: usize) -> Vec<u8> {
 /// Compresses by the emulation.
 pub(super) fn compressed(plain: &[u8], settings: Settings) -> Vec<u8> {
     let mut writer = Writer::default();
-    Compressor::new(plain, settings)
-        .run(&mut |made| match made {
-            Made::Block(block, tokens, bytes) => writer.block(block, tokens, bytes),
-            Made::Token(..) => Ok(()),
-        })
-        .unwrap();
+    compress(plain, settings, &mut |made| match made {
+        Made::Block(block, tokens, bytes) => writer.block(block, tokens, bytes),
+        Made::Token(..) => Ok(()),
+    })
+    .unwrap();
     writer.end(0);
     writer.take_ready()
 }
@@ -103,6 +102,55 @@ proptest! {
     }
 }
 
+/// Follows a recipe with a plaintext that comes in pieces of so many bytes.
+fn rebuilt_in_parts(
+    recipe: &[u8],
+    plain: &[u8],
+    piece: usize,
+    length: usize,
+) -> Result<Vec<u8>, DeltaError> {
+    let mut pieces = plain.chunks(piece);
+    let mut bytes = Vec::new();
+    let mut more = |held: &mut Vec<u8>| {
+        let next = pieces.next();
+        held.extend_from_slice(next.unwrap_or_default());
+        Ok(next.is_some())
+    };
+    rebuild_in_parts(recipe, length as u64, &mut more, 1 << 30, &mut |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })?;
+    Ok(bytes)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn a_plaintext_may_come_in_parts(
+        settings in settings(), seed: u64, length in 0..700_000_usize, piece in 1..70_000_usize, zeros in 0..300_000_usize,
+    ) {
+        let plain = [made(seed, length), vec![0; zeros], made(!seed, length / 3)].concat();
+        let stream = compressed(&plain, settings);
+        let recipe = zlib::written(&settings);
+        let made = rebuilt_in_parts(&recipe, &plain, piece, plain.len()).unwrap();
+        prop_assert!(made == stream);
+    }
+}
+
+#[test]
+fn a_plaintext_in_parts_has_the_length_that_is_told() {
+    let plain = made(5, 400_000);
+    for length in [399_999, 400_001] {
+        let refused = rebuilt_in_parts(&[6], &plain, 5000, length);
+        assert!(matches!(refused, Err(DeltaError::Malformed { .. })));
+    }
+    for settings in (1..=9).flat_map(|level| [Settings::zlib(level), Settings::info_zip(level)]) {
+        let made = rebuilt_in_parts(&zlib::written(&settings), &plain, 5000, plain.len());
+        assert!(made.unwrap() == compressed(&plain, settings));
+    }
+}
+
 #[test]
 fn a_recipe_never_makes_more_than_allowed() {
     let plain = made(1, 50_000);
@@ -115,14 +163,11 @@ fn a_recipe_never_makes_more_than_allowed() {
 /// Compresses by a search that is none of zlib's: greedy, with blocks cut where the caller says.
 fn strange(plain: &[u8], block_tokens: usize, stored: bool) -> Vec<u8> {
     let mut tokens = Vec::new();
-    Compressor::new(
-        plain,
-        Settings {
-            window: 11,
-            ..Settings::zlib(5)
-        },
-    )
-    .run::<()>(&mut |made| {
+    let settings = Settings {
+        window: 11,
+        ..Settings::zlib(5)
+    };
+    compress::<()>(plain, settings, &mut |made| {
         if let Made::Token(token, _) = made {
             tokens.push(token);
         }
@@ -336,7 +381,7 @@ fn drawn(alphabet: &[u8], length: usize) -> Vec<u8> {
 /// Returns what zlib's search costs for each byte.
 fn searched_per_byte(plain: &[u8], settings: Settings) -> u64 {
     let mut most = 0;
-    let searched = Compressor::new(plain, settings).run::<()>(&mut |made| {
+    let searched = compress::<()>(plain, settings, &mut |made| {
         if let Made::Token(_, searched) = made {
             most = searched;
         }

@@ -1,7 +1,9 @@
 use super::parsed::{Parsed, ParsedBlock};
 use super::seam::{Hint, Output, Recipe, SearchBudget, malformed};
 use crate::DeltaError;
-use crate::deflate::{BlockKind, Compressor, Flavour, Made, Settings, Strategy, Writer};
+use crate::deflate::{
+    BlockKind, Compressor, Flavour, Held, Made, Settings, Strategy, Writer, compress,
+};
 
 /// Finds settings with which zlib, or a program with the same ancestor, makes the stream.
 /// What is found was tried to the last byte of `compressed`.
@@ -29,7 +31,7 @@ pub(super) fn find(
     hint.settings.insert(0, settings);
     hint.settings.truncate(REMEMBERED);
     Some(Recipe {
-        bytes: write(&settings),
+        bytes: written(&settings),
         needs_old: false,
     })
 }
@@ -43,13 +45,60 @@ pub(super) fn rebuild(
     let settings = read(recipe)?;
     let mut writer = Writer::default();
     let mut budget = SearchBudget::of(plain.len());
-    Compressor::new(plain, settings).run::<DeltaError>(&mut |made| match made {
+    compress::<DeltaError>(plain, settings, &mut |made| match made {
         Made::Token(_, searched) => budget.check(searched, output),
         Made::Block(block, tokens, bytes) => {
             writer.block(block, tokens, bytes)?;
             output.drain(&mut writer)
         }
     })?;
+    writer.end(0);
+    output.drain(&mut writer)
+}
+
+/// Rebuilds a stream of a plaintext of so many bytes, to which `more` appends the next ones until it says
+/// that there are none.
+pub(super) fn rebuild_in_parts(
+    recipe: &[u8],
+    length: u64,
+    more: &mut dyn FnMut(&mut Vec<u8>) -> Result<bool, DeltaError>,
+    output: &mut Output<'_>,
+) -> Result<(), DeltaError> {
+    let length = usize::try_from(length).map_err(|_| malformed("is of a plaintext without end"))?;
+    let mut compressor = Compressor::new(read(recipe)?);
+    let mut writer = Writer::default();
+    let mut budget = SearchBudget::of(length);
+    let mut each = |made: Made<'_>| match made {
+        Made::Token(_, searched) => budget.check(searched, output),
+        Made::Block(block, tokens, bytes) => {
+            writer.block(block, tokens, bytes)?;
+            output.drain(&mut writer)
+        }
+    };
+    let (mut bytes, mut start) = (Vec::new(), 0);
+    loop {
+        let enough = bytes.len() + PART_BYTES;
+        let mut is_whole = false;
+        while bytes.len() < enough && !is_whole {
+            is_whole = !more(&mut bytes)?;
+        }
+        if start + bytes.len() > length || is_whole && start + bytes.len() < length {
+            return Err(malformed("is of a plaintext of another length"));
+        }
+        let held = Held {
+            bytes: &bytes,
+            start,
+            length,
+        };
+        compressor.take(held, &mut each)?;
+        if is_whole {
+            compressor.finish(held, &mut each)?;
+            break;
+        }
+        let passed = compressor.looks_from().saturating_sub(start);
+        bytes.drain(..passed);
+        start += passed;
+    }
     writer.end(0);
     output.drain(&mut writer)
 }
@@ -176,7 +225,7 @@ fn makes(settings: Settings, parsed: &Parsed, plain: &[u8], compressed: &[u8]) -
     // The token of the stream that is next, and the bytes of the block so far.
     let (mut at, mut bytes) = (0, 0);
     let budget = SearchBudget::of(plain.len());
-    let same = Compressor::new(plain, settings).run(&mut |made| {
+    let same = compress(plain, settings, &mut |made| {
         let Some(expected) = block else {
             return Err(());
         };
@@ -207,7 +256,7 @@ fn makes(settings: Settings, parsed: &Parsed, plain: &[u8], compressed: &[u8]) -
 }
 
 /// Returns the recipe: the usual settings in one byte.
-fn write(settings: &Settings) -> Vec<u8> {
+pub(super) fn written(settings: &Settings) -> Vec<u8> {
     let flavour = match (settings.flavour, settings.memory) {
         (Flavour::Zlib, 8) => ZLIB,
         (Flavour::Zlib, _) => ZLIB_LARGE,
@@ -293,3 +342,5 @@ const ZLIB_ANY: u8 = 4;
 /// Set in the strategy of Chromium's zlib.
 const CHROMIUM_FLAG: u8 = 8;
 const REMEMBERED: usize = 4;
+/// Plaintext is taken by so many bytes at least where it comes in parts.
+const PART_BYTES: usize = 1 << 17;

@@ -20,7 +20,7 @@ impl Forge {
         let digest = old.listing.digest();
         Forge {
             version: 1,
-            recompressors: 3,
+            recompressors: 7,
             old_digest: digest.as_bytes()[..8].try_into().unwrap(),
             records: Vec::new(),
             records_claimed: None,

@@ -41,6 +41,8 @@ pub(crate) struct Forged {
     pub(crate) memory: u64,
     /// The old file that the frame is coded against, and the steps through it.
     pub(crate) source: Option<(i64, Vec<u8>)>,
+    /// What the plan says that streams are rebuilt by, a bit for each.
+    pub(crate) recompressors: u64,
     pub(crate) limits: Limits,
     pub(crate) threads: usize,
 }
@@ -51,6 +53,7 @@ impl Forged {
             length,
             memory: ROOM,
             source: None,
+            recompressors: 7,
             limits: Limits::standard(),
             threads: 2,
         }
@@ -75,6 +78,7 @@ impl Forged {
         let old = old();
         let forge = Forge::over(&old)
             .newest()
+            .recompressors(self.recompressors)
             .record(keep(4))
             .record(insert_built(0, "new", self.length as u64))
             .opened_group(content.len() as u64, self.memory);

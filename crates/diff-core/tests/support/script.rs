@@ -36,6 +36,15 @@ impl Script {
         script.recipe(ZLIB_6)
     }
 
+    /// Adds an image whose rows are coded, by symbols, in so many bytes.
+    pub(crate) fn coded_image(self, length: u64, stride: u64, coded: u64) -> Script {
+        let mut script = self.step(2, length).raw(&[IMAGE | NESTED]);
+        varint(&mut script.0, stride);
+        varint(&mut script.0, 1);
+        varint(&mut script.0, coded << 1);
+        script.recipe(ZLIB_6)
+    }
+
     pub(crate) fn recipe(mut self, recipe: &[u8]) -> Script {
         varint(&mut self.0, recipe.len() as u64);
         self.raw(recipe)
