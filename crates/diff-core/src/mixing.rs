@@ -5,6 +5,8 @@ mod arithmetic;
 mod counter;
 mod hash;
 mod mixer;
+#[cfg(test)]
+pub(crate) mod plain;
 
 pub(crate) use arithmetic::{squash, stretch};
 pub(crate) use counter::{Fine, Quick};

@@ -35,7 +35,7 @@ pub(crate) fn encode(
     if !rows.are(plain) {
         return Err(refused("it is no rows of this length"));
     }
-    let mut pixels = vec![0; row_bytes(rows, plain.len() as u64)];
+    let mut pixels = vec![0; rows.row_bytes(plain.len() as u64)];
     let mut picture = picture(BitEncoder::new(), rows, pixels.len(), samples)?;
     for row in plain.chunks_exact(rows.stride) {
         check()?;
@@ -78,7 +78,7 @@ impl<'a> RowsDecoder<'a> {
             let told = format!("{plain_length} bytes are no whole rows of {stride}");
             return Err(refused(&told));
         }
-        let length = row_bytes(rows, plain_length);
+        let length = rows.row_bytes(plain_length);
         Ok(RowsDecoder {
             picture: picture(BitDecoder::new(coded), rows, length, samples)?,
             rows,
@@ -117,15 +117,6 @@ impl<'a> RowsDecoder<'a> {
 pub(crate) fn memory(rows: Rows) -> u64 {
     // Three rows, the differences of two, the pixels and the filtered bytes of one.
     MODEL_BYTES.saturating_add((rows.stride as u64).saturating_mul(9))
-}
-
-/// Returns the bytes of a row without its filter: where there is no row, its length is a mere claim.
-fn row_bytes(rows: Rows, plain_length: u64) -> usize {
-    if plain_length == 0 {
-        0
-    } else {
-        rows.stride - 1
-    }
 }
 
 fn picture<'c, C: Coder + 'c>(

@@ -76,7 +76,8 @@ pub(crate) fn rebuild(
 }
 
 /// Does as [`rebuild`] does with a plaintext of so many bytes, of which `more` appends the next ones until it
-/// says that there are none. What is held of it is what zlib's window holds, a part of 128 KiB and what `more` appended last.
+/// says that there are none. Held of it are what zlib's window holds, a part of 128 KiB and what `more` appended
+/// last.
 ///
 /// # Errors
 ///

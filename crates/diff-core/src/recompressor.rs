@@ -43,6 +43,11 @@ impl Recompressor {
         }
     }
 
+    /// Whether what follows a recipe takes the plaintext in parts.
+    pub(crate) fn takes_parts(recipe: &[u8]) -> bool {
+        Recompressor::of_recipe(recipe) == Some(Recompressor::Zlib)
+    }
+
     /// Returns the recompressor that follows a recipe, where its first byte tells one.
     pub(crate) fn of_recipe(recipe: &[u8]) -> Option<Recompressor> {
         match recipe.first()? >> 4 {

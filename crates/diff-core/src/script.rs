@@ -78,8 +78,8 @@ impl StreamStep {
 
     /// Returns the coded rows of which the plaintext is made while it is closed, so that nobody holds it.
     pub(crate) fn passing(&self) -> Option<(Rows, CodedRows)> {
-        let is_zlib = Recompressor::of_recipe(&self.recipe) == Some(Recompressor::Zlib);
-        self.rows.zip(self.coded).filter(|_| is_zlib)
+        let coded = self.rows.zip(self.coded);
+        coded.filter(|_| Recompressor::takes_parts(&self.recipe))
     }
 
     /// Returns how many bytes closing the stream holds at most beside its tables: the plaintext, twice where

@@ -52,7 +52,7 @@ impl Rows {
         for row in plain.chunks_exact(self.stride) {
             opened.append(row.get(..1)?);
         }
-        let mut above = vec![0; self.above(height)];
+        let mut above = vec![0; self.row_bytes(plain.len() as u64)];
         for row in plain.chunks_exact(self.stride) {
             let (filter, row) = row.split_first()?;
             let start = opened.len();
@@ -76,8 +76,9 @@ impl Rows {
         let height = self.height(opened.len())?;
         let (filters, pixels) = opened.split_at_checked(height)?;
         let mut plain = Space::for_bytes(opened.len());
-        let mut filtered = Vec::with_capacity(self.above(height) + 1);
-        let mut above = &vec![0; self.above(height)][..];
+        let row_bytes = self.row_bytes(opened.len() as u64);
+        let mut filtered = Vec::with_capacity(row_bytes + 1);
+        let mut above = &vec![0; row_bytes][..];
         for (filter, row) in filters.iter().zip(pixels.chunks_exact(self.stride - 1)) {
             filtered.clear();
             if !self.apply(*filter, row, above, &mut filtered) {
@@ -109,9 +110,10 @@ impl Rows {
         is_rows.then(|| length / self.stride)
     }
 
-    /// Returns how many bytes stand above the first row: where there is none, its length is a mere claim.
-    fn above(self, height: usize) -> usize {
-        match height {
+    /// Returns the bytes of a row without its filter, of so many in all: where there is no row, its length is a
+    /// mere claim.
+    pub(crate) fn row_bytes(self, all: u64) -> usize {
+        match all {
             0 => 0,
             _ => self.stride - 1,
         }

@@ -370,8 +370,7 @@ impl Coder<'_> {
         let found = recipe::find(&compressed, &stream.plain, old, hint, most)
             .filter(|found| self.abilities.can_follow(found.bytes()))?;
         // Its rows must pass by where they are closed.
-        let is_zlib = Recompressor::of_recipe(found.bytes()) == Some(Recompressor::Zlib);
-        if is_long && !is_zlib {
+        if is_long && !Recompressor::takes_parts(found.bytes()) {
             return None;
         }
         account.streams.closed -= 1;

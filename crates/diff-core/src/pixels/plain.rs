@@ -2,6 +2,7 @@
 
 use crate::container::{Rows, Samples};
 use crate::entropy::{BitDecoder, Coder};
+use crate::mixing::plain::Logistic;
 
 /// Returns the filtered rows; nothing where they are malformed.
 pub(super) fn decode(coded: &[u8], length: usize, rows: Rows, samples: Samples) -> Option<Vec<u8>> {
@@ -83,31 +84,6 @@ impl Question {
             tables: bits.iter().map(|bits| vec![(2048, 0); 1 << bits]).collect(),
             weights: vec![vec![weight; bits.len()]; sets],
         }
-    }
-}
-
-struct Logistic {
-    squash: Vec<i64>,
-    stretch: Vec<i64>,
-}
-
-impl Logistic {
-    fn new() -> Logistic {
-        let mut upper = Vec::new();
-        let mut power = 1_u128 << 62;
-        for _ in 0..=2815 {
-            let share = (1_u128 << 78) / ((1 << 62) + power);
-            upper.push(i64::try_from(share.min(65_535)).unwrap());
-            power = (power * 4_593_706_758_521_714_574) >> 62;
-        }
-        let lower = upper.iter().skip(1).rev().map(|share| 65_536 - share);
-        let squash: Vec<i64> = lower.chain(upper.iter().copied()).collect();
-        let stretch = (0..4096).map(|share| {
-            let reaches = |at: &i64| squash[usize::try_from(at + 2815).unwrap()] >= 16 * share + 8;
-            (-2047..2047).find(reaches).unwrap_or(2047)
-        });
-        let stretch = stretch.collect();
-        Logistic { squash, stretch }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The slow, short decoder: written from the format's document alone, to check the fast one.
 
 use crate::method::steps::plain::{PlainCoder, PlainHistory};
+use crate::mixing::plain::Logistic;
 
 /// Returns what a frame decodes to; nothing where it is malformed.
 pub(super) fn decode(reference: &[u8], frame: &[u8], length: usize) -> Option<Vec<u8>> {
@@ -45,22 +46,7 @@ const HALF: (i64, i64) = (1 << 21, 0);
 impl<'a> Plain<'a> {
     fn new(reference: &[u8], frame: &'a [u8], length: usize) -> Plain<'a> {
         let bits = |number: usize| usize::BITS - number.leading_zeros();
-        let mut upper = Vec::new();
-        let mut power = 1_u128 << 62;
-        for _ in 0..=2815 {
-            let share = (1_u128 << 78) / ((1 << 62) + power);
-            upper.push(i64::try_from(share.min(65_535)).unwrap());
-            power = (power * 4_593_706_758_521_714_574) >> 62;
-        }
-        let lower = upper.iter().skip(1).rev().map(|share| 65_536 - share);
-        // The middle is 32,768 either way.
-        let squash: Vec<i64> = lower.chain(upper.iter().copied()).collect();
-        let stretch = (0..4096).map(|share| {
-            let found = (-2047..2047)
-                .find(|at: &i64| squash[usize::try_from(at + 2815).unwrap()] >= 16 * share + 8);
-            found.unwrap_or(2047)
-        });
-        let stretch = stretch.collect();
+        let Logistic { squash, stretch } = Logistic::new();
         let map: Vec<_> = (0..1024)
             .map(|cell| ((cell % 64 * 1024 + 512) << 6, 0))
             .collect();
