@@ -105,11 +105,11 @@ impl<'a> Differ<'a> {
         let mut writer = DeltaWriter::start(out, digest).map_err(DiffError::Output)?;
 
         let opening = Opening::of(self.level, &self.abilities, &self.limits);
-        let survey = Survey::of(self.old, self.new, &pairing, opening, &self.cancel)?;
-        let reference_bytes = |index| survey.reference_bytes.get(&index).copied().unwrap_or(0);
+        let mut survey = Survey::of(self.old, self.new, &pairing, opening, &self.cancel)?;
         let sizes = GroupSizes::of(self.level, &self.limits);
-        let members = self.members(&pairing, &survey);
-        let drafts = drafts(members, sizes.group_bytes, reference_bytes);
+        let members = self.members(&pairing, &mut survey);
+        let reference_bytes = |index| survey.reference_bytes.get(&index).copied().unwrap_or(0);
+        let drafts = drafts(members, sizes, &reference_bytes);
         let mut groups = Vec::new();
         let mut built = Vec::new();
         let mut recompressors = BTreeSet::new();
@@ -147,11 +147,11 @@ impl<'a> Differ<'a> {
 
     /// Returns the files to be built, those that resemble each other side by side: of a kind, and with
     /// the same counterpart.
-    fn members(&self, pairing: &Pairing, survey: &Survey) -> Vec<Member> {
-        let built = pairing.files.iter().zip(&survey.built).enumerate();
+    fn members(&self, pairing: &Pairing, survey: &mut Survey) -> Vec<Member> {
+        let built = pairing.files.iter().zip(&mut survey.built).enumerate();
         let mut members: Vec<Member> = built
             .filter_map(|(file, (planned, built))| {
-                let built = built.as_ref()?;
+                let built = built.as_mut()?;
                 Some(Member {
                     file,
                     length: planned.length,
@@ -160,6 +160,7 @@ impl<'a> Differ<'a> {
                     counterparts: built.counterparts.clone(),
                     pixel: built.pixel,
                     is_alike: built.is_alike,
+                    novel: std::mem::take(&mut built.novel),
                 })
             })
             .collect();

@@ -53,6 +53,15 @@ impl Sketch {
         &self.hashes
     }
 
+    /// Returns the hashes that none of the others has.
+    pub(crate) fn beside<'s>(&self, others: impl Iterator<Item = &'s Sketch>) -> Vec<u32> {
+        let mut left = self.hashes.clone();
+        for other in others {
+            left.retain(|hash| other.hashes.binary_search(hash).is_err());
+        }
+        left
+    }
+
     /// Returns how many hashes the sketch has.
     pub(crate) fn len(&self) -> usize {
         self.hashes.len()

@@ -200,3 +200,28 @@ fn a_device_with_less_memory_gets_smaller_groups() {
     assert!(largest(round_trip_within(&limits, &old, &new)) < 9);
     assert!(largest(round_trip_within(&lowered(128), &old, &new)) < 3);
 }
+
+#[test]
+fn what_several_files_have_is_coded_once_though_others_stand_between_them() {
+    // One group has room for three such pages beside what they are coded against, where they share what is new.
+    let limits = lowered(64);
+    let pages = |changed: &dyn Fn(u64, Vec<u8>) -> Vec<u8>| {
+        let page = |seed| (format!("{seed}.txt"), changed(seed, text(seed, 3000)));
+        MemoryTree::new(&(10..31).map(page).collect::<Vec<_>>())
+    };
+    let told = text(1, 1500);
+    let old = pages(&|_, page| page);
+    let edits = pages(&|_, page| edited(&page));
+    let telling = pages(&|seed, page| match seed % 10 {
+        0 => [edited(&page), told.clone()].concat(),
+        _ => edited(&page),
+    });
+    let bytes = |old: &MemoryTree, new: &MemoryTree| {
+        let stats = round_trip_within(&limits, old, new);
+        stats.delta_bytes
+    };
+    let nothing = MemoryTree::new::<&str, &[u8]>(&[]);
+    let once = bytes(&nothing, &MemoryTree::new(&[("told.txt", &told)]));
+    let more = bytes(&old, &telling) - bytes(&old, &edits);
+    assert!(more < once + once / 2, "{more} bytes, once {once}");
+}

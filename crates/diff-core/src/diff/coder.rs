@@ -135,13 +135,8 @@ impl Coder<'_> {
             .map(|member| self.new_file(member, &old_files, opening))
             .collect();
         let new_files = new_files?;
-
-        let kept: HashSet<StreamKey> = new_files
-            .iter()
-            .flat_map(|file| file.streams.iter().map(|stream| key(&file.bytes, stream)))
-            .collect();
         let opened = new_files.iter().flat_map(NewFile::opened);
-        let inflated = Inflated::of(&old_files, &kept, opened);
+        let inflated = Inflated::of(&old_files, &self.survey.kept, opened);
         // The streams of a frame's window have other numbers.
         let none = Inflated::none();
         let followed = if draft.fits { &inflated } else { &none };

@@ -19,6 +19,8 @@ pub(super) struct Survey {
     pub(super) built: Vec<Option<Built>>,
     /// Where the compressed streams of old files stand.
     pub(super) streams: HashMap<StreamKey, Place>,
+    /// Those of them that new files have as they are.
+    pub(super) kept: HashSet<StreamKey>,
     /// How many bytes each old file that was looked at may add to a reference.
     pub(super) reference_bytes: HashMap<usize, u64>,
 }
@@ -35,6 +37,8 @@ pub(super) struct Built {
     pub(super) pixel: Option<usize>,
     /// Whether it shares most of itself with others that are to be built.
     pub(super) is_alike: bool,
+    /// The hashes of what it has and its counterparts have not.
+    pub(super) novel: Vec<u32>,
 }
 
 /// What tells one compressed stream from another.
@@ -136,15 +140,34 @@ impl Opening {
     }
 }
 
+/// A stream that stands in a file itself.
+struct Outlined {
+    key: StreamKey,
+    /// Where it starts.
+    offset: usize,
+    /// How many bytes it has once it is opened.
+    opened_bytes: u64,
+}
+
 /// What looking at one file told.
 struct Outline {
     sketch: Sketch,
-    /// The streams that stand in the file itself, and the bytes of each once it is opened.
-    streams: Vec<(StreamKey, usize, u64)>,
+    /// The streams that are not known yet.
+    streams: Vec<Outlined>,
+    /// Those that are.
+    known: Vec<StreamKey>,
     raw_bytes: u64,
     is_closed: bool,
     /// The image that the file is, if it is one.
     image: Option<Image>,
+}
+
+impl Outline {
+    /// Returns how many bytes the file has once it is opened, without the streams that are known.
+    fn opened_bytes(&self) -> u64 {
+        let opened = self.streams.iter().map(|stream| stream.opened_bytes);
+        self.raw_bytes + opened.sum::<u64>()
+    }
 }
 
 /// A new file that was looked at before what it shares with others is known.
@@ -156,15 +179,17 @@ struct Looked {
     is_painted: bool,
     counterparts: Vec<usize>,
     pixel: Option<usize>,
-    sketch: Sketch,
+    novel: Vec<u32>,
+    /// The streams of it that old files have.
+    known: Vec<StreamKey>,
 }
 
 impl Looked {
     /// Returns the file; `shared` are the hashes that several images have.
     fn built(self, shared: &HashSet<u32>) -> Built {
-        let hashes = self.sketch.hashes();
-        let alike = hashes.iter().filter(|hash| shared.contains(hash)).count();
-        let is_alike = self.is_painted && alike > hashes.len() / ALIKE_PART;
+        let novel = self.novel.iter();
+        let alike = novel.filter(|hash| shared.contains(hash)).count();
+        let is_alike = self.is_painted && alike > self.novel.len() / ALIKE_PART;
         let is_closed = self.is_closed || self.is_painted && !is_alike;
         Built {
             opened_bytes: match is_closed && self.counterparts.is_empty() {
@@ -175,13 +200,14 @@ impl Looked {
             counterparts: self.counterparts,
             pixel: self.pixel,
             is_alike,
+            novel: self.novel,
         }
     }
 }
 
-/// Returns the hashes that several sketches have.
-fn shared<'s>(sketches: impl Iterator<Item = &'s Sketch>) -> HashSet<u32> {
-    let mut hashes: Vec<u32> = sketches.flat_map(Sketch::hashes).copied().collect();
+/// Returns the hashes that several files have.
+fn shared<'s>(files: impl Iterator<Item = &'s [u32]>) -> HashSet<u32> {
+    let mut hashes: Vec<u32> = files.flatten().copied().collect();
     hashes.par_sort_unstable();
     let runs = hashes.chunk_by(|one, other| one == other);
     let several = runs.filter(|run| run.len() > 1);
@@ -208,22 +234,24 @@ impl Survey {
         let mut survey = Survey {
             built: Vec::new(),
             streams: HashMap::new(),
+            kept: HashSet::new(),
             reference_bytes: HashMap::new(),
         };
         let mut sketches = Vec::new();
         let mut images = HashMap::new();
+        let mut opened = Vec::new();
         for (outline, file) in outlines?.into_iter().zip(&candidates) {
-            for (key, offset, _) in &outline.streams {
-                survey.streams.entry(*key).or_insert(Place {
+            for stream in &outline.streams {
+                survey.streams.entry(stream.key).or_insert(Place {
                     index: *file,
-                    offset: *offset,
+                    offset: stream.offset,
                 });
             }
-            let opened = outline.streams.iter().map(|(_, _, plain)| plain);
-            let bytes = outline.raw_bytes + opened.sum::<u64>();
+            let bytes = outline.opened_bytes();
             sketches.push((outline.sketch, bytes));
             images.extend(outline.image.map(|image| (*file, (image, bytes))));
             survey.reference_bytes.insert(*file, bytes);
+            opened.push((*file, outline.streams));
         }
         let index = SimilarityIndex::of(&sketches);
         let numbers: HashMap<usize, usize> = candidates
@@ -243,23 +271,28 @@ impl Survey {
                 let (outline, streams) = look(new, file, opening, &survey.streams)?;
                 let first = named.and_then(|named| numbers.get(&named.index).copied());
                 let nearest = index.nearest(&outline.sketch, first, MOST_COUNTERPARTS);
+                let known = nearest.iter().filter_map(|number| sketches.get(*number));
+                let novel = outline.sketch.beside(known.map(|(sketch, _)| sketch));
                 let counterparts = nearest.iter().filter_map(|number| candidates.get(*number));
                 let counterparts: Vec<usize> = counterparts.copied().collect();
-                let opened = outline.streams.iter().map(|(_, _, plain)| plain);
                 let is_new = counterparts.is_empty();
                 Ok(Some(Looked {
                     length: planned.length,
-                    opened_bytes: outline.raw_bytes + opened.sum::<u64>(),
+                    opened_bytes: outline.opened_bytes(),
                     is_closed: outline.is_closed,
                     is_painted: is_new && is_painted(&streams, planned.length),
                     counterparts,
                     pixel: outline.image.map(|image| image.rows.pixel),
-                    sketch: outline.sketch,
+                    novel,
+                    known: outline.known,
                 }))
             });
         let looked: Vec<Option<Looked>> = built.collect::<Result<_, DiffError>>()?;
         let painted = looked.iter().flatten().filter(|file| file.is_painted);
-        let shared = shared(painted.map(|file| &file.sketch));
+        let shared = shared(painted.map(|file| &file.novel[..]));
+        let known = looked.iter().flatten().flat_map(|file| &file.known);
+        survey.kept = known.copied().collect();
+        survey.leave_out_kept(&opened);
         let built = looked
             .into_iter()
             .map(|file| file.map(|file| file.built(&shared)));
@@ -270,6 +303,20 @@ impl Survey {
 }
 
 impl Survey {
+    /// Reckons without streams that new files take as they are: they stand in no reference, but for the few
+    /// that come closest to something new.
+    fn leave_out_kept(&mut self, opened: &[(usize, Vec<Outlined>)]) {
+        for (file, streams) in opened {
+            let kept = streams
+                .iter()
+                .filter(|stream| self.kept.contains(&stream.key));
+            let kept: u64 = kept.map(|stream| stream.opened_bytes).sum();
+            if let Some(bytes) = self.reference_bytes.get_mut(file) {
+                *bytes -= kept;
+            }
+        }
+    }
+
     /// Reckons with images whose pixels are made longer, for new ones that have such.
     fn grow(&mut self, images: &HashMap<usize, (Image, u64)>, longest: u64) {
         for built in self.built.iter().flatten() {
@@ -337,7 +384,7 @@ fn look(
     let streams = opening.open(&bytes);
     let mut sketcher = Sketcher::default();
     let mut raw_bytes = 0;
-    let mut outlined = Vec::new();
+    let (mut outlined, mut kept) = (Vec::new(), Vec::new());
     let mut at = 0;
     let mut sample = Vec::new();
     for stream in &streams {
@@ -347,9 +394,14 @@ fn look(
         at = stream.range.end;
         let wrapped = bytes.get(stream.range.clone()).unwrap_or_default();
         let key = StreamKey::of(wrapped);
-        if !known.contains_key(&key) {
-            let opened = add_plain(&stream.opened(), &stream.inner, &mut sketcher);
-            outlined.push((key, stream.range.start, opened));
+        if known.contains_key(&key) {
+            kept.push(key);
+        } else {
+            outlined.push(Outlined {
+                key,
+                offset: stream.range.start,
+                opened_bytes: add_plain(&stream.opened(), &stream.inner, &mut sketcher),
+            });
             take_sample(&mut sample, &stream.plain);
         }
     }
@@ -364,6 +416,7 @@ fn look(
     let outline = Outline {
         sketch: sketcher.finish(),
         streams: outlined,
+        known: kept,
         raw_bytes,
         is_closed: looks_compressed(&sample),
         image: images().next().cloned(),

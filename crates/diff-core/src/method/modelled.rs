@@ -36,10 +36,10 @@ pub(crate) fn encode_modelled(
     Ok((Method::Solid, shorter))
 }
 
-/// Fewer literals and copies are decoded in about a quarter of a second, by mixed probabilities as well.
-const MANY_TOKENS: usize = 200_000;
-/// Where there are fewer for each byte, that is decoded at 25 MB/s.
-const BYTES_OF_TOKEN: usize = 30;
+/// Fewer literals and copies are decoded in less than half a second, by mixed probabilities as well.
+const MANY_TOKENS: usize = 300_000;
+/// Where there are fewer for each byte, that is decoded at 15 MB/s and more.
+const BYTES_OF_TOKEN: usize = 20;
 /// What a literal that a copy could make costs, in percent of what all cost, where nothing foretells it: a
 /// trial tells, and at the best level a whole second parse.
 const BESIDE_NOISE: u32 = 120;

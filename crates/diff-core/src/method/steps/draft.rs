@@ -153,7 +153,7 @@ impl<'a> Draft<'a> {
             let parts = Parts {
                 finder: &self.finder,
                 reference: self.reference.len(),
-                bytes: SAMPLE_BYTES,
+                bytes: TRIED_BYTES,
                 prices: &measured.prices(share),
                 effort: Effort::of(self.level, self.finder.all().len()),
                 heard,
@@ -177,18 +177,18 @@ impl<'a> Draft<'a> {
     /// Returns the numbers of short parts in which much is new, all over the content: few enough to be parsed
     /// twice.
     fn busy_parts(&self) -> Vec<usize> {
-        let mut tokens_of_parts = vec![0; self.new.len().div_ceil(SAMPLE_BYTES)];
+        let mut tokens_of_parts = vec![0; self.new.len().div_ceil(TRIED_BYTES)];
         let mut at = 0;
         for step in &self.steps {
             match *step {
                 Step::Literals(count) => {
                     for place in at..at + count {
-                        tokens_of_parts[place / SAMPLE_BYTES] += 1;
+                        tokens_of_parts[place / TRIED_BYTES] += 1;
                     }
                     at += count;
                 }
                 Step::Copy { length, .. } => {
-                    tokens_of_parts[at / SAMPLE_BYTES] += 1;
+                    tokens_of_parts[at / TRIED_BYTES] += 1;
                     at += length;
                 }
             }
@@ -303,8 +303,9 @@ const MANY_TOKENS: usize = 500_000;
 /// Of a first parse, one token of so many is coded, and so many at least.
 const CODED_OF: usize = 8;
 const LEAST_CODED: usize = 50_000;
-/// Which prices are better, so many literals and copies tell, and fewer do not.
-const TRIED_TOKENS: usize = 8_000;
+/// Which prices are better, so many literals and copies of a few places tell, and fewer do not.
+const TRIED_BYTES: usize = 1 << 14;
+const TRIED_TOKENS: usize = 12_000;
 const LEAST_TRIED: usize = 2_000;
 /// Where fewer bytes are one, coding them takes less time than the trial.
 const TRIED_OF: usize = 128;
