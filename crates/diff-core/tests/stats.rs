@@ -84,6 +84,36 @@ fn files_of_a_group_cost_what_is_written_for_them() {
 }
 
 #[test]
+fn the_same_stream_of_several_files_counts_in_each_of_them() {
+    let (page, shared) = (text(1, 1500), text(2, 3000));
+    let archive = |own: u64, shared: &[u8]| {
+        let own = text(own, 200);
+        zip(&[
+            ("own", &own[..], Packed::Deflated(9)),
+            ("shared", shared, Packed::Foreign),
+            // Where it stands differs, and whether it is first of its file.
+            ("page", &page, Packed::Deflated(6)),
+        ])
+    };
+    let files = |shared: &[u8]| {
+        let archives = [("a.zip", 3), ("b.zip", 4), ("c.zip", 5)];
+        MemoryTree::new(&archives.map(|(path, own)| (path, archive(own, shared))))
+    };
+    let stats = round_trip(&files(&page), &files(&shared));
+    assert_sums(&stats);
+    let recipes = stats.files.iter().map(|file| file.recipe_bytes);
+    let recipes: Vec<u64> = recipes.collect();
+    assert!(recipes[0] > 1, "{recipes:?}");
+    assert!(recipes.iter().all(|one| *one == recipes[0]), "{recipes:?}");
+    for file in &stats.files {
+        assert_eq!((file.streams.opened, file.streams.copied), (1, 2));
+    }
+    // Telling it once costs nearly all.
+    let [a, b, c] = ["a.zip", "b.zip", "c.zip"].map(|path| cost(&stats, path));
+    assert!(b + c < a / 4, "{a}, {b} and {c} bytes");
+}
+
+#[test]
 fn instructions_belong_to_the_file_that_they_close() {
     let page = text(1, 1500);
     let entries: Vec<_> = (0..40)

@@ -57,6 +57,30 @@ pub(super) struct Account {
     pub(super) counterparts: Vec<usize>,
 }
 
+/// A stream of a new file that is to be opened.
+struct Wanted<'f> {
+    file: &'f NewFile,
+    stream: &'f Stream,
+    /// Whether it is coded as an image, where it is a new one.
+    paints: bool,
+}
+
+/// What became of streams.
+#[derive(Default)]
+struct Told {
+    counts: StreamCounts,
+    recipe_bytes: u64,
+}
+
+impl Told {
+    fn add(&mut self, more: &Told) {
+        self.counts.opened += more.counts.opened;
+        self.counts.copied += more.counts.copied;
+        self.counts.closed += more.counts.closed;
+        self.recipe_bytes += more.recipe_bytes;
+    }
+}
+
 /// A draft whose files are opened, before its content is coded.
 struct Prepared {
     old_files: Vec<OldFile>,
@@ -145,28 +169,24 @@ impl Coder<'_> {
             true => Pictures::of(&old_files),
             false => Pictures::default(),
         };
-        let mut hints = recipe::Hint::default();
+        let opened_streams = self.opened_streams(&new_files, draft, (followed, &pictures))?;
         let mut composer = Composer::default();
         let mut covered: HashMap<usize, Vec<Range<usize>>> = HashMap::new();
         let mut accounts = Vec::new();
-        for (file, member) in new_files.into_iter().zip(&draft.members) {
+        let files = new_files.into_iter().zip(&draft.members);
+        for ((file, member), (opened, told)) in files.zip(opened_streams) {
             self.cancel.check()?;
-            let length = file.bytes.len();
             let mut account = Account {
                 parts: Parts {
                     script: 0..0,
                     opened: 0..0,
                 },
                 copied_bytes: 0,
-                streams: StreamCounts::default(),
-                recipe_bytes: 0,
+                streams: told.counts,
+                recipe_bytes: told.recipe_bytes,
                 counterparts: member.counterparts.clone(),
             };
-            let paints = self.abilities.can_paint() && !member.is_alike;
-            let pictures = paints.then_some(&pictures);
-            let opened =
-                self.opened_streams(&file, (followed, pictures), &mut hints, &mut account)?;
-            let pieces = cut(length, opened, file.shared);
+            let pieces = cut(file.bytes.len(), opened, file.shared);
             for piece in &pieces {
                 if let Piece::Old {
                     index,
@@ -302,25 +322,76 @@ impl Coder<'_> {
         })
     }
 
-    /// Returns the streams of a file that are worth opening, with their recipes: those that no old file
+    /// Returns of each file the streams that are worth opening, with their recipes: those that no old file
     /// has as they are, and that a short recipe rebuilds.
     fn opened_streams(
         &self,
-        file: &NewFile,
-        known: (&Inflated<'_>, Option<&Pictures>),
-        hint: &mut recipe::Hint,
-        account: &mut Account,
-    ) -> Result<Vec<OpenedStream>, DiffError> {
-        let mut opened = Vec::new();
-        for stream in &file.streams {
-            self.cancel.check()?;
-            if file.has(stream) {
-                account.streams.copied += 1;
-                continue;
+        files: &[NewFile],
+        draft: &Draft,
+        (inflated, pictures): (&Inflated<'_>, &Pictures),
+    ) -> Result<Vec<(Vec<OpenedStream>, Told)>, DiffError> {
+        // The same picture may stand in every archive.
+        let mut numbers: HashMap<(StreamKey, bool), usize> = HashMap::new();
+        let mut different: Vec<Wanted<'_>> = Vec::new();
+        let mut streams = Vec::new();
+        for (file, member) in files.iter().zip(&draft.members) {
+            let paints = self.abilities.can_paint() && !member.is_alike;
+            for stream in file.opened() {
+                let key = (key(&file.bytes, stream), paints);
+                streams.push(*numbers.entry(key).or_insert(different.len()));
+                if numbers.len() > different.len() {
+                    different.push(Wanted {
+                        file,
+                        stream,
+                        paints,
+                    });
+                }
             }
-            opened.extend(self.opened_stream(&file.bytes, stream, known, hint, account));
         }
-        Ok(opened)
+        // Streams side by side are mostly made alike.
+        let opened = different.par_chunks(HINTED).map(|streams| {
+            let mut hint = recipe::Hint::default();
+            let opened = streams.iter().map(|wanted| {
+                self.cancel.check()?;
+                let known = (inflated, wanted.paints.then_some(pictures));
+                let mut told = Told::default();
+                let file = &wanted.file.bytes;
+                let opened = self.opened_stream(file, wanted.stream, known, &mut hint, &mut told);
+                Ok((opened, told))
+            });
+            opened.collect::<Result<Vec<_>, DiffError>>()
+        });
+        let opened: Vec<Vec<_>> = opened.collect::<Result<_, DiffError>>()?;
+        let mut opened: Vec<(Option<OpenedStream>, Told)> = opened.into_iter().flatten().collect();
+        let mut uses = vec![0; opened.len()];
+        for number in &streams {
+            uses[*number] += 1;
+        }
+        let mut numbers = streams.into_iter();
+        let of_file = |file: &NewFile| {
+            let mut told = Told::default();
+            let mut streams = Vec::new();
+            for stream in &file.streams {
+                if file.has(stream) {
+                    told.counts.copied += 1;
+                    continue;
+                }
+                let Some(number) = numbers.next() else {
+                    continue;
+                };
+                let (opened, more) = &mut opened[number];
+                told.add(more);
+                streams.extend(match uses[number] {
+                    1 => opened.take(),
+                    _ => opened.clone().map(|opened| OpenedStream {
+                        stream: stream.clone(),
+                        ..opened
+                    }),
+                });
+            }
+            (streams, told)
+        };
+        Ok(files.iter().map(of_file).collect())
     }
 
     fn opened_stream(
@@ -329,9 +400,9 @@ impl Coder<'_> {
         stream: &Stream,
         (inflated, pictures): (&Inflated<'_>, Option<&Pictures>),
         hint: &mut recipe::Hint,
-        account: &mut Account,
+        told: &mut Told,
     ) -> Option<OpenedStream> {
-        account.streams.closed += 1;
+        told.counts.closed += 1;
         let compressed = stream.compressed(file).ok()?;
         let nearest = inflated.nearest(&stream.plain);
         let old_compressed = nearest.and_then(|(_, old)| old.stream.compressed(old.file).ok());
@@ -368,9 +439,9 @@ impl Coder<'_> {
         if is_long && !Recompressor::takes_parts(found.bytes()) {
             return None;
         }
-        account.streams.closed -= 1;
-        account.streams.opened += 1;
-        account.recipe_bytes += found.bytes().len() as u64;
+        told.counts.closed -= 1;
+        told.counts.opened += 1;
+        told.recipe_bytes += found.bytes().len() as u64;
         let mut nested = Vec::new();
         for inner in &stream.inner {
             nested.extend(self.opened_stream(
@@ -378,7 +449,7 @@ impl Coder<'_> {
                 inner,
                 (inflated, pictures),
                 hint,
-                account,
+                told,
             ));
         }
         let pieces = match nested.is_empty() {
@@ -510,6 +581,8 @@ impl<'p> Scaled<'p> {
 const LONG_FILE: usize = 12 << 20;
 /// Coding the rows of an image saves one byte of so many at least.
 const PAINTED_GAIN: usize = 16;
+/// So many streams are tried first with what made those before them.
+const HINTED: usize = 8;
 /// Runs that a file without streams must share to take them straight.
 const LEAST_LONG: usize = 32 << 10;
 const LEAST_SHARED: usize = 256;

@@ -6,6 +6,7 @@ use crate::container::{Samples, Stream};
 use crate::script::{CodedRows, ScriptStep, ScriptWriter, StreamStep};
 
 /// A part of a new file, in the form in which it goes into a group.
+#[derive(Clone)]
 pub(super) enum Piece {
     /// Bytes of the file, or of a plaintext, as they are.
     Raw(Range<usize>),
@@ -20,6 +21,7 @@ pub(super) enum Piece {
 }
 
 /// A stream with what rebuilds it.
+#[derive(Clone)]
 pub(super) struct OpenedStream {
     pub(super) stream: Stream,
     pub(super) recipe: Vec<u8>,
@@ -32,6 +34,7 @@ pub(super) struct OpenedStream {
 }
 
 /// The rows of an image, coded.
+#[derive(Clone)]
 pub(super) struct Coded {
     pub(super) samples: Samples,
     pub(super) bytes: Vec<u8>,

@@ -33,7 +33,7 @@ use crate::space::Space;
 use output::{Output, PIECE_BYTES};
 
 /// Knows how likely each step is, and learns of those that came.
-pub(crate) trait StepModel: Clone {
+pub(crate) trait StepModel: Clone + Sync {
     /// What literals that a copy could make cost, of what all cost, in percent: how much the model makes
     /// of what stood before.
     const BESIDE_COPIES: u32;

@@ -169,7 +169,8 @@ impl<'a> Draft<'a> {
             )?;
             Ok::<usize, EncodeError>(coded.bytes.len())
         };
-        let (by_usual, by_other) = (coded_bytes(usual)?, coded_bytes(other)?);
+        let (by_usual, by_other) = rayon::join(|| coded_bytes(usual), || coded_bytes(other));
+        let (by_usual, by_other) = (by_usual?, by_other?);
         let is_clear = by_other < by_usual - by_usual / TRIAL_GAIN;
         Ok(if is_clear { other } else { usual })
     }
