@@ -105,9 +105,10 @@ impl<'a> Differ<'a> {
         let mut writer = DeltaWriter::start(out, digest).map_err(DiffError::Output)?;
 
         let opening = Opening::of(self.level, &self.abilities, &self.limits);
-        let mut survey = Survey::of(self.old, self.new, &pairing, opening, &self.cancel)?;
+        let (survey, mut members) =
+            Survey::of(self.old, self.new, &pairing, opening, &self.cancel)?;
+        self.sort(&mut members, &pairing);
         let sizes = GroupSizes::of(self.level, &self.limits);
-        let members = self.members(&pairing, &mut survey);
         let reference_bytes = |index| survey.reference_bytes.get(&index).copied().unwrap_or(0);
         let drafts = drafts(members, sizes, &reference_bytes);
         let mut groups = Vec::new();
@@ -145,25 +146,9 @@ impl<'a> Differ<'a> {
         Ok(DeltaSummary::of(&plan, stats, self.old))
     }
 
-    /// Returns the files to be built, those that resemble each other side by side: of a kind, and with
-    /// the same counterpart.
-    fn members(&self, pairing: &Pairing, survey: &mut Survey) -> Vec<Member> {
-        let built = pairing.files.iter().zip(&mut survey.built).enumerate();
-        let mut members: Vec<Member> = built
-            .filter_map(|(file, (planned, built))| {
-                let built = built.as_mut()?;
-                Some(Member {
-                    file,
-                    length: planned.length,
-                    opened_bytes: built.opened_bytes,
-                    is_closed: built.is_closed,
-                    counterparts: built.counterparts.clone(),
-                    pixel: built.pixel,
-                    is_alike: built.is_alike,
-                    novel: std::mem::take(&mut built.novel),
-                })
-            })
-            .collect();
+    /// Puts files to be built side by side that resemble each other: of a kind, and with the same
+    /// counterpart.
+    fn sort(&self, members: &mut [Member], pairing: &Pairing) {
         members.sort_by_key(|member| {
             let own = pairing.files.get(member.file).map(|file| &file.path);
             let counterpart = member.counterparts.first();
@@ -171,7 +156,6 @@ impl<'a> Differ<'a> {
             let place = counterpart.map(|entry| &entry.path).or(own);
             (own.map(ContentPath::extension), place, own)
         });
-        members
     }
 
     /// Returns what each member of a group costs, with its index in the new listing.
@@ -190,8 +174,8 @@ impl<'a> Differ<'a> {
                 encoded_bytes: 0,
                 opened_bytes: 0,
                 copied_bytes: account.copied_bytes,
-                streams: account.streams,
-                recipe_bytes: account.recipe_bytes,
+                streams: account.streams.counts,
+                recipe_bytes: account.streams.recipe_bytes,
                 methods: Vec::new(),
                 counterparts: counterparts.map(|entry| entry.path.clone()).collect(),
                 group_files: group.members.len(),

@@ -52,28 +52,19 @@ pub(super) struct Account {
     /// Where it stands in the group's content.
     pub(super) parts: Parts,
     pub(super) copied_bytes: u64,
-    pub(super) streams: StreamCounts,
-    pub(super) recipe_bytes: u64,
+    pub(super) streams: StreamCosts,
     pub(super) counterparts: Vec<usize>,
-}
-
-/// A stream of a new file that is to be opened.
-struct Wanted<'f> {
-    file: &'f NewFile,
-    stream: &'f Stream,
-    /// Whether it is coded as an image, where it is a new one.
-    paints: bool,
 }
 
 /// What became of streams.
 #[derive(Default)]
-struct Told {
-    counts: StreamCounts,
-    recipe_bytes: u64,
+pub(super) struct StreamCosts {
+    pub(super) counts: StreamCounts,
+    pub(super) recipe_bytes: u64,
 }
 
-impl Told {
-    fn add(&mut self, more: &Told) {
+impl StreamCosts {
+    fn add(&mut self, more: &StreamCosts) {
         self.counts.opened += more.counts.opened;
         self.counts.copied += more.counts.copied;
         self.counts.closed += more.counts.closed;
@@ -103,23 +94,18 @@ impl Prepared {
 /// A new file with what was found in it.
 struct NewFile {
     bytes: FileBytes,
-    streams: Vec<Stream>,
     shared: Vec<Shared>,
+    /// Streams that old files have as they are.
+    copied_streams: u64,
+    /// Those that they do not have.
+    streams: Vec<NewStream>,
 }
 
-impl NewFile {
-    /// Whether old files have a stream as it is.
-    fn has(&self, stream: &Stream) -> bool {
-        let within = |shared: &Shared| {
-            shared.new.start <= stream.range.start && stream.range.end <= shared.new.end
-        };
-        self.shared.iter().any(within)
-    }
-
-    /// Returns the streams that old files do not have as they are.
-    fn opened(&self) -> impl Iterator<Item = &Stream> {
-        self.streams.iter().filter(|stream| !self.has(stream))
-    }
+/// A stream that no old file has as it is.
+struct NewStream {
+    /// What tells it from others, and whether it is coded as an image, where it is a new one.
+    key: (StreamKey, bool),
+    stream: Stream,
 }
 
 impl Coder<'_> {
@@ -159,22 +145,24 @@ impl Coder<'_> {
             .map(|member| self.new_file(member, &old_files, opening))
             .collect();
         let new_files = new_files?;
-        let opened = new_files.iter().flat_map(NewFile::opened);
-        let inflated = Inflated::of(&old_files, &self.survey.kept, opened);
+        let new_streams = || {
+            let streams = new_files.iter().flat_map(|file| &file.streams);
+            streams.map(|new| &new.stream)
+        };
+        let inflated = Inflated::of(&old_files, &self.survey.kept, new_streams());
         // The streams of a frame's window have other numbers.
         let none = Inflated::none();
         let followed = if draft.fits { &inflated } else { &none };
-        let has_image = |file: &NewFile| file.opened().any(Stream::has_image);
-        let pictures = match new_files.iter().any(has_image) {
+        let pictures = match new_streams().any(Stream::has_image) {
             true => Pictures::of(&old_files),
             false => Pictures::default(),
         };
-        let opened_streams = self.opened_streams(&new_files, draft, (followed, &pictures))?;
+        let opened_streams = self.opened_streams(&new_files, (followed, &pictures))?;
         let mut composer = Composer::default();
         let mut covered: HashMap<usize, Vec<Range<usize>>> = HashMap::new();
         let mut accounts = Vec::new();
         let files = new_files.into_iter().zip(&draft.members);
-        for ((file, member), (opened, told)) in files.zip(opened_streams) {
+        for ((file, member), (opened, streams)) in files.zip(opened_streams) {
             self.cancel.check()?;
             let mut account = Account {
                 parts: Parts {
@@ -182,8 +170,7 @@ impl Coder<'_> {
                     opened: 0..0,
                 },
                 copied_bytes: 0,
-                streams: told.counts,
-                recipe_bytes: told.recipe_bytes,
+                streams,
                 counterparts: member.counterparts.clone(),
             };
             let pieces = cut(file.bytes.len(), opened, file.shared);
@@ -306,8 +293,13 @@ impl Coder<'_> {
                 }));
             }
         }
-        let same = streams.iter().filter_map(|stream| {
-            let place = self.survey.streams.get(&key(&bytes, stream))?;
+        let streams = streams.into_iter().map(|stream| {
+            let wrapped = bytes.get(stream.range.clone()).unwrap_or_default();
+            (StreamKey::of(wrapped), stream)
+        });
+        let streams: Vec<(StreamKey, Stream)> = streams.collect();
+        let same = streams.iter().filter_map(|(key, stream)| {
+            let place = self.survey.streams.get(key)?;
             Some(Shared {
                 new: stream.range.clone(),
                 index: place.index,
@@ -315,10 +307,25 @@ impl Coder<'_> {
             })
         });
         shared.extend(same);
+        let is_copied = |stream: &Stream| {
+            let (start, end) = (stream.range.start, stream.range.end);
+            let mut shared = shared.iter();
+            shared.any(|shared| shared.new.start <= start && end <= shared.new.end)
+        };
+        let all = streams.len();
+        let paints = self.abilities.can_paint() && !member.is_alike;
+        let new = streams.into_iter().filter(|(_, stream)| !is_copied(stream));
+        let streams: Vec<NewStream> = new
+            .map(|(key, stream)| NewStream {
+                key: (key, paints),
+                stream,
+            })
+            .collect();
         Ok(NewFile {
             bytes,
-            streams,
             shared,
+            copied_streams: (all - streams.len()) as u64,
+            streams,
         })
     }
 
@@ -327,69 +334,54 @@ impl Coder<'_> {
     fn opened_streams(
         &self,
         files: &[NewFile],
-        draft: &Draft,
         (inflated, pictures): (&Inflated<'_>, &Pictures),
-    ) -> Result<Vec<(Vec<OpenedStream>, Told)>, DiffError> {
+    ) -> Result<Vec<(Vec<OpenedStream>, StreamCosts)>, DiffError> {
         // The same picture may stand in every archive.
-        let mut numbers: HashMap<(StreamKey, bool), usize> = HashMap::new();
-        let mut different: Vec<Wanted<'_>> = Vec::new();
-        let mut streams = Vec::new();
-        for (file, member) in files.iter().zip(&draft.members) {
-            let paints = self.abilities.can_paint() && !member.is_alike;
-            for stream in file.opened() {
-                let key = (key(&file.bytes, stream), paints);
-                streams.push(*numbers.entry(key).or_insert(different.len()));
-                if numbers.len() > different.len() {
-                    different.push(Wanted {
-                        file,
-                        stream,
-                        paints,
-                    });
+        let mut uses: HashMap<(StreamKey, bool), usize> = HashMap::new();
+        let mut different: Vec<(&NewFile, &NewStream)> = Vec::new();
+        for file in files {
+            for new in &file.streams {
+                let used = uses.entry(new.key).or_default();
+                if *used == 0 {
+                    different.push((file, new));
                 }
+                *used += 1;
             }
         }
         // Streams side by side are mostly made alike.
         let opened = different.par_chunks(HINTED).map(|streams| {
             let mut hint = recipe::Hint::default();
-            let opened = streams.iter().map(|wanted| {
+            let opened = streams.iter().map(|(file, new)| {
                 self.cancel.check()?;
-                let known = (inflated, wanted.paints.then_some(pictures));
-                let mut told = Told::default();
-                let file = &wanted.file.bytes;
-                let opened = self.opened_stream(file, wanted.stream, known, &mut hint, &mut told);
-                Ok((opened, told))
+                let (_, paints) = new.key;
+                let known = (inflated, paints.then_some(pictures));
+                let mut costs = StreamCosts::default();
+                let opened =
+                    self.opened_stream(&file.bytes, &new.stream, known, &mut hint, &mut costs);
+                Ok((new.key, (opened, costs)))
             });
             opened.collect::<Result<Vec<_>, DiffError>>()
         });
         let opened: Vec<Vec<_>> = opened.collect::<Result<_, DiffError>>()?;
-        let mut opened: Vec<(Option<OpenedStream>, Told)> = opened.into_iter().flatten().collect();
-        let mut uses = vec![0; opened.len()];
-        for number in &streams {
-            uses[*number] += 1;
-        }
-        let mut numbers = streams.into_iter();
+        let mut opened: HashMap<_, _> = opened.into_iter().flatten().collect();
         let of_file = |file: &NewFile| {
-            let mut told = Told::default();
+            let mut costs = StreamCosts::default();
+            costs.counts.copied = file.copied_streams;
             let mut streams = Vec::new();
-            for stream in &file.streams {
-                if file.has(stream) {
-                    told.counts.copied += 1;
-                    continue;
-                }
-                let Some(number) = numbers.next() else {
+            for new in &file.streams {
+                let Some((opened, more)) = opened.get_mut(&new.key) else {
                     continue;
                 };
-                let (opened, more) = &mut opened[number];
-                told.add(more);
-                streams.extend(match uses[number] {
-                    1 => opened.take(),
+                costs.add(more);
+                streams.extend(match uses.get(&new.key) {
+                    Some(1) => opened.take(),
                     _ => opened.clone().map(|opened| OpenedStream {
-                        stream: stream.clone(),
+                        stream: new.stream.clone(),
                         ..opened
                     }),
                 });
             }
-            (streams, told)
+            (streams, costs)
         };
         Ok(files.iter().map(of_file).collect())
     }
@@ -400,9 +392,9 @@ impl Coder<'_> {
         stream: &Stream,
         (inflated, pictures): (&Inflated<'_>, Option<&Pictures>),
         hint: &mut recipe::Hint,
-        told: &mut Told,
+        costs: &mut StreamCosts,
     ) -> Option<OpenedStream> {
-        told.counts.closed += 1;
+        costs.counts.closed += 1;
         let compressed = stream.compressed(file).ok()?;
         let nearest = inflated.nearest(&stream.plain);
         let old_compressed = nearest.and_then(|(_, old)| old.stream.compressed(old.file).ok());
@@ -439,9 +431,9 @@ impl Coder<'_> {
         if is_long && !Recompressor::takes_parts(found.bytes()) {
             return None;
         }
-        told.counts.closed -= 1;
-        told.counts.opened += 1;
-        told.recipe_bytes += found.bytes().len() as u64;
+        costs.counts.closed -= 1;
+        costs.counts.opened += 1;
+        costs.recipe_bytes += found.bytes().len() as u64;
         let mut nested = Vec::new();
         for inner in &stream.inner {
             nested.extend(self.opened_stream(
@@ -449,7 +441,7 @@ impl Coder<'_> {
                 inner,
                 (inflated, pictures),
                 hint,
-                told,
+                costs,
             ));
         }
         let pieces = match nested.is_empty() {
@@ -538,10 +530,6 @@ impl Coder<'_> {
             cancel: self.cancel,
         }
     }
-}
-
-fn key(bytes: &[u8], stream: &Stream) -> StreamKey {
-    StreamKey::of(bytes.get(stream.range.clone()).unwrap_or_default())
 }
 
 /// Tells how much of a draft's files is done while its content is coded, which has another length.

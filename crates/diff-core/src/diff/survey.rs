@@ -6,6 +6,7 @@ use super::source::read;
 use crate::container::{self, Image, OpeningLimits, Stream};
 use crate::delta::Origin;
 use crate::error::DiffError;
+use crate::group::Member;
 use crate::method::Level;
 use crate::pairing::Pairing;
 use crate::recompressor::Abilities;
@@ -15,30 +16,12 @@ use crate::{CancelToken, Digest, Limits, Tree};
 /// What is known of the files of both trees before any is coded: what they would be opened, and which
 /// old ones each new one resembles.
 pub(super) struct Survey {
-    /// By the index in the new listing; nothing for files that are not built.
-    pub(super) built: Vec<Option<Built>>,
     /// Where the compressed streams of old files stand.
     pub(super) streams: HashMap<StreamKey, Place>,
     /// Those of them that new files have as they are.
     pub(super) kept: HashSet<StreamKey>,
     /// How many bytes each old file that was looked at may add to a reference.
     pub(super) reference_bytes: HashMap<usize, u64>,
-}
-
-/// A new file that is to be built.
-pub(super) struct Built {
-    /// Bytes of the opened file, without those streams that an old file has as they are.
-    pub(super) opened_bytes: u64,
-    /// Whether it looks compressed even so.
-    pub(super) is_closed: bool,
-    /// The old files that it resembles, the closest first.
-    pub(super) counterparts: Vec<usize>,
-    /// Bytes of a pixel, where it is an image.
-    pub(super) pixel: Option<usize>,
-    /// Whether it shares most of itself with others that are to be built.
-    pub(super) is_alike: bool,
-    /// The hashes of what it has and its counterparts have not.
-    pub(super) novel: Vec<u32>,
 }
 
 /// What tells one compressed stream from another.
@@ -172,36 +155,25 @@ impl Outline {
 
 /// A new file that was looked at before what it shares with others is known.
 struct Looked {
-    length: u64,
-    opened_bytes: u64,
-    is_closed: bool,
+    member: Member,
     /// Whether most of it are images that no device has anything of.
     is_painted: bool,
-    counterparts: Vec<usize>,
-    pixel: Option<usize>,
-    novel: Vec<u32>,
     /// The streams of it that old files have.
     known: Vec<StreamKey>,
 }
 
 impl Looked {
-    /// Returns the file; `shared` are the hashes that several images have.
-    fn built(self, shared: &HashSet<u32>) -> Built {
-        let novel = self.novel.iter();
+    /// Returns the file as one of a draft; `shared` are the hashes that several images have.
+    fn beside(self, shared: &HashSet<u32>) -> Member {
+        let mut member = self.member;
+        let novel = member.novel.iter();
         let alike = novel.filter(|hash| shared.contains(hash)).count();
-        let is_alike = self.is_painted && alike > self.novel.len() / ALIKE_PART;
-        let is_closed = self.is_closed || self.is_painted && !is_alike;
-        Built {
-            opened_bytes: match is_closed && self.counterparts.is_empty() {
-                true => self.length,
-                false => self.opened_bytes,
-            },
-            is_closed,
-            counterparts: self.counterparts,
-            pixel: self.pixel,
-            is_alike,
-            novel: self.novel,
+        member.is_alike = self.is_painted && alike > member.novel.len() / ALIKE_PART;
+        member.is_closed |= self.is_painted && !member.is_alike;
+        if member.is_noise() {
+            member.opened_bytes = member.length;
         }
+        member
     }
 }
 
@@ -215,14 +187,14 @@ fn shared<'s>(files: impl Iterator<Item = &'s [u32]>) -> HashSet<u32> {
 }
 
 impl Survey {
-    /// Looks at the files to be built and at those old ones that may help.
+    /// Looks at the files to be built and at those old ones that may help; returns the former, too.
     pub(super) fn of(
         old: Tree<'_>,
         new: Tree<'_>,
         pairing: &Pairing,
         opening: Opening,
         cancel: &CancelToken,
-    ) -> Result<Survey, DiffError> {
+    ) -> Result<(Survey, Vec<Member>), DiffError> {
         let candidates = candidates(old, new, pairing);
         let outline = |index: &usize| {
             cancel.check()?;
@@ -232,7 +204,6 @@ impl Survey {
         let outlines: Result<Vec<Outline>, DiffError> =
             candidates.par_iter().map(outline).collect();
         let mut survey = Survey {
-            built: Vec::new(),
             streams: HashMap::new(),
             kept: HashSet::new(),
             reference_bytes: HashMap::new(),
@@ -260,7 +231,7 @@ impl Survey {
             .map(|(number, file)| (*file, number))
             .collect();
         let files: Vec<_> = pairing.files.iter().zip(&pairing.counterparts).collect();
-        let built = files
+        let looked = files
             .par_iter()
             .enumerate()
             .map(|(file, (planned, named))| {
@@ -277,28 +248,31 @@ impl Survey {
                 let counterparts: Vec<usize> = counterparts.copied().collect();
                 let is_new = counterparts.is_empty();
                 Ok(Some(Looked {
-                    length: planned.length,
-                    opened_bytes: outline.opened_bytes(),
-                    is_closed: outline.is_closed,
                     is_painted: is_new && is_painted(&streams, planned.length),
-                    counterparts,
-                    pixel: outline.image.map(|image| image.rows.pixel),
-                    novel,
+                    member: Member {
+                        file,
+                        length: planned.length,
+                        opened_bytes: outline.opened_bytes(),
+                        is_closed: outline.is_closed,
+                        counterparts,
+                        pixel: outline.image.map(|image| image.rows.pixel),
+                        is_alike: false,
+                        novel,
+                    },
                     known: outline.known,
                 }))
             });
-        let looked: Vec<Option<Looked>> = built.collect::<Result<_, DiffError>>()?;
-        let painted = looked.iter().flatten().filter(|file| file.is_painted);
-        let shared = shared(painted.map(|file| &file.novel[..]));
-        let known = looked.iter().flatten().flat_map(|file| &file.known);
+        let looked: Vec<Option<Looked>> = looked.collect::<Result<_, DiffError>>()?;
+        let looked: Vec<Looked> = looked.into_iter().flatten().collect();
+        let painted = looked.iter().filter(|file| file.is_painted);
+        let shared = shared(painted.map(|file| &file.member.novel[..]));
+        let known = looked.iter().flat_map(|file| &file.known);
         survey.kept = known.copied().collect();
         survey.leave_out_kept(&opened);
-        let built = looked
-            .into_iter()
-            .map(|file| file.map(|file| file.built(&shared)));
-        survey.built = built.collect();
-        survey.grow(&images, opening.longest_plain);
-        Ok(survey)
+        let members = looked.into_iter().map(|file| file.beside(&shared));
+        let members: Vec<Member> = members.collect();
+        survey.grow(&members, &images, opening.longest_plain);
+        Ok((survey, members))
     }
 }
 
@@ -318,10 +292,10 @@ impl Survey {
     }
 
     /// Reckons with images whose pixels are made longer, for new ones that have such.
-    fn grow(&mut self, images: &HashMap<usize, (Image, u64)>, longest: u64) {
-        for built in self.built.iter().flatten() {
-            for index in &built.counterparts {
-                let (Some((image, bytes)), Some(pixel)) = (images.get(index), built.pixel) else {
+    fn grow(&mut self, members: &[Member], images: &HashMap<usize, (Image, u64)>, longest: u64) {
+        for member in members {
+            for index in &member.counterparts {
+                let (Some((image, bytes)), Some(pixel)) = (images.get(index), member.pixel) else {
                     continue;
                 };
                 if let Some(converted) = image.converted_bytes(*bytes, pixel, longest) {

@@ -21,7 +21,7 @@ pub(crate) struct Member {
 
 impl Member {
     /// Whether nothing is known that it could be made of.
-    pub(super) fn is_noise(&self) -> bool {
+    pub(crate) fn is_noise(&self) -> bool {
         self.is_closed && self.counterparts.is_empty()
     }
 }
