@@ -38,8 +38,18 @@ pub(crate) trait StepModel: Clone + Sync {
     /// of what stood before.
     const BESIDE_COPIES: u32;
 
-    /// Returns the model at the start of a frame that decodes to so many bytes.
-    fn new(reference: &[u8], decoded_length: usize) -> Self;
+    /// A frame begins with as many bits, which tell the number of samples.
+    const SAMPLES_BITS: u32;
+
+    /// Returns the model at the start of a frame that decodes to so many bytes, after it has learnt from so
+    /// many samples of the reference, as far as that has them.
+    fn new(reference: &[u8], decoded_length: usize, samples: usize) -> Self;
+
+    /// Returns the number of samples that it was made with.
+    fn samples(&self) -> usize;
+
+    /// Returns the number of samples that are worth their time before so many literals and copies.
+    fn worthwhile(tokens: usize) -> usize;
 
     /// Returns how many bytes the tables of a frame that decodes to so many take at most.
     fn memory(decoded_length: usize) -> u64;
@@ -66,6 +76,7 @@ pub(crate) fn encode<M: StepModel>(
         return Err(EncodeError::Failed(told));
     }
     let mut encoder = BitEncoder::new();
+    encoder.plain(model.samples(), M::SAMPLES_BITS);
     let (mut at, mut asked) = (0, 0);
     let mut literal_bits = 0;
     let mut bits = Vec::with_capacity(places.len());
@@ -131,7 +142,8 @@ pub(crate) fn decode<M: StepModel>(
         return Err(frame.malformed("its history is longer than the method allows"));
     }
     let mut decoder = BitDecoder::new(frame.bytes);
-    let mut model = M::new(reference, length);
+    let samples = decoder.plain(0, M::SAMPLES_BITS);
+    let mut model = M::new(reference, length, samples);
     let mut new = Space::zeros(length);
     let mut output = Output::new(reference, &mut new, out);
     while output.len() < length {

@@ -27,6 +27,10 @@ impl Fine {
 
     /// Learns of a decision; a counter that has seen `most` moves by one in so many and a half.
     #[inline]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "what it moves by has the 22 bits of a probability"
+    )]
     pub(crate) fn learn(&mut self, bit: bool, most: u32) {
         let seen = self.0 & COUNT;
         let probability = (self.0 >> 10).cast_signed();
@@ -34,7 +38,7 @@ impl Fine {
         let moved = (i64::from(target - probability)
             * i64::from(SHARES[seen as usize % SHARES.len()]))
             >> 16;
-        let moved = probability + i32::try_from(moved).unwrap_or(0);
+        let moved = probability + moved as i32;
         self.0 = moved.cast_unsigned() << 10 | (seen + u32::from(seen < most));
     }
 }
@@ -52,14 +56,18 @@ impl Quick {
     }
 
     #[inline]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 0 and 4095, like what it moves between"
+    )]
     pub(crate) fn learn(&mut self, bit: bool) {
         let seen = self.0 & 15;
         let probability = i32::from(self.0 >> 4);
         let target = if bit { 4095 } else { 0 };
         let moved = probability
             + (((target - probability) * QUICK_SHARES[usize::from(seen)] + 0x8000) >> 16);
-        // Between 0 and 4095, like what it moves between.
-        self.0 = u16::try_from(moved).unwrap_or(0) << 4 | (seen + u16::from(seen < 15));
+        self.0 = (moved as u16) << 4 | (seen + u16::from(seen < 15));
     }
 }
 

@@ -37,18 +37,18 @@ impl<const N: usize> Mixer<N> {
         sum.clamp(-2815, 2815)
     }
 
-    /// Learns of the decision that was made.
-    #[inline]
+    /// Learns of the decision that was made. Inlined, it does not become vector instructions.
+    #[inline(never)]
     #[allow(
         clippy::cast_possible_truncation,
         reason = "at rates below 64, inputs within 2,047 move a weight by less than 1,024"
     )]
     pub(crate) fn learn(&mut self, bit: bool, rate: i32) {
         let target = if bit { 65_535 } else { 0 };
-        let error = ((target - self.probability.cast_signed()) * rate) >> 7;
+        let error = (((target - self.probability.cast_signed()) * rate) >> 7) as i16;
         let weights = &mut self.weights[self.set];
         for (weight, input) in weights.iter_mut().zip(&self.inputs) {
-            let moved = (i32::from(*input) * error + 0x8000) >> 16;
+            let moved = (i32::from(*input) * i32::from(error) + 0x8000) >> 16;
             *weight = weight.saturating_add(moved as i16);
         }
     }

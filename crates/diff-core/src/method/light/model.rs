@@ -36,15 +36,16 @@ pub(crate) struct Model {
 
 impl StepModel for Model {
     const BESIDE_COPIES: u32 = 120;
+    const SAMPLES_BITS: u32 = 0;
 
-    fn new(reference: &[u8], decoded_length: usize) -> Model {
+    fn new(reference: &[u8], decoded_length: usize, _samples: usize) -> Model {
         let bits = context_bits(decoded_length);
         let shares = |contexts: usize| vec![Shares::NEW; contexts];
         let mut by_two = Space::zeros((Shares::BYTES * HALVES) << bits);
         by_two.as_chunks_mut().0.fill(Shares::NEW.to_bytes());
-        let mut model = Model {
+        Model {
             distances: Distances::new(reference.len()),
-            guesses: Guesses::new(reference.len() + decoded_length),
+            guesses: Guesses::behind(reference, decoded_length),
             noted: 0,
             since: 0,
             tokens: 0,
@@ -62,9 +63,15 @@ impl StepModel for Model {
             by_two,
             bits,
             literal_weights: vec![Weight::EVEN; 2 * CLASSES * 4],
-        };
-        model.guesses.note(reference);
-        model
+        }
+    }
+
+    fn samples(&self) -> usize {
+        0
+    }
+
+    fn worthwhile(_tokens: usize) -> usize {
+        0
     }
 
     fn memory(decoded_length: usize) -> u64 {

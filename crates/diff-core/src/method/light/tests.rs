@@ -41,6 +41,11 @@ fn damaged_frames_neither_panic_nor_grow() {
 }
 
 #[test]
+fn what_has_a_long_reference_comes_back() {
+    CLAIMS.what_has_a_long_reference_comes_back().unwrap();
+}
+
+#[test]
 fn a_stop_is_heard() {
     CLAIMS.a_stop_is_heard_while_decoding();
     CLAIMS.a_stop_is_heard_while_encoding();
@@ -64,7 +69,7 @@ fn kinds_without_a_meaning_are_told_as_distance_zero() {
             reference: b"cells divide",
             new: b"",
         };
-        let mut model = Model::new(history.reference, 100);
+        let mut model = Model::new(history.reference, 100, 0);
         let token = model.token(&mut Same(kind), Token::Literal(0), history);
         assert!(matches!(token, Token::Copy { distance: 0, .. }), "{kind}");
     }

@@ -51,8 +51,8 @@ impl Literals {
             first: vec![Quick::NEW; 1 << 16],
             agreeing: vec![Fine::NEW; 4 * 4 * 16],
             maps: vec![map; HASHED + 1],
-            mixer: Mixer::new(4 * 2 * 8 * 6, 1750),
-            second: Mixer::new(256, 1750),
+            mixer: Mixer::new(4 * 2 * 8 * 4, WEIGHT),
+            second: Mixer::new(256, WEIGHT),
             outcomes: Outcomes::new(),
             guessing: vec![Fine::NEW; 4 * 32 * 16],
         }
@@ -62,17 +62,14 @@ impl Literals {
     #[inline]
     pub(super) fn code<C: Coder>(&mut self, coder: &mut C, byte: u8, around: &Around) -> u8 {
         let before = around.before;
-        let [one, two, three, four, five, six, ..] = before.to_le_bytes().map(u32::from);
-        let third = one | two << 8 | three << 16;
+        let [one, two, three, ..] = before.to_le_bytes().map(u32::from);
         let predicted = u32::from(around.predicted);
         let hashes = [
             hash(1, one | two << 8, 0),
-            hash(2, third, 0),
-            hash(3, third | four << 24, 0),
-            hash(4, third | four << 24, five | six << 8),
-            hash(5, around.word, one),
+            hash(2, one | two << 8 | three << 16, 0),
+            hash(3, around.word, one),
             hash(
-                6,
+                4,
                 predicted | one << 8,
                 around.since | u32::from(around.after) << 8,
             ),
@@ -84,9 +81,8 @@ impl Literals {
                 // 0 for the first half, and for the second what the first was, with a bit before it.
                 let half = u32::try_from(coded).unwrap_or(0);
                 let half = if place == 0 { 0 } else { half };
-                for (at, hashed) in at.iter_mut().zip(&hashes) {
-                    *at = self.slots.find(hash(7, *hashed, half));
-                }
+                let halves = hashes.map(|hashed| hash(7, hashed, half));
+                at = halves.map(|half| self.slots.find(half));
             }
             let node = if place < 4 {
                 coded
@@ -102,7 +98,7 @@ impl Literals {
                 cells[i] = usize::from(seen) << 6 | usize::from(counter.0 >> 10);
                 if seen > 0 {
                     inputs[i] = stretch(self.maps[i][cells[i]].probability());
-                    known += usize::from(i < 4);
+                    known += usize::from(i < 2);
                 }
             }
             let first = (one as usize) << 8 | coded;
@@ -130,10 +126,9 @@ impl Literals {
             if follows {
                 inputs[HASHED + 3] = stretch(self.guessing[guessing].probability());
             }
-            let set = ((around.since as usize * 2 + usize::from(agrees)) * 8 + place) * 6 + known;
+            let set = ((around.since as usize * 2 + usize::from(agrees)) * 8 + place) * 4 + known;
             let sum = (self.mixer.mix(set, &inputs) + self.second.mix(coded, &inputs)) >> 1;
-            let context = one << 8 | u32::try_from(coded).unwrap_or(0);
-            let probability = self.outcomes.probability(context, sum);
+            let probability = self.outcomes.probability(coded, sum);
             let bit = coder.bit(byte >> (7 - place) & 1 == 1, probability.clamp(32, 65_504));
             self.outcomes.learn(bit);
             self.mixer.learn(bit, RATE);
@@ -157,8 +152,9 @@ impl Literals {
     }
 }
 
-const HASHED: usize = 6;
-const INPUTS: usize = 16;
+const HASHED: usize = 4;
+const INPUTS: usize = 8;
 const MAP: usize = 16 * 64;
 const MAP_LIMIT: u32 = 255;
-const RATE: i32 = 36;
+const RATE: i32 = 60;
+const WEIGHT: i16 = 2800;

@@ -23,12 +23,15 @@ pub(crate) struct Model {
     choices: Choices,
     guesses: Guesses,
     noted: usize,
+    /// Samples of the reference that literals learnt from.
+    samples: usize,
 }
 
 impl StepModel for Model {
     const BESIDE_COPIES: u32 = 50;
+    const SAMPLES_BITS: u32 = 8;
 
-    fn new(reference: &[u8], decoded_length: usize) -> Model {
+    fn new(reference: &[u8], decoded_length: usize, samples: usize) -> Model {
         let mut model = Model {
             distances: Distances::new(reference.len()),
             since: 0,
@@ -39,12 +42,21 @@ impl StepModel for Model {
             right: 0,
             literals: Literals::new(slot_bits(decoded_length)),
             choices: Choices::new(),
-            guesses: Guesses::new(reference.len() + decoded_length),
+            guesses: Guesses::behind(reference, decoded_length),
             noted: 0,
+            samples: samples.min(reference.len() / SAMPLE / SAMPLES_SHARE),
         };
-        model.guesses.note(reference);
-        model.prime(reference);
+        model.learn(reference);
         model
+    }
+
+    fn samples(&self) -> usize {
+        self.samples
+    }
+
+    fn worthwhile(tokens: usize) -> usize {
+        let samples = LEAST_SAMPLES + tokens / TOKENS_OF_SAMPLE;
+        samples.min(tokens).min(MOST_SAMPLES)
     }
 
     fn memory(decoded_length: usize) -> u64 {
@@ -117,14 +129,11 @@ impl StepModel for Model {
 
 impl Model {
     /// Lets literals learn from samples of the reference.
-    fn prime(&mut self, reference: &[u8]) {
-        let samples = reference.len() / SAMPLE / SAMPLES_SHARE;
-        let samples = samples.min(SAMPLES);
-        if samples == 0 {
+    fn learn(&mut self, reference: &[u8]) {
+        let Some(apart) = reference.len().checked_div(self.samples) else {
             return;
-        }
-        let apart = reference.len() / samples;
-        for sample in reference.chunks(apart).take(samples) {
+        };
+        for sample in reference.chunks(apart).take(self.samples) {
             let middle = (sample.len().saturating_sub(SAMPLE)) / 2;
             for byte in sample.iter().skip(middle).take(SAMPLE) {
                 let around = Around {
@@ -358,7 +367,10 @@ const FAR: usize = BY + NUMBER;
 const LENGTH: usize = FAR + 32 + 32 * 8;
 const MOST_BITS: usize = 31;
 const SAMPLE: usize = 256;
-const SAMPLES: usize = 256;
+const LEAST_SAMPLES: usize = 32;
+const MOST_SAMPLES: usize = 255;
+/// Learning from samples takes about as long as coding half as many literals and copies as they have bytes.
+const TOKENS_OF_SAMPLE: usize = 512;
 const SAMPLES_SHARE: usize = 4;
 /// Bytes of a copy that contexts learn of.
 const SEEN: usize = 32;

@@ -1,6 +1,6 @@
 //! What became of decisions that mixing made so likely: it corrects what mixing says.
 
-/// For each of some contexts, what came of each of some logistic numbers.
+/// For each bit of a byte, behind those before it, what came of each of some logistic numbers.
 #[derive(Clone)]
 pub(super) struct Outcomes {
     rows: Vec<[Fine; STEPS]>,
@@ -24,10 +24,10 @@ impl Outcomes {
 
     /// Returns the probability of a decision, in 65,536, from the logistic number that mixing gave it.
     #[inline]
-    pub(super) fn probability(&mut self, context: u32, logistic: i32) -> u32 {
+    pub(super) fn probability(&mut self, coded: usize, logistic: i32) -> u32 {
         let above = (logistic.clamp(-REACH, REACH - 1) + REACH).cast_unsigned();
         let (step, share) = ((above / STEP_WIDTH) as usize, above % STEP_WIDTH);
-        self.row = hash(12, context, 0) as usize >> 20;
+        self.row = coded % ROWS;
         self.nearest = step + usize::from(share >= STEP_WIDTH / 2);
         let row = &self.rows[self.row];
         let (below, above) = (row[step].probability(), row[step + 1].probability());
@@ -42,11 +42,11 @@ impl Outcomes {
     }
 }
 
-const ROWS: usize = 1 << 12;
+const ROWS: usize = 1 << 8;
 /// The logistic numbers of a row, so far apart, up to so much either way.
 const STEPS: usize = 33;
 const STEP: usize = 160;
 const STEP_WIDTH: u32 = 160;
 const REACH: i32 = 2560;
 const LIMIT: u32 = 255;
-use crate::mixing::{Fine, hash, squash};
+use crate::mixing::{Fine, squash};

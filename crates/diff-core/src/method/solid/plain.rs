@@ -7,7 +7,8 @@ use crate::mixing::plain::Logistic;
 pub(super) fn decode(reference: &[u8], frame: &[u8], length: usize) -> Option<Vec<u8>> {
     let mut plain = Plain::new(reference, frame, length);
     let end = reference.len() + length;
-    plain.prime(reference);
+    let samples = plain.coder.plain(8);
+    plain.prime(reference, samples);
     while plain.history.all.len() < end {
         plain.token(end)?;
     }
@@ -33,8 +34,8 @@ struct Plain<'a> {
     maps: Vec<Vec<(i64, i64)>>,
     agreeing: Vec<(i64, i64)>,
     guessing: Vec<(i64, i64)>,
-    weights: Vec<[i64; 10]>,
-    second: Vec<[i64; 10]>,
+    weights: Vec<[i64; 8]>,
+    second: Vec<[i64; 8]>,
     outcomes: Vec<[(i64, i64); 33]>,
     plain: Vec<(i64, i64)>,
     hashed: Vec<(i64, i64)>,
@@ -70,12 +71,12 @@ impl<'a> Plain<'a> {
             right: 0,
             slots: vec![[0x8000; 16]; 1 << slot_bits],
             first: vec![0x8000; 1 << 16],
-            maps: vec![map; 7],
+            maps: vec![map; 5],
             agreeing: vec![HALF; 256],
             guessing: vec![HALF; 2048],
-            weights: vec![[1750; 10]; 384],
-            second: vec![[1750; 10]; 256],
-            outcomes: vec![outcomes; 4096],
+            weights: vec![[2800; 8]; 256],
+            second: vec![[2800; 8]; 256],
+            outcomes: vec![outcomes; 256],
             plain: vec![HALF; 4096],
             hashed: vec![HALF; 1 << 16],
             choosing: vec![[875; 7]; 4096],
@@ -98,8 +99,8 @@ impl<'a> Plain<'a> {
         };
     }
 
-    fn prime(&mut self, reference: &[u8]) {
-        let samples = (reference.len() / 1024).min(256);
+    fn prime(&mut self, reference: &[u8], told: usize) {
+        let samples = (reference.len() / 1024).min(told);
         for sample in 0..samples {
             let apart = reference.len() / samples;
             let start = sample * apart + apart.saturating_sub(256) / 2;
@@ -285,22 +286,19 @@ impl<'a> Plain<'a> {
         let byte = |place: usize| u32::from(self.seen[place]);
         let [predicted, after, guess] =
             [predicted, after, guess].map(|byte| u32::try_from(byte).unwrap());
-        let four = byte(0) | byte(1) << 8 | byte(2) << 16 | byte(3) << 24;
         let one = byte(0);
         let hashes = [
-            hash(1, four & 0xffff, 0),
-            hash(2, four & 0xff_ffff, 0),
-            hash(3, four, 0),
-            hash(4, four, byte(4) | byte(5) << 8),
-            hash(5, self.word, one),
+            hash(1, one | byte(1) << 8, 0),
+            hash(2, one | byte(1) << 8 | byte(2) << 16, 0),
+            hash(3, self.word, one),
             hash(
-                6,
+                4,
                 predicted | one << 8,
                 u32::try_from(since).unwrap() | after << 8,
             ),
         ];
         let mut coded = 1_u32;
-        let mut slots = [0; 6];
+        let mut slots = [0; 4];
         let mut node = 1;
         for place in 0..8 {
             if place % 4 == 0 {
@@ -311,14 +309,14 @@ impl<'a> Plain<'a> {
             let mut counters: Vec<u32> = slots.iter().map(|slot| self.slots[*slot][node]).collect();
             let first = usize::try_from(one * 256 + coded).unwrap();
             counters.push(self.first[first]);
-            let mut inputs = [0; 10];
+            let mut inputs = [0; 8];
             let mut known = 0;
             let cell =
                 |counter: u32| usize::try_from((counter & 15) * 64 + (counter >> 10)).unwrap();
             for (place, counter) in counters.iter().enumerate() {
                 if counter & 15 > 0 {
                     inputs[place] = self.stretched(self.maps[place][cell(*counter)].0 >> 6);
-                    known += usize::from(place < 4 || place == 6);
+                    known += usize::from(place < 2 || place == 4);
                 }
             }
             let fits = |byte: u32| (byte | 256) >> (8 - place) == coded;
@@ -327,13 +325,13 @@ impl<'a> Plain<'a> {
             let guessing = (since * 32 + same) * 16 + place * 2 + next(guess);
             let (agrees, follows) = (fits(predicted), same > 0 && fits(guess));
             if agrees {
-                inputs[7] = self.stretched(self.agreeing[agreeing].0 >> 6);
+                inputs[5] = self.stretched(self.agreeing[agreeing].0 >> 6);
             }
-            inputs[8] = 256;
+            inputs[6] = 256;
             if follows {
-                inputs[9] = self.stretched(self.guessing[guessing].0 >> 6);
+                inputs[7] = self.stretched(self.guessing[guessing].0 >> 6);
             }
-            let set = ((since * 2 + usize::from(agrees)) * 8 + place) * 6 + known;
+            let set = ((since * 2 + usize::from(agrees)) * 8 + place) * 4 + known;
             let other = usize::try_from(coded).unwrap();
             let sums = [
                 mix(&inputs, &self.weights[set]),
@@ -342,8 +340,7 @@ impl<'a> Plain<'a> {
             let mean = (sums[0] + sums[1]) >> 1;
             let above = usize::try_from(mean.clamp(-2560, 2559) + 2560).unwrap();
             let (step, share) = (above / 160, i64::try_from(above % 160).unwrap());
-            let row = usize::try_from(hash(12, one << 8 | coded, 0) >> 20).unwrap();
-            let around = [0, 1].map(|more| self.outcomes[row][step + more].0 >> 6);
+            let around = [0, 1].map(|more| self.outcomes[other][step + more].0 >> 6);
             let refined = (around[0] * (160 - share) + around[1] * share) / 160;
             let probability = (self.squashed(mean) + refined) >> 1;
             let bit = match self.known {
@@ -351,10 +348,10 @@ impl<'a> Plain<'a> {
                 None => self.decide(probability.clamp(32, 65_504)),
             };
             let nearest = step + usize::from(share >= 80);
-            count(&mut self.outcomes[row][nearest], bit, 255);
+            count(&mut self.outcomes[other][nearest], bit, 255);
             let said = sums.map(|sum| self.squashed(sum));
-            learn(&inputs, &mut self.weights[set], said[0], bit, 36);
-            learn(&inputs, &mut self.second[other], said[1], bit, 36);
+            learn(&inputs, &mut self.weights[set], said[0], bit, 60);
+            learn(&inputs, &mut self.second[other], said[1], bit, 60);
             for (place, counter) in counters.iter().enumerate() {
                 count(&mut self.maps[place][cell(*counter)], bit, 255);
             }

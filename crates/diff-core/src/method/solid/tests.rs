@@ -39,6 +39,11 @@ fn damaged_frames_neither_panic_nor_grow() {
 }
 
 #[test]
+fn what_has_a_long_reference_comes_back() {
+    CLAIMS.what_has_a_long_reference_comes_back().unwrap();
+}
+
+#[test]
 fn a_stop_is_heard() {
     CLAIMS.a_stop_is_heard_while_decoding();
     CLAIMS.a_stop_is_heard_while_encoding();

@@ -113,6 +113,17 @@ impl Claims {
         Ok(())
     }
 
+    /// Of a long reference the end alone is guessed from.
+    pub(crate) fn what_has_a_long_reference_comes_back(&self) -> TestCaseResult {
+        let words = noise(4000, 3);
+        let old = [&words[..], &vec![b'-'; 2 << 20], &words[..300]].concat();
+        let mut new = words;
+        for byte in new.iter_mut().step_by(9) {
+            *byte ^= 1;
+        }
+        self.what_is_coded_comes_back(&old, &new)
+    }
+
     pub(crate) fn any_bytes_decode_alike_or_are_refused(
         &self,
         old: &[u8],
@@ -159,9 +170,14 @@ impl Claims {
                 distance: 21,
             },
         ];
-        let coded = encode(M::new(old, new.len()), old, new, &steps, &[], &mut |_| {
-            Ok(())
-        })
+        let coded = encode(
+            M::new(old, new.len(), 0),
+            old,
+            new,
+            &steps,
+            &[],
+            &mut |_| Ok(()),
+        )
         .unwrap();
         let hex: String = coded
             .bytes
@@ -208,7 +224,7 @@ pub(crate) fn the_longest_copies_come_back<M: StepModel>() {
     let steps = [Step::Literals(1), copy];
     let middle = length / 2;
     let coded = encode(
-        M::new(b"", new.len()),
+        M::new(b"", new.len(), 0),
         b"",
         &new,
         &steps,
@@ -239,7 +255,7 @@ pub(crate) fn any_decisions_are_taken<M: StepModel>(
         manner: Manner::Any,
         state: seed,
     };
-    let mut model = M::new(old, 1 << 20);
+    let mut model = M::new(old, 1 << 20, 2);
     let mut new = Vec::new();
     for (manner, tokens) in manners {
         hostile.manner = *manner;
@@ -254,7 +270,7 @@ pub(crate) fn any_decisions_are_taken<M: StepModel>(
                 Token::Copy { length, distance } => {
                     if distance == 0 || distance > from || length > MOST_MADE - new.len() {
                         // A frame that says this is refused; another goes on from here.
-                        model = M::new(old, 1 << 20);
+                        model = M::new(old, 1 << 20, 2);
                         new.clear();
                         continue;
                     }

@@ -103,7 +103,8 @@ impl<'a> Draft<'a> {
         let effort = Effort::of(self.level, self.finder.all().len());
         let halved = Mutex::new(Halved::of(advanced));
         let unheard = |_: u64| hear(&halved, 0);
-        let model = M::new(self.reference, self.new.len());
+        let samples = M::worthwhile(self.tokens);
+        let model = M::new(self.reference, self.new.len(), samples);
         for pass in 1..=passes {
             let (sample, sampled_bytes) = sample(&steps);
             let coded = encode(

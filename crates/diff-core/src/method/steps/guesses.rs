@@ -26,6 +26,20 @@ impl Guesses {
         }
     }
 
+    /// Returns guesses that know of the end of a reference, behind which so many bytes are to come: what is
+    /// farther from them is seldom guessed, and would take its time.
+    pub(crate) fn behind(reference: &[u8], coming: usize) -> Guesses {
+        let mut guesses = Guesses::new(reference.len() + coming);
+        let noted = reference.len().saturating_sub(NOTED_BYTES);
+        let (skipped, noted) = reference.split_at(noted);
+        guesses.skip(skipped.len());
+        for byte in &skipped[skipped.len().saturating_sub(8)..] {
+            guesses.last = guesses.last << 8 | u64::from(*byte);
+        }
+        guesses.note(noted);
+        guesses
+    }
+
     /// Leaves out so many bytes of the history.
     pub(crate) fn skip(&mut self, bytes: usize) {
         self.known += bytes;
@@ -91,4 +105,30 @@ fn key(last: u64, shift: u32) -> usize {
 
 /// Bytes of two places, the last one lowest.
 const PLACES: usize = 8;
+/// Of a reference, its last bytes.
+const NOTED_BYTES: usize = 2 << 20;
 const KEYED: u64 = (1 << 40) - 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_reference_its_end_is_known() {
+        let known = |more: usize| {
+            let reference = [&b"cells divide"[..], &vec![0; NOTED_BYTES - 12 + more]].concat();
+            let mut guesses = Guesses::behind(&reference, 7);
+            let new = b"cells d";
+            guesses.note(new);
+            let history = History {
+                reference: &reference,
+                new,
+            };
+            guesses.distance(history, 1).map(|(distance, _)| distance)
+        };
+        assert_eq!(known(0), Some(NOTED_BYTES));
+        // The place behind the word is the first that is noted, and then none is.
+        assert_eq!(known(7), Some(NOTED_BYTES + 7));
+        assert_eq!(known(8), None);
+    }
+}

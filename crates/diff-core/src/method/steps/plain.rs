@@ -100,7 +100,10 @@ impl PlainHistory {
             guess_bits,
             distances: [reference.len().max(1), 1, 2, 4],
         };
-        for byte in reference {
+        // Only the last 2 MiB of the reference are noted.
+        let (before, noted) = reference.split_at(reference.len().saturating_sub(2_097_152));
+        history.all.extend_from_slice(before);
+        for byte in noted {
             history.append(*byte);
         }
         history

@@ -79,8 +79,7 @@ impl Measured {
         let mut counts = Counts::new();
         let mut sample = None;
         let mut distances = Distances::new(reference.len());
-        let mut guesses = Guesses::new(reference.len() + new.len());
-        guesses.note(reference);
+        let mut guesses = Guesses::behind(reference, new.len());
         let (mut at, mut since) = (0, 0);
         for step in steps {
             if at == coded {
