@@ -73,12 +73,7 @@ impl Guesses {
             if distance == except || place == 0 || distance == 0 || distance > self.known {
                 continue;
             }
-            let mut same = 0;
-            while same < Guesses::SAME
-                && (history.back(distance + same as usize + 1) == (self.before(same, history)))
-            {
-                same += 1;
-            }
+            let same = history.same(distance);
             if same >= Guesses::LEAST {
                 return Some((distance, same));
             }
@@ -86,13 +81,7 @@ impl Guesses {
         None
     }
 
-    #[inline]
-    fn before(&self, more: u32, history: History<'_>) -> u8 {
-        history.back(more as usize + 1)
-    }
-
     const LEAST: u32 = 4;
-    const SAME: u32 = 16;
     const MOST_BITS: u32 = 18;
 }
 
