@@ -26,6 +26,9 @@ pub(super) struct Around {
     pub(super) same: u32,
 }
 
+/// What tells the contexts of a literal whose counters stand in slots.
+pub(super) struct Hashes([u32; HASHED]);
+
 /// Counters and mixers of literals.
 #[derive(Clone)]
 pub(super) struct Literals {
@@ -58,11 +61,11 @@ impl Literals {
         }
     }
 
-    /// Codes a byte.
+    /// Returns what tells the contexts of a literal. What coding it reads first is asked of memory at once,
+    /// long before it may be needed.
     #[inline]
-    pub(super) fn code<C: Coder>(&mut self, coder: &mut C, byte: u8, around: &Around) -> u8 {
-        let before = around.before;
-        let [one, two, three, ..] = before.to_le_bytes().map(u32::from);
+    pub(super) fn look(&self, around: &Around) -> Hashes {
+        let [one, two, three, ..] = around.before.to_le_bytes().map(u32::from);
         let predicted = u32::from(around.predicted);
         let hashes = [
             hash(1, one | two << 8, 0),
@@ -74,6 +77,21 @@ impl Literals {
                 around.since | u32::from(around.after) << 8,
             ),
         ];
+        self.slots.load(hashes.map(|hashed| hash(7, hashed, 0)));
+        Hashes(hashes)
+    }
+
+    /// Codes a byte.
+    #[inline]
+    pub(super) fn code<C: Coder>(
+        &mut self,
+        coder: &mut C,
+        byte: u8,
+        around: &Around,
+        Hashes(hashes): Hashes,
+    ) -> u8 {
+        let [one, ..] = around.before.to_le_bytes().map(u32::from);
+        let predicted = u32::from(around.predicted);
         let mut at = [0; HASHED];
         let mut coded = 1_usize;
         for place in 0..8 {

@@ -85,6 +85,17 @@ impl StepModel for Model {
             same | u32::from(guess) << 8 | since.min(3) << 16,
             self.tokens & 0xfff | log2(self.last_length) << 16,
         ];
+        let around = Around {
+            before: self.before,
+            word: self.word,
+            predicted,
+            after,
+            since: since.min(3),
+            right: self.right,
+            guess,
+            same,
+        };
+        let hashes = self.literals.look(&around);
         let is_copy = matches!(token, Token::Copy { .. });
         if self
             .choices
@@ -100,17 +111,7 @@ impl StepModel for Model {
                 Token::Literal(byte) => byte,
                 Token::Copy { .. } => 0,
             };
-            let around = Around {
-                before: self.before,
-                word: self.word,
-                predicted,
-                after,
-                since: since.min(3),
-                right: self.right,
-                guess,
-                same,
-            };
-            let byte = self.literals.code(coder, wanted, &around);
+            let byte = self.literals.code(coder, wanted, &around, hashes);
             self.right = self.right << 1 | u32::from(byte == predicted);
             self.since += 1;
             self.tokens <<= 3;
@@ -146,7 +147,8 @@ impl Model {
                     guess: 0,
                     same: 0,
                 };
-                self.literals.code(&mut Known, *byte, &around);
+                let hashes = self.literals.look(&around);
+                self.literals.code(&mut Known, *byte, &around, hashes);
                 self.see(*byte);
             }
         }

@@ -1,5 +1,7 @@
 //! Counters of contexts that are told by a hash.
 
+use std::hint::black_box;
+
 use crate::mixing::Quick;
 use crate::space::Space;
 
@@ -22,6 +24,13 @@ impl Slots {
             counters,
             mask: (1 << bits) - 1,
         }
+    }
+
+    /// Reads what searches for these contexts read first: memory is asked for all of it at once.
+    #[inline]
+    pub(super) fn load<const N: usize>(&self, hashes: [u32; N]) {
+        let checks = hashes.map(|hash| self.get((hash as usize & self.mask) * SLOT).0);
+        black_box(checks.iter().fold(0, |any, check| any | check));
     }
 
     /// Returns where the slot of a context starts; one that is not there takes the place of another.
