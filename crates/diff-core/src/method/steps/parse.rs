@@ -12,6 +12,8 @@ pub(super) struct Parser<'a> {
     effort: Effort,
     guesses: Guesses,
     prices: &'a Prices,
+    /// What the cheapest way to each place of a stretch costs: looked at far more often than the way is.
+    costs: Vec<u32>,
     nodes: Vec<Node>,
     found: Vec<(usize, usize)>,
     /// The distance of the longest match that was found last.
@@ -81,7 +83,6 @@ impl Effort {
 /// The cheapest way that is known to a place. It is written often, so that its size counts.
 #[derive(Clone, Copy)]
 struct Node {
-    price: u32,
     /// The length of the step that leads here.
     length: u32,
     /// Its distance; none for a literal.
@@ -94,7 +95,6 @@ struct Node {
 impl Node {
     /// A place that no way is known to.
     const UNKNOWN: Node = Node {
-        price: u32::MAX,
         length: 0,
         distance: 0,
         since: 0,
@@ -125,6 +125,7 @@ impl<'a> Parser<'a> {
             effort,
             guesses: Guesses::new(all.len()),
             prices,
+            costs: Vec::new(),
             nodes: Vec::new(),
             found: Vec::new(),
             carried: 0,
@@ -149,7 +150,6 @@ impl<'a> Parser<'a> {
         self.all = &self.all[..end];
         let (mut at, mut told) = (start, start);
         let mut first = Node {
-            price: 0,
             length: 0,
             distance: 0,
             since: 0,
@@ -169,7 +169,9 @@ impl<'a> Parser<'a> {
     fn stretch(&mut self, at: usize, first: Node) -> (usize, Node) {
         let most = (self.all.len() - at).min(STRETCH);
         self.nodes.clear();
-        self.nodes.push(Node { price: 0, ..first });
+        self.nodes.push(first);
+        self.costs.clear();
+        self.costs.push(0);
         let (mut place, mut reached) = (0, 0);
         let mut long = None;
         while place < most {
@@ -309,7 +311,7 @@ impl<'a> Parser<'a> {
             return;
         }
         let from = self.nodes[place];
-        let start = from.price + self.prices.start(kind, from.since as usize);
+        let start = self.costs[place] + self.prices.start(kind, from.since as usize);
         let mut distances = Distances::unpacked(from.distances);
         distances.take(distance);
         let distances = distances.packed();
@@ -322,11 +324,11 @@ impl<'a> Parser<'a> {
             .saturating_sub(self.effort.edge)
             .max(edge.saturating_add(1))..=most;
         for length in short.chain(long) {
-            let node = &mut self.nodes[place + length];
+            let cost = &mut self.costs[place + length];
             let price = start + self.prices.length(kind, length);
-            if price < node.price {
-                *node = Node {
-                    price,
+            if price < *cost {
+                *cost = price;
+                self.nodes[place + length] = Node {
                     length: u32::try_from(length).unwrap_or(u32::MAX),
                     distance,
                     since: 0,
@@ -341,6 +343,7 @@ impl<'a> Parser<'a> {
     fn make_room(&mut self, place: usize) {
         if self.nodes.len() <= place {
             self.nodes.resize(place + 1, Node::UNKNOWN);
+            self.costs.resize(place + 1, u32::MAX);
         }
     }
 
@@ -349,12 +352,11 @@ impl<'a> Parser<'a> {
         let at = start + place;
         let byte = self.all[at];
         let before = at.checked_sub(1).map_or(0, |before| self.all[before]);
-        let price = node.price + self.prices.literal(before, byte, node.since as usize);
+        let price = self.costs[place] + self.prices.literal(before, byte, node.since as usize);
         self.make_room(place + 1);
-        let next = &mut self.nodes[place + 1];
-        if price < next.price {
-            *next = Node {
-                price,
+        if price < self.costs[place + 1] {
+            self.costs[place + 1] = price;
+            self.nodes[place + 1] = Node {
                 length: 1,
                 distance: 0,
                 since: node.since + 1,
