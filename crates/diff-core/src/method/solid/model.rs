@@ -371,7 +371,7 @@ const MOST_BITS: usize = 31;
 const SAMPLE: usize = 256;
 const LEAST_SAMPLES: usize = 32;
 const MOST_SAMPLES: usize = 255;
-/// Learning from samples takes about as long as coding half as many literals and copies as they have bytes.
+/// Learning from a sample takes a quarter of the time in which so many literals and copies are coded.
 const TOKENS_OF_SAMPLE: usize = 512;
 const SAMPLES_SHARE: usize = 4;
 /// Bytes of a copy that contexts learn of.
