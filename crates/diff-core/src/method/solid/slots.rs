@@ -40,22 +40,22 @@ impl Slots {
         let check = u16::from_be_bytes([high, low]);
         let slot = hash as usize & self.mask;
         let (first, second) = (slot * SLOT, (slot ^ 1) * SLOT);
-        let is_first = self.get(first).0 == check;
-        let is_second = self.get(second).0 == check;
-        let seen = |at: usize| self.get(at + 1).seen();
-        let is_taken = seen(second) < seen(first);
-        // Which it is follows no pattern: a branch would be foretold wrongly again and again.
-        let turned = !is_first & (is_second | is_taken);
-        let at = first ^ (usize::from(turned) * SLOT);
-        let kept = u16::from(is_first | is_second).wrapping_neg();
-        if let Some(counters) = self.counters.as_chunks_mut::<2>().0.get_mut(at..at + SLOT) {
-            for counter in counters.iter_mut() {
-                let old = u16::from_le_bytes(*counter) & kept;
-                *counter = (old | Quick::NEW.0 & !kept).to_le_bytes();
-            }
-            counters[0] = check.to_le_bytes();
+        if self.get(first).0 == check {
+            return first;
         }
-        at
+        if self.get(second).0 == check {
+            return second;
+        }
+        let seen = |at: usize| self.get(at + 1).seen();
+        let taken = if seen(second) < seen(first) {
+            second
+        } else {
+            first
+        };
+        let counters = &mut self.counters.as_chunks_mut().0[taken..taken + SLOT];
+        counters.fill(Quick::NEW.0.to_le_bytes());
+        counters[0] = check.to_le_bytes();
+        taken
     }
 
     /// Returns a counter.
