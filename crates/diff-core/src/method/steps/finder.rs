@@ -227,13 +227,6 @@ impl Finder {
 /// Returns how many bytes are the same from both places on.
 #[inline]
 pub(super) fn common(all: &[u8], a: usize, b: usize) -> usize {
-    // Most are short.
-    let eight = |at: usize| Some(u64::from_le_bytes(*all.get(at..)?.first_chunk()?));
-    if let (Some(x), Some(y)) = (eight(a), eight(b))
-        && x != y
-    {
-        return (x ^ y).trailing_zeros() as usize / 8;
-    }
     let most = all.len() - b;
     let (a, b) = (&all[a..a + most], &all[b..b + most]);
     let mut length = 0;
