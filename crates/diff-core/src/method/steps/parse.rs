@@ -12,8 +12,6 @@ pub(super) struct Parser<'a> {
     effort: Effort,
     guesses: Guesses,
     prices: &'a Prices,
-    /// What the cheapest way to each place of a stretch costs: looked at far more often than the way is.
-    costs: Vec<u32>,
     nodes: Vec<Node>,
     found: Vec<(usize, usize)>,
     /// The distance of the longest match that was found last.
@@ -83,6 +81,7 @@ impl Effort {
 /// The cheapest way that is known to a place. It is written often, so that its size counts.
 #[derive(Clone, Copy)]
 struct Node {
+    price: u32,
     /// The length of the step that leads here.
     length: u32,
     /// Its distance; none for a literal.
@@ -95,6 +94,7 @@ struct Node {
 impl Node {
     /// A place that no way is known to.
     const UNKNOWN: Node = Node {
+        price: u32::MAX,
         length: 0,
         distance: 0,
         since: 0,
@@ -125,7 +125,6 @@ impl<'a> Parser<'a> {
             effort,
             guesses: Guesses::new(all.len()),
             prices,
-            costs: Vec::new(),
             nodes: Vec::new(),
             found: Vec::new(),
             carried: 0,
@@ -150,6 +149,7 @@ impl<'a> Parser<'a> {
         self.all = &self.all[..end];
         let (mut at, mut told) = (start, start);
         let mut first = Node {
+            price: 0,
             length: 0,
             distance: 0,
             since: 0,
@@ -169,9 +169,7 @@ impl<'a> Parser<'a> {
     fn stretch(&mut self, at: usize, first: Node) -> (usize, Node) {
         let most = (self.all.len() - at).min(STRETCH);
         self.nodes.clear();
-        self.nodes.push(first);
-        self.costs.clear();
-        self.costs.push(0);
+        self.nodes.push(Node { price: 0, ..first });
         let (mut place, mut reached) = (0, 0);
         let mut long = None;
         while place < most {
@@ -311,7 +309,7 @@ impl<'a> Parser<'a> {
             return;
         }
         let from = self.nodes[place];
-        let start = self.costs[place] + self.prices.start(kind, from.since as usize);
+        let start = from.price + self.prices.start(kind, from.since as usize);
         let mut distances = Distances::unpacked(from.distances);
         distances.take(distance);
         let distances = distances.packed();
@@ -324,11 +322,11 @@ impl<'a> Parser<'a> {
             .saturating_sub(self.effort.edge)
             .max(edge.saturating_add(1))..=most;
         for length in short.chain(long) {
-            let cost = &mut self.costs[place + length];
+            let node = &mut self.nodes[place + length];
             let price = start + self.prices.length(kind, length);
-            if price < *cost {
-                *cost = price;
-                self.nodes[place + length] = Node {
+            if price < node.price {
+                *node = Node {
+                    price,
                     length: u32::try_from(length).unwrap_or(u32::MAX),
                     distance,
                     since: 0,
@@ -343,7 +341,6 @@ impl<'a> Parser<'a> {
     fn make_room(&mut self, place: usize) {
         if self.nodes.len() <= place {
             self.nodes.resize(place + 1, Node::UNKNOWN);
-            self.costs.resize(place + 1, u32::MAX);
         }
     }
 
@@ -352,11 +349,12 @@ impl<'a> Parser<'a> {
         let at = start + place;
         let byte = self.all[at];
         let before = at.checked_sub(1).map_or(0, |before| self.all[before]);
-        let price = self.costs[place] + self.prices.literal(before, byte, node.since as usize);
+        let price = node.price + self.prices.literal(before, byte, node.since as usize);
         self.make_room(place + 1);
-        if price < self.costs[place + 1] {
-            self.costs[place + 1] = price;
-            self.nodes[place + 1] = Node {
+        let next = &mut self.nodes[place + 1];
+        if price < next.price {
+            *next = Node {
+                price,
                 length: 1,
                 distance: 0,
                 since: node.since + 1,
