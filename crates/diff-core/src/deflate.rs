@@ -5,6 +5,7 @@ mod bits;
 mod blocks;
 mod chains;
 mod huffman;
+mod longest;
 mod parser;
 mod reader;
 mod settings;

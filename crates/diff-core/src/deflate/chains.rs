@@ -4,6 +4,8 @@ use super::MAX_MATCH;
 pub(crate) struct Chains {
     heads: Vec<u32>,
     previous: Vec<u32>,
+    /// How many places are in the chain of each, where that is wanted: counted from any number.
+    ranks: Vec<u32>,
     hash: Hash,
 }
 
@@ -54,8 +56,43 @@ impl Chains {
         Chains {
             heads: vec![0; hash.mask as usize + 1],
             previous: vec![0; 1 << window_bits],
+            ranks: Vec::new(),
             hash,
         }
+    }
+
+    /// Returns the chains with ranks.
+    pub(crate) fn ranked(mut self) -> Chains {
+        self.ranks = vec![0; self.previous.len()];
+        self
+    }
+
+    /// Returns how many bytes a hash is of.
+    #[inline]
+    pub(crate) fn string(&self) -> usize {
+        match self.hash.shift {
+            Some(_) => 3,
+            None => 4,
+        }
+    }
+
+    /// Whether there are ranks.
+    #[inline]
+    pub(crate) fn are_ranked(&self) -> bool {
+        !self.ranks.is_empty()
+    }
+
+    /// Returns the rank of a place of the window: the one before it in its chain has the one before.
+    #[inline]
+    pub(crate) fn rank(&self, at: usize) -> u32 {
+        let mask = self.ranks.len().wrapping_sub(1);
+        self.ranks.get(at & mask).copied().unwrap_or(0)
+    }
+
+    /// Returns the last place where a string of this hash was entered.
+    #[inline]
+    pub(crate) fn latest(&self, four: [u8; 4]) -> usize {
+        self.heads[self.hash.of(four) as usize] as usize
     }
 
     /// Enters the place `at`, where `four` bytes stand, and returns the place before it in its chain: 0
@@ -69,6 +106,10 @@ impl Chains {
         let before = *head;
         self.previous[at & mask] = before;
         *head = u32::try_from(at).unwrap_or(0);
+        if !self.ranks.is_empty() {
+            let rank = self.ranks[before as usize & mask].wrapping_add(1);
+            self.ranks[at & mask] = rank;
+        }
         before as usize
     }
 

@@ -1,4 +1,5 @@
 use super::chains::{Chains, match_length};
+use super::longest::{Wanted, across, along};
 use super::settings::{Effort, Settings, Strategy};
 use super::{MAX_MATCH, MIN_MATCH, Token};
 
@@ -102,10 +103,14 @@ impl Parser {
     /// Returns a parser of an input that nothing was read of.
     pub(super) fn new(settings: Settings) -> Parser {
         let size = 1 << settings.window;
+        let effort = settings.effort();
+        let chains = Chains::new(settings.window, settings.hash());
+        // Where every place is entered, and long chains are followed.
+        let is_ranked = settings.is_lazy() && effort.chain >= LONG_CHAIN;
         Parser {
             settings,
-            effort: settings.effort(),
-            chains: Chains::new(settings.window, settings.hash()),
+            effort,
+            chains: if is_ranked { chains.ranked() } else { chains },
             window: Window {
                 start: 0,
                 end: 0,
@@ -309,40 +314,24 @@ impl Parser {
         if best >= self.effort.good {
             chain >>= 2;
         }
-        let (most, mut words) = (chain, 0);
-        let nice = self.effort.nice.min(left);
-        let limit = at.saturating_sub(self.reach);
-        let (mut best, mut from, mut here) = (best, 0, head);
         if best >= left {
             return (left, 0);
         }
-        let bytes = held.bytes;
-        // Places from here on are those of what is held.
-        let origin = held.start;
-        let place = at - origin;
-        let mut ending = [bytes[place + best - 1], bytes[place + best]];
-        loop {
-            // Below `at`, so that all that is compared is in reach.
-            let there = here - origin;
-            if bytes[there + best - 1..=there + best] == ending {
-                let length = match_length(bytes, place, there);
-                words += length / WORD;
-                if length > best {
-                    (best, from) = (length, here);
-                    if length >= nice {
-                        break;
-                    }
-                    ending = [bytes[place + best - 1], bytes[place + best]];
-                }
-            }
-            here = self.chains.before(here);
-            chain -= 1;
-            if here <= limit || chain == 0 {
-                break;
-            }
-        }
-        self.searched += (most - chain + words) as u64;
-        (best, from)
+        let wanted = Wanted {
+            at,
+            best,
+            nice: self.effort.nice.min(left),
+            chain,
+            limit: at.saturating_sub(self.reach),
+        };
+        let bytes = (held.bytes, held.start);
+        // The first place may be the farthest that is in reach, the others may not.
+        let found = match self.chains.are_ranked() && head > wanted.limit {
+            true => across(&self.chains, bytes, wanted, head),
+            false => along(&self.chains, bytes, wanted, head),
+        };
+        self.searched += found.searched as u64;
+        (found.length, found.from)
     }
 }
 
@@ -367,7 +356,7 @@ impl Window {
 const LONGEST_LOOK: usize = 1024;
 /// What zlib wants to see before it searches.
 const MIN_LOOKAHEAD: usize = MAX_MATCH + MIN_MATCH + 1;
-/// Bytes that are compared at once.
-const WORD: usize = 8;
+/// Chains that are worth their places' ranks.
+const LONG_CHAIN: usize = 256;
 /// From this distance on, a match of three bytes is worth less than three literals.
 const TOO_FAR: usize = 4096;
