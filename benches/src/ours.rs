@@ -3,7 +3,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use diff_core::{
-    Applier, Delta, Differ, FolderContents, Level, Limits, Listing, MappedFile, Origin,
+    Applier, Delta, Differ, FileBytes, FolderContents, Level, Limits, Listing, MappedFile, Origin,
     PlannedFile, Sink, Tree,
 };
 
@@ -144,6 +144,10 @@ impl Sink for FolderSink {
         let path = file.path.under(&self.root);
         create_parent(&path)?;
         Ok(Box::new(File::create(path)?))
+    }
+
+    fn read(&self, _index: usize, file: &PlannedFile) -> io::Result<FileBytes> {
+        MappedFile::open(&file.path.under(&self.root)).map(FileBytes::Mapped)
     }
 }
 

@@ -2,22 +2,15 @@
 #![no_main]
 
 mod golden_tree;
+mod made;
 
-use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use diff_core::{Applier, Delta, Limits, PlannedFile, Progress, Sink, Tree};
+use diff_core::{Applier, Delta, Limits, Progress, Tree};
 use libfuzzer_sys::fuzz_target;
 
 use golden_tree::GoldenTree;
-
-struct Nowhere;
-
-impl Sink for Nowhere {
-    fn create(&self, _index: usize, _file: &PlannedFile) -> io::Result<Box<dyn Write + Send>> {
-        Ok(Box::new(io::sink()))
-    }
-}
+use made::Made;
 
 struct Written(AtomicU64);
 
@@ -47,7 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
     let applier = Applier::new(&delta, &plan, old)
         .progress(&written)
         .threads(1);
-    let made = applier.limits(limits).apply(&Nowhere);
+    let made = applier.limits(limits).apply(&Made::default());
     let written = written.0.into_inner();
     assert!(written <= plan.built_bytes());
     if let Ok(made) = made {

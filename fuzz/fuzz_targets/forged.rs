@@ -1,13 +1,12 @@
 //! Deltas of version 2 over the tree of containers, whose only group and frame are told by the input.
 #![allow(dead_code, reason = "each target that shares it uses its own part")]
 
-use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
-use diff_core::{Applier, Delta, DeltaError, Limits, PlannedFile, Progress, Sink};
+use diff_core::{Applier, Delta, DeltaError, Limits, Progress};
 
 use super::container_tree::{MemoryTree, OLD, PLACES, STRIDE};
+use super::made::Made;
 
 /// The fields of an input, which never end: behind the end there are zeros and nothing.
 pub struct Fields<'a>(pub &'a [u8]);
@@ -180,11 +179,7 @@ pub fn applied(
         assert_eq!(listing.entries().len(), plan.files().len());
         Ok(())
     })();
-    let files = made.0.into_inner().expect("nobody has panicked");
-    let files = files
-        .iter()
-        .map(|file| file.lock().expect("the same").clone());
-    (written.0.into_inner(), result.map(|()| files.collect()))
+    (written.0.into_inner(), result.map(|()| made.into_files()))
 }
 
 /// Returns limits within which an input takes milliseconds.
@@ -216,32 +211,6 @@ pub const SOLID: u8 = 3;
 pub const LIGHT: u8 = 4;
 /// The bits of all recompressors.
 const RECOMPRESSORS: u64 = 0b111;
-
-#[derive(Default)]
-struct Made(Mutex<Vec<Arc<Mutex<Vec<u8>>>>>);
-
-impl Sink for Made {
-    fn create(&self, _index: usize, _file: &PlannedFile) -> io::Result<Box<dyn Write + Send>> {
-        let file = Arc::<Mutex<Vec<u8>>>::default();
-        let mut files = self.0.lock().expect("nobody has panicked");
-        files.push(Arc::clone(&file));
-        Ok(Box::new(File(file)))
-    }
-}
-
-struct File(Arc<Mutex<Vec<u8>>>);
-
-impl Write for File {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut file = self.0.lock().expect("nobody has panicked");
-        file.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 struct Written(AtomicU64);
 

@@ -3,6 +3,7 @@
 
 mod container_tree;
 mod forged;
+mod made;
 
 use diff_core::{CancelToken, Differ, Level, Limits, Silent, prove};
 use forged::Fields;

@@ -3,6 +3,7 @@
 
 mod container_tree;
 mod forged;
+mod made;
 
 use forged::{Fields, Forged, ForgedFrame, STORE, Sources, applied, is_of_plan, limits, varint};
 use libfuzzer_sys::fuzz_target;

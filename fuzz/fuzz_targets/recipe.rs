@@ -4,6 +4,7 @@
 
 mod container_tree;
 mod forged;
+mod made;
 
 use std::io::Read;
 

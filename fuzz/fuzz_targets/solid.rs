@@ -3,6 +3,7 @@
 
 mod container_tree;
 mod forged;
+mod made;
 
 use forged::{SOLID, only_frame};
 use libfuzzer_sys::fuzz_target;

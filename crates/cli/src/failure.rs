@@ -346,7 +346,9 @@ impl From<DeltaError> for Failure {
             DeltaError::Output { source, .. } if is_full(&source) => {
                 told(Exit::Space, "disk-full").with_remedy(FREE_SPACE)
             }
-            DeltaError::Output { .. } | DeltaError::Old { .. } => told(Exit::Other, "io"),
+            DeltaError::Output { .. } | DeltaError::Again { .. } | DeltaError::Old { .. } => {
+                told(Exit::Other, "io")
+            }
             DeltaError::UnsupportedVersion { .. }
             | DeltaError::UnsupportedFlags { .. }
             | DeltaError::UnsupportedMethod { .. }
@@ -357,6 +359,8 @@ impl From<DeltaError> for Failure {
                 .with_remedy("Apply the delta to exactly what it was made from."),
             DeltaError::DamagedOld { .. } => told(Exit::Damage, "damaged-old")
                 .with_remedy("Restore the old files, then try again."),
+            DeltaError::DamagedNew { .. } => told(Exit::Damage, "damaged-new")
+                .with_remedy("Check the disk that is written to, then try again."),
             DeltaError::NotADelta { .. } => told(Exit::Refused, "not-a-delta"),
             _ => told(Exit::Refused, "bad-delta").with_remedy("Obtain the delta once more."),
         }

@@ -1,12 +1,15 @@
 mod closing;
 mod crew;
 mod members;
+mod new_files;
 mod old_files;
+mod reference;
 mod sink;
 mod stream;
 mod task;
 mod waiting;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -17,9 +20,11 @@ use crate::method::{EncodedFrame, codec};
 use crate::{CancelToken, Cancelled, Digest, Entry, Limits, Listing, Progress, Silent, Tree};
 
 use closing::{Closing, StepsLeft, Surroundings};
-use crew::{Crew, Turn};
+use crew::{Crew, Need, Turn};
 use members::{Members, Target};
+use new_files::NewFiles;
 use old_files::OldFiles;
+use reference::reference;
 pub use sink::Sink;
 
 /// Turns an old tree and a delta into the built files of the new tree, in bounded memory.
@@ -150,7 +155,7 @@ impl<'a> Applier<'a> {
     /// Runs all groups and returns the digest of each built file, by its index in the plan.
     fn run(&self, sink: &dyn Sink) -> Result<Vec<Option<Digest>>, DeltaError> {
         let groups = self.plan.groups();
-        let needs = groups.iter().map(|group| group.memory(&self.limits));
+        let needs = self.needs();
         let threads = match groups.iter().any(|group| group.opened.is_some()) {
             true => self.threads,
             false => self.threads.min(groups.len()),
@@ -159,13 +164,11 @@ impl<'a> Applier<'a> {
             applier: self,
             sink,
             old_files: OldFiles::new(self.old),
-            crew: Crew::new(threads, self.limits.max_memory_bytes, needs.collect()),
+            new_files: NewFiles::new(self.plan.files(), sink),
+            crew: Crew::new(threads, self.limits.max_memory_bytes, needs),
             steps_left: StepsLeft::new(self.limits.max_frames),
             stopped: AtomicBool::new(false),
-            outcome: Mutex::new(Outcome {
-                digests: vec![None; self.plan.files().len()],
-                failure: None,
-            }),
+            failure: Mutex::new(None),
         };
         thread::scope(|scope| {
             for _ in 1..threads {
@@ -173,12 +176,33 @@ impl<'a> Applier<'a> {
             }
             run.work();
         });
-        let outcome = run.outcome.into_inner();
-        let outcome = outcome.unwrap_or_else(PoisonError::into_inner);
-        match outcome.failure {
+        let failure = run.failure.into_inner();
+        match failure.unwrap_or_else(PoisonError::into_inner) {
             Some((_, error)) => Err(error),
-            None => Ok(outcome.digests),
+            None => Ok(run.new_files.into_digests()),
         }
+    }
+
+    /// Returns what each group needs before it can begin.
+    fn needs(&self) -> Vec<Need> {
+        let mut makers = vec![0; self.plan.files().len()];
+        let old = self.old.listing.entries().len();
+        let mut needs = Vec::with_capacity(self.plan.groups().len());
+        for (number, group) in self.plan.groups().iter().enumerate() {
+            for member in &group.members {
+                if let Some(maker) = makers.get_mut(*member) {
+                    *maker = number;
+                }
+            }
+            let sources = group.frames.iter().flat_map(|frame| &frame.references);
+            let new = sources.filter_map(|source| source.index.checked_sub(old));
+            let after: BTreeSet<usize> = new.filter_map(|new| makers.get(new).copied()).collect();
+            needs.push(Need {
+                memory: group.memory(&self.limits),
+                after: after.into_iter().collect(),
+            });
+        }
+        needs
     }
 
     fn listing(&self, digests: &[Option<Digest>]) -> Result<Listing, DeltaError> {
@@ -220,17 +244,13 @@ struct Run<'r, 'a> {
     applier: &'r Applier<'a>,
     sink: &'r dyn Sink,
     old_files: OldFiles<'a>,
+    new_files: NewFiles<'r>,
     crew: Crew,
     steps_left: StepsLeft,
     /// Another thread has failed, so that this one's work is in vain.
     stopped: AtomicBool,
-    outcome: Mutex<Outcome>,
-}
-
-struct Outcome {
-    digests: Vec<Option<Digest>>,
     /// The group that failed, the first of them where there are several, and its error.
-    failure: Option<(usize, DeltaError)>,
+    failure: Mutex<Option<(usize, DeltaError)>>,
 }
 
 impl Run<'_, '_> {
@@ -249,25 +269,23 @@ impl Run<'_, '_> {
             Some(group) => self.group(group),
             None => Ok(Vec::new()),
         };
-        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         match made {
             Ok(digests) => {
                 for (index, digest) in digests {
-                    if let Some(slot) = outcome.digests.get_mut(index) {
-                        *slot = Some(digest);
-                    }
+                    self.new_files.note(index, digest);
                 }
             }
             Err(error) => {
+                let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
                 // A thread that was stopped by another's failure has none of its own.
                 let is_own = !self.stopped.swap(true, Ordering::Relaxed)
                     || !matches!(error, DeltaError::Cancelled(_));
-                let is_first = match &outcome.failure {
+                let is_first = match &*failure {
                     Some((first, _)) => number < *first,
                     None => true,
                 };
                 if is_own && is_first {
-                    outcome.failure = Some((number, error));
+                    *failure = Some((number, error));
                 }
                 self.crew.stop();
             }
@@ -317,7 +335,14 @@ impl Run<'_, '_> {
             max_window_bytes: self.applier.limits.max_window_bytes,
         };
         let check = || self.check();
-        let reference = Arc::new(self.old_files.reference(&frame.references, &check)?);
+        let read = |index: usize| {
+            let old = self.applier.old.listing.entries().len();
+            match index.checked_sub(old) {
+                None => self.old_files.read(index, &check),
+                Some(new) => self.new_files.read(new, &check),
+            }
+        };
+        let reference = Arc::new(reference(&frame.references, &read, &check)?);
         let around = Surroundings {
             old_files: &self.old_files,
             reference: &reference,

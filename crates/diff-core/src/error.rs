@@ -172,6 +172,24 @@ pub enum DeltaError {
         /// What writing it failed with.
         source: io::Error,
     },
+    /// A new file of which others are made is not as it was written.
+    #[error("{path} was written with digest {expected}, and has {found} now")]
+    DamagedNew {
+        /// The file.
+        path: ContentPath,
+        /// The digest of what was written.
+        expected: Digest,
+        /// The digest of what was read.
+        found: Digest,
+    },
+    /// A new file of which others are made could not be read again.
+    #[error("reading {path} again: {source}")]
+    Again {
+        /// The file.
+        path: ContentPath,
+        /// What reading it failed with.
+        source: io::Error,
+    },
     /// An old file could not be read.
     #[error("reading {path}: {source}")]
     Old {

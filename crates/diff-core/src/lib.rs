@@ -13,8 +13,8 @@
 //! ```
 //! use std::io::{self, Write};
 //! use diff_core::{
-//!     Applier, ContentPath, Delta, Differ, Digest, Entry, FolderContents, Limits, Listing,
-//!     PlannedFile, Sink, Tree,
+//!     Applier, ContentPath, Delta, Differ, Digest, Entry, FileBytes, FolderContents, Limits, Listing,
+//!     MappedFile, PlannedFile, Sink, Tree,
 //! };
 //!
 //! /// Makes the built files in a folder.
@@ -23,6 +23,10 @@
 //! impl Sink for Folder {
 //!     fn create(&self, _: usize, file: &PlannedFile) -> io::Result<Box<dyn Write + Send>> {
 //!         Ok(Box::new(std::fs::File::create(file.path.under(&self.0))?))
+//!     }
+//!
+//!     fn read(&self, _: usize, file: &PlannedFile) -> io::Result<FileBytes> {
+//!         Ok(FileBytes::Mapped(MappedFile::open(&file.path.under(&self.0))?))
 //!     }
 //! }
 //!

@@ -3,7 +3,7 @@ use std::io::{self, Write};
 use crate::apply::{Applier, Sink};
 use crate::delta::{Delta, PlannedFile};
 use crate::error::{DeltaError, DiffError};
-use crate::{CancelToken, Limits, Progress, Tree};
+use crate::{CancelToken, FileBytes, Limits, Progress, Tree};
 
 /// Applies `delta` to `old` as a device would, in bounded memory and keeping nothing, and compares
 /// every file with the listing of the new tree.
@@ -26,20 +26,29 @@ pub fn prove(
             .limits(limits.clone())
             .progress(progress)
             .cancel(cancel)
-            .apply(&Nowhere)?;
+            .apply(&Nowhere { new })?;
         Ok(())
     };
     proved().map_err(|error| match error {
         DeltaError::Cancelled(cancelled) => DiffError::Cancelled(cancelled),
-        DeltaError::Old { path, source } => DiffError::Io { path, source },
+        DeltaError::Old { path, source } | DeltaError::Again { path, source } => {
+            DiffError::Io { path, source }
+        }
         error => DiffError::Unproved(error),
     })
 }
 
-struct Nowhere;
+/// Keeps nothing: what was made is the same as the new tree has, or was refused.
+struct Nowhere<'a> {
+    new: Tree<'a>,
+}
 
-impl Sink for Nowhere {
+impl Sink for Nowhere<'_> {
     fn create(&self, _index: usize, _file: &PlannedFile) -> io::Result<Box<dyn Write + Send>> {
         Ok(Box::new(io::sink()))
+    }
+
+    fn read(&self, index: usize, _file: &PlannedFile) -> io::Result<FileBytes> {
+        self.new.contents.read(index)
     }
 }

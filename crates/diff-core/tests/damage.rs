@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use std::sync::LazyLock;
 
 use diff_core::{
-    Applier, ContentPath, Delta, DeltaError, Differ, Digest, Entry, Limits, Listing, PlannedFile,
-    Sink,
+    Applier, ContentPath, Delta, DeltaError, Differ, Digest, Entry, FileBytes, Limits, Listing,
+    PlannedFile, Sink,
 };
 use proptest::prelude::*;
 
@@ -160,6 +160,10 @@ impl Write for FullDisk {
 impl Sink for FullDisk {
     fn create(&self, _index: usize, _file: &PlannedFile) -> io::Result<Box<dyn Write + Send>> {
         Ok(Box::new(FullDisk))
+    }
+
+    fn read(&self, _index: usize, _file: &PlannedFile) -> io::Result<FileBytes> {
+        Err(io::ErrorKind::NotFound.into())
     }
 }
 

@@ -409,10 +409,15 @@ impl From<DeltaError> for UpdateError {
             DeltaError::Output { path, source } => {
                 UpdateError::io(Operation::Write, path.as_str(), source)
             }
-            DeltaError::Old { path, source } => {
+            DeltaError::Old { path, source } | DeltaError::Again { path, source } => {
                 UpdateError::io(Operation::Read, path.as_str(), source)
             }
             DeltaError::DamagedOld {
+                path,
+                expected,
+                found,
+            }
+            | DeltaError::DamagedNew {
                 path,
                 expected,
                 found,
@@ -510,6 +515,21 @@ mod tests {
                     found: diff_core::Digest::of(b"odd"),
                 },
                 ErrorKind::Damage,
+            ),
+            (
+                DeltaError::DamagedNew {
+                    path: path(),
+                    expected: diff_core::Digest::of(b"new"),
+                    found: diff_core::Digest::of(b"odd"),
+                },
+                ErrorKind::Damage,
+            ),
+            (
+                DeltaError::Again {
+                    path: path(),
+                    source: io::ErrorKind::NotFound.into(),
+                },
+                ErrorKind::Other,
             ),
             (
                 DeltaError::UnsupportedMethod { id: 200 },

@@ -8,8 +8,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use diff_core::{
-    Applier, BuiltFile, ContentPath, Delta, DeltaStats, DeltaSummary, Differ, Limits, MappedFile,
-    Method, Origin, Plan, PlannedFile, Sink, Tree, prove,
+    Applier, BuiltFile, ContentPath, Delta, DeltaStats, DeltaSummary, Differ, FileBytes, Limits,
+    MappedFile, Method, Origin, Plan, PlannedFile, Sink, Tree, prove,
 };
 use serde::Serialize;
 
@@ -440,6 +440,10 @@ impl Sink for Place {
     fn create(&self, _index: usize, file: &PlannedFile) -> io::Result<Box<dyn Write + Send>> {
         let file = File::create_new(self.of(&file.path))?;
         Ok(Box::new(BufWriter::new(file)))
+    }
+
+    fn read(&self, _index: usize, file: &PlannedFile) -> io::Result<FileBytes> {
+        MappedFile::open(&self.of(&file.path)).map(FileBytes::Mapped)
     }
 }
 

@@ -3,7 +3,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::crew::Crew;
 use super::members::Members;
-use super::old_files::{OldFiles, Reference};
+use super::old_files::OldFiles;
+use super::reference::Reference;
 use super::stream::Stream;
 use super::waiting::{Ready, Waiting};
 use crate::delta::{MAX_DEPTH, Opened};

@@ -16,10 +16,22 @@ pub(super) struct Crew {
     changed: Condvar,
 }
 
+/// What a group needs before it can begin.
+pub(super) struct Need {
+    /// Bytes of private memory.
+    pub(super) memory: u64,
+    /// The groups whose files it refers to, each once, all of which come before it.
+    pub(super) after: Vec<usize>,
+}
+
 #[derive(Default)]
 struct State {
     /// The groups that nobody has begun, in their order, and what each needs of the memory.
     groups: VecDeque<(usize, u64)>,
+    /// How many others have to be made before each group.
+    missing: Vec<usize>,
+    /// The groups that each one has to be made before.
+    followers: Vec<Vec<usize>>,
     /// How many groups are being made.
     running: usize,
     /// How much memory is taken.
@@ -41,12 +53,23 @@ pub(super) enum Turn<'c> {
 
 impl Crew {
     /// Returns a crew of so many threads that share `limit` bytes among groups with these needs.
-    pub(super) fn new(threads: usize, limit: u64, needs: Vec<u64>) -> Crew {
+    pub(super) fn new(threads: usize, limit: u64, needs: Vec<Need>) -> Crew {
+        let mut followers = vec![Vec::new(); needs.len()];
+        for (number, need) in needs.iter().enumerate() {
+            for before in &need.after {
+                if let Some(followers) = followers.get_mut(*before) {
+                    followers.push(number);
+                }
+            }
+        }
+        let memory = needs.iter().map(|need| need.memory);
         Crew {
             threads,
             limit,
             state: Mutex::new(State {
-                groups: needs.into_iter().enumerate().collect(),
+                groups: memory.enumerate().collect(),
+                missing: needs.iter().map(|need| need.after.len()).collect(),
+                followers,
                 ..State::default()
             }),
             changed: Condvar::new(),
@@ -62,12 +85,13 @@ impl Crew {
             }
             if let Some((number, need)) = self.group(&mut state) {
                 state.running += 1;
-                return Some(Turn::Group(number, self.share(&mut state, need, true)));
+                let share = self.share(&mut state, need, Some(number));
+                return Some(Turn::Group(number, share));
             }
             if self.is_free(&state, TABLE_BYTES)
                 && let Some(task) = state.task()
             {
-                let share = self.share(&mut state, TABLE_BYTES, false);
+                let share = self.share(&mut state, TABLE_BYTES, None);
                 return Some(Turn::Task(task, share));
             }
             let woken = self.changed.wait(state);
@@ -91,7 +115,7 @@ impl Crew {
     pub(super) fn spare(&self, bytes: u64) -> Option<Share<'_>> {
         let mut state = self.lock();
         self.is_spare(&state, bytes)
-            .then(|| self.share(&mut state, bytes, false))
+            .then(|| self.share(&mut state, bytes, None))
     }
 
     /// Leaves a stream to be closed by whoever comes first.
@@ -138,11 +162,13 @@ impl Crew {
         }
     }
 
-    /// Takes the first group for which there is memory, of those that come next.
+    /// Takes the first group that can begin, of those that come next.
     fn group(&self, state: &mut State) -> Option<(usize, u64)> {
         let is_alone = state.taken == 0;
         let mut groups = state.groups.iter().take(LOOKED_AHEAD);
-        let fitting = groups.position(|(_, need)| is_alone || self.is_free(state, *need))?;
+        let fitting = groups.position(|(number, need)| {
+            state.missing.get(*number) == Some(&0) && (is_alone || self.is_free(state, *need))
+        })?;
         state.groups.remove(fitting)
     }
 
@@ -155,15 +181,15 @@ impl Crew {
         spared <= self.limit / SPARE_PART && self.is_free(state, bytes)
     }
 
-    fn share<'c>(&'c self, state: &mut State, bytes: u64, is_group: bool) -> Share<'c> {
+    fn share<'c>(&'c self, state: &mut State, bytes: u64, group: Option<usize>) -> Share<'c> {
         state.taken = state.taken.saturating_add(bytes);
-        if !is_group {
+        if group.is_none() {
             state.spared += bytes;
         }
         Share {
             crew: self,
             bytes,
-            is_group,
+            group,
         }
     }
 
@@ -173,6 +199,16 @@ impl Crew {
 }
 
 impl State {
+    /// Lets the groups go on that wait for one which is made now.
+    fn follow(&mut self, group: usize) {
+        let followers = self.followers.get_mut(group).map(std::mem::take);
+        for follower in followers.unwrap_or_default() {
+            if let Some(missing) = self.missing.get_mut(follower) {
+                *missing -= 1;
+            }
+        }
+    }
+
     /// Returns the oldest task that nobody has begun.
     fn task(&mut self) -> Option<Arc<Task>> {
         loop {
@@ -184,11 +220,12 @@ impl State {
     }
 }
 
-/// Some of a crew's memory, given back when it is dropped.
+/// Some of a crew's memory, given back when it is dropped; a group is made then.
 pub(super) struct Share<'c> {
     crew: &'c Crew,
     bytes: u64,
-    is_group: bool,
+    /// The group that is made with it.
+    group: Option<usize>,
 }
 
 impl Share<'_> {
@@ -208,8 +245,9 @@ impl Drop for Share<'_> {
     fn drop(&mut self) {
         let mut state = self.crew.lock();
         state.taken = state.taken.saturating_sub(self.bytes);
-        if self.is_group {
+        if let Some(group) = self.group {
             state.running = state.running.saturating_sub(1);
+            state.follow(group);
         } else {
             state.spared = state.spared.saturating_sub(self.bytes);
         }
@@ -232,10 +270,43 @@ mod tests {
 
     use super::*;
 
+    /// Returns the needs of groups that wait for none.
+    fn alone(needs: &[u64]) -> Vec<Need> {
+        let alone = |memory: &u64| Need {
+            memory: *memory,
+            after: Vec::new(),
+        };
+        needs.iter().map(alone).collect()
+    }
+
+    #[test]
+    fn a_group_begins_once_those_that_it_refers_to_are_made() {
+        let mut needs = alone(&[10, 20, 30, 40]);
+        needs[1].after = vec![0];
+        needs[3].after = vec![0, 1];
+        let crew = Crew::new(4, 200, needs);
+        let given = || match crew.turn() {
+            Some(Turn::Group(number, share)) => (number, share),
+            _ => unreachable!("a group is left"),
+        };
+        let (first, third) = (given(), given());
+        assert_eq!((first.0, third.0), (0, 2));
+        let waiting = |crew: &Crew| crew.group(&mut crew.lock()).is_none();
+        assert!(waiting(&crew));
+        drop(first);
+        let second = given();
+        assert_eq!(second.0, 1);
+        drop(third);
+        assert!(waiting(&crew));
+        drop(second);
+        assert_eq!(given().0, 3);
+        assert!(crew.turn().is_none());
+    }
+
     #[test]
     fn shares_never_pass_the_limit_together() {
         let needs = [60, 50, 40, 30, 20, 10].repeat(100);
-        let crew = Crew::new(4, 100, needs.clone());
+        let crew = Crew::new(4, 100, alone(&needs));
         let (taken, made) = (AtomicU64::new(0), AtomicU64::new(0));
         let take = |bytes: u64| {
             let now = taken.fetch_add(bytes, Ordering::SeqCst) + bytes;
@@ -266,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_share_above_the_limit_gets_all_of_it() {
-        let crew = Crew::new(1, 1, vec![2, 2]);
+        let crew = Crew::new(1, 1, alone(&[2, 2]));
         for number in 0..2 {
             let Some(Turn::Group(given, _share)) = crew.turn() else {
                 unreachable!("a group is left");
@@ -279,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_group_that_fits_is_begun_beside_a_large_one() {
-        let crew = Crew::new(2, 100, vec![70, 60, 30]);
+        let crew = Crew::new(2, 100, alone(&[70, 60, 30]));
         let held = [crew.turn(), crew.turn()];
         let held = held.iter().map(|turn| match turn {
             Some(Turn::Group(number, _)) => *number,
@@ -290,7 +361,7 @@ mod tests {
 
     #[test]
     fn a_crew_that_is_stopped_goes_home() {
-        let crew = Crew::new(2, 10, vec![10, 10]);
+        let crew = Crew::new(2, 10, alone(&[10, 10]));
         let first = crew.turn();
         assert!(first.is_some() && crew.has_hands());
         thread::scope(|scope| {

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::old_files::Reference;
+use super::reference::Reference;
 use crate::container::{Rows, Wrapper, Wrapping, adler32, adler32_behind};
 use crate::error::DeltaError;
 use crate::pixels::RowsDecoder;

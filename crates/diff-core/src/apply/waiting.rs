@@ -146,11 +146,11 @@ const LEAST_ROOM: usize = 16 << 10;
 mod tests {
     use super::*;
     use crate::Recompressor;
-    use crate::apply::crew::Turn;
-    use crate::apply::old_files::{OldFiles, Reference};
+    use crate::apply::crew::{Need, Turn};
+    use crate::apply::reference::{Reference, reference};
     use crate::container::Wrapper;
+    use crate::error::DeltaError;
     use crate::script::StreamStep;
-    use crate::{FolderContents, Limits, Listing, Tree};
 
     fn stream(length: usize) -> Stream {
         let step = StreamStep {
@@ -162,23 +162,23 @@ mod tests {
             old: None,
             is_nested: false,
         };
-        let listing = Listing::new(Vec::new(), &Limits::standard()).unwrap();
-        let contents = FolderContents::new(std::path::Path::new(""), &listing);
-        let old = OldFiles::new(Tree {
-            listing: &listing,
-            contents: &contents,
-        });
-        let reference: Arc<Reference> = Arc::new(old.reference(&[], &|| Ok(())).unwrap());
+        let none = |_| Err(DeltaError::malformed("plan", 0, "there is no file"));
+        let reference: Arc<Reference> = Arc::new(reference(&[], &none, &|| Ok(())).unwrap());
         let mut plain = Space::for_bytes(length);
         plain.append(&b"the cell divides ".repeat(length)[..length]);
         Stream::new(step, plain, &reference, &Recompressor::ALL).unwrap()
+    }
+
+    fn alone(memory: u64) -> Vec<Need> {
+        let after = Vec::new();
+        vec![Need { memory, after }]
     }
 
     #[test]
     fn streams_that_claim_too_much_are_closed_one_after_another() {
         let (length, kept) = (40_000, stream(40_000).kept() + ITEM_BYTES);
         // There is room for two of them beside the group.
-        let crew = Crew::new(2, 6 * kept, vec![3 * kept + kept / 2]);
+        let crew = Crew::new(2, 6 * kept, alone(3 * kept + kept / 2));
         let group = crew.turn();
         assert!(matches!(group, Some(Turn::Group(0, _))));
         let mut waiting = Waiting::new(&crew);
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn what_a_closed_stream_takes_no_more_is_given_back_at_once() {
         let (length, kept) = (40_000, stream(40_000).kept() + ITEM_BYTES);
-        let crew = Crew::new(2, 4 * kept, vec![kept]);
+        let crew = Crew::new(2, 4 * kept, alone(kept));
         let _group = crew.turn();
         let mut waiting = Waiting::new(&crew);
         assert!(waiting.push_stream(stream(length)).is_none());

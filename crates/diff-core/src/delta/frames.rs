@@ -6,7 +6,7 @@ use super::sources;
 use crate::error::DeltaError;
 use crate::method::Method;
 use crate::wire::{Reader, put_signed, put_varint};
-use crate::{Entry, Limits, Listing};
+use crate::{ContentPath, Limits, Listing};
 
 // How a frame's references are spelled: 2 for each source that follows, and this where the members'
 // counterparts come before them.
@@ -89,8 +89,9 @@ pub(super) fn read(
         old,
         version,
         limits,
-        made: vec![false; built.len()],
+        made: vec![None; built.len()],
         built,
+        group: 0,
         next_member: 0,
         next_index: 0,
         frames_left: limits.max_frames,
@@ -99,10 +100,11 @@ pub(super) fn read(
         payload,
     };
     let mut groups = Vec::new();
-    for _ in 0..count {
+    for number in 0..count {
+        state.group = number;
         groups.push(state.group(reader)?);
     }
-    let missing = state.made.iter().filter(|made| !**made).count();
+    let missing = state.made.iter().filter(|made| made.is_none()).count();
     if missing > 0 {
         return Err(reader.malformed(format!("{missing} files are made by no group")));
     }
@@ -135,7 +137,10 @@ struct State<'a> {
     limits: &'a Limits,
     /// The built files by their number.
     built: Vec<usize>,
-    made: Vec<bool>,
+    /// The number of the group that makes each of them.
+    made: Vec<Option<u64>>,
+    /// The number of the group at hand.
+    group: u64,
     next_member: i64,
     next_index: i64,
     frames_left: u64,
@@ -146,7 +151,7 @@ struct State<'a> {
     payload: Range<usize>,
 }
 
-impl State<'_> {
+impl<'a> State<'a> {
     fn group(&mut self, reader: &mut Reader<'_>) -> Result<Group, DeltaError> {
         let count = reader.varint()?;
         DeltaError::check_limit("files of a group", count, self.built.len() as u64)?;
@@ -204,7 +209,7 @@ impl State<'_> {
         let (Some(number), Some(made), Some(file)) = (number, made, file) else {
             return Err(reader.malformed("a group makes a file that is not to be built"));
         };
-        if std::mem::replace(made, true) {
+        if made.replace(self.group).is_some() {
             return Err(reader.malformed("a file is made twice"));
         }
         self.next_member = number + 1;
@@ -288,43 +293,65 @@ impl State<'_> {
     fn source(&mut self, reader: &mut Reader<'_>) -> Result<Source, DeltaError> {
         let index = self.next_index.checked_add(reader.signed()?);
         let place = index.and_then(|index| usize::try_from(index).ok());
-        let entry = place.and_then(|place| self.old.entries().get(place));
-        let (Some(signed), Some(index), Some(entry)) = (index, place, entry) else {
-            return Err(reader.malformed("a frame refers to no old file"));
+        let file = place.and_then(|place| self.file(place));
+        let (Some(signed), Some(index), Some((path, length))) = (index, place, file) else {
+            let told =
+                "a frame refers to no old file, and to no new one that a group before it makes";
+            return Err(reader.malformed(told));
         };
         self.next_index = signed + 1;
         let steps = match self.version {
-            1 => span(reader, entry)?,
-            _ => sources::read_steps(reader, entry, &mut self.steps_left, self.limits)?,
+            1 => span(reader, path, length)?,
+            _ => {
+                let walked = (path.as_str(), length);
+                sources::read_steps(reader, walked, &mut self.steps_left, self.limits)?
+            }
         };
         let source = Source {
             index,
-            file_length: entry.length,
+            file_length: length,
             steps,
         };
         if source.length() == 0 {
-            return Err(reader.malformed(format!("a frame refers to nothing of {}", entry.path)));
+            return Err(reader.malformed(format!("a frame refers to nothing of {path}")));
         }
         Ok(source)
+    }
+
+    /// Returns path and length of an old file, or, counted behind these, of a new one that a group before this
+    /// one makes.
+    fn file(&self, index: usize) -> Option<(&'a ContentPath, u64)> {
+        let old = self.old.entries();
+        let Some(new) = index.checked_sub(old.len()) else {
+            return old.get(index).map(|entry| (&entry.path, entry.length));
+        };
+        let built = self.built.binary_search(&new).ok()?;
+        let made = self.made.get(built).copied().flatten();
+        let file = self.files.get(new)?;
+        let is_before = self.version > 1 && made.is_some_and(|group| group < self.group);
+        is_before.then_some((&file.path, file.length))
     }
 }
 
 /// Reads a span of version 1: an offset and a length, or 0 for all that follows.
-fn span(reader: &mut Reader<'_>, entry: &Entry) -> Result<Vec<OpeningStep>, DeltaError> {
+fn span(
+    reader: &mut Reader<'_>,
+    path: &ContentPath,
+    file_length: u64,
+) -> Result<Vec<OpeningStep>, DeltaError> {
     let offset = reader.varint()?;
-    let available = entry.length.saturating_sub(offset);
+    let available = file_length.saturating_sub(offset);
     let length = match reader.varint()? {
         0 => available,
         length => length,
     };
     if length == 0 || length > available {
         return Err(reader.malformed(format!(
-            "a frame refers to {length} bytes from {offset} of {}, which has {}",
-            entry.path, entry.length
+            "a frame refers to {length} bytes from {offset} of {path}, which has {file_length}"
         )));
     }
     Ok(match offset {
-        0 if length == entry.length => Vec::new(),
+        0 if length == file_length => Vec::new(),
         0 => vec![OpeningStep::Take(length)],
         offset => vec![OpeningStep::Skip(offset), OpeningStep::Take(length)],
     })

@@ -61,7 +61,7 @@ impl Group {
 pub(crate) struct Frame {
     /// How it is coded.
     pub(crate) method: Method,
-    /// The old bytes that it is coded against, one source after the other.
+    /// The bytes that it is coded against, one source after the other.
     pub(crate) references: Vec<Source>,
     /// How many bytes come out.
     pub(crate) decoded_length: u64,
@@ -103,10 +103,11 @@ impl Frame {
     }
 }
 
-/// Bytes of an old file, as it lies there or with some of its compressed streams inflated.
+/// Bytes of an old file, or of a new one that a group before makes, as it lies there or with some of its
+/// compressed streams inflated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Source {
-    /// The file's index in the old listing.
+    /// The old file's index in the old listing; behind these, the new one's in the plan.
     pub(crate) index: usize,
     /// How many bytes it has.
     pub(crate) file_length: u64,

@@ -1,8 +1,8 @@
 use super::planned::{ImageStep, OpeningStep};
+use crate::Limits;
 use crate::container::{Pixels, Rows, Shape};
 use crate::error::DeltaError;
 use crate::wire::{Reader, put_varint};
-use crate::{Entry, Limits};
 
 // A step is one variable-length integer, `argument << 2 | kind`, and what its kind adds.
 const TAKE: u64 = 0;
@@ -54,19 +54,20 @@ pub(super) fn write_steps(out: &mut Vec<u8>, steps: &[OpeningStep]) {
     }
 }
 
-/// Reads the steps through `entry`, of which there may be `steps_left` in the whole delta.
+/// Reads the steps through a file with this path and length, of which there may be `steps_left` in the whole
+/// delta.
 pub(super) fn read_steps(
     reader: &mut Reader<'_>,
-    entry: &Entry,
+    (name, length): (&str, u64),
     steps_left: &mut u64,
     limits: &Limits,
 ) -> Result<Vec<OpeningStep>, DeltaError> {
     let mut walk = Walk {
         steps_left,
         limits,
-        name: entry.path.as_str(),
+        name,
     };
-    walk.steps(reader, Some(entry.length), 0)
+    walk.steps(reader, Some(length), 0)
 }
 
 struct Walk<'a> {

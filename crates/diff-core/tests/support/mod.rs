@@ -87,6 +87,10 @@ impl Sink for MemorySink {
         assert!(before.is_none(), "{} is made twice", file.path);
         Ok(Box::new(MemoryFile(bytes)))
     }
+
+    fn read(&self, _index: usize, file: &PlannedFile) -> io::Result<FileBytes> {
+        Ok(FileBytes::Owned(self.bytes(file.path.as_str())))
+    }
 }
 
 impl MemorySink {

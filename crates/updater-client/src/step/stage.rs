@@ -415,6 +415,11 @@ impl Sink for StagingSink<'_> {
             .push(path);
         Ok(Box::new(created))
     }
+
+    fn read(&self, _index: usize, file: &PlannedFile) -> io::Result<FileBytes> {
+        let path = file.path.under(self.tree);
+        patiently(|| MappedFile::open(&path)).map(FileBytes::Mapped)
+    }
 }
 
 /// Adds up the bytes that the groups report from their threads.
