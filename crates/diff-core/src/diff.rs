@@ -1,4 +1,5 @@
 mod coder;
+mod earlier;
 mod frame;
 mod pieces;
 mod reference;
@@ -21,6 +22,7 @@ use crate::stats::{BuiltFile, DeltaStats};
 use crate::{CancelToken, ContentPath, Limits, Progress, Silent, Tree};
 
 use coder::{CodedGroup, Coder};
+use earlier::Earlier;
 use survey::{Opening, Survey};
 
 /// Makes a delta of two trees.
@@ -110,12 +112,20 @@ impl<'a> Differ<'a> {
         self.sort(&mut members, &pairing);
         let sizes = GroupSizes::of(self.level, &self.limits);
         let reference_bytes = |index| survey.reference_bytes.get(&index).copied().unwrap_or(0);
-        let drafts = drafts(members, sizes, &reference_bytes);
+        let mut drafts = drafts(members, sizes, &reference_bytes);
+        let mut earlier = Earlier::new(self.old, self.new, sizes.earlier_bytes, &self.limits);
+        if self.level != Level::Fast {
+            earlier.look_through(&drafts, &self.cancel)?;
+        }
+        for member in drafts.iter_mut().flat_map(|draft| &mut draft.members) {
+            // They take as much as an eighth of the files, and are done with.
+            member.novel = Vec::new();
+        }
         let mut groups = Vec::new();
         let mut built = Vec::new();
         let mut recompressors = BTreeSet::new();
         for wave in waves(&drafts, sizes) {
-            let code = |draft: &Draft| self.coder(&survey).code(draft);
+            let code = |draft: &Draft| self.coder(&survey, &earlier).code(draft);
             for draft in in_turn(wave, &code) {
                 let group = draft?;
                 built.extend(self.built_files(&group));
@@ -200,11 +210,12 @@ impl<'a> Differ<'a> {
         files
     }
 
-    fn coder<'s>(&'s self, survey: &'s Survey) -> Coder<'s> {
+    fn coder<'s>(&'s self, survey: &'s Survey, earlier: &'s Earlier<'s>) -> Coder<'s> {
         Coder {
             old: self.old,
             new: self.new,
             survey,
+            earlier,
             level: self.level,
             abilities: &self.abilities,
             limits: &self.limits,

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
+use super::earlier::Earlier;
 use super::frame::{CodedFrame, FrameClaim, FrameCoder, FrameContent};
 use super::pieces::{Coded, Composed, Composer, OpenedStream, Parts, Piece, Shared, cut};
 use super::reference::{Inflated, OldFile, Pictures, Reference, gather};
@@ -26,6 +27,7 @@ pub(super) struct Coder<'a> {
     pub(super) old: Tree<'a>,
     pub(super) new: Tree<'a>,
     pub(super) survey: &'a Survey,
+    pub(super) earlier: &'a Earlier<'a>,
     pub(super) level: Level,
     /// What devices have.
     pub(super) abilities: &'a Abilities,
@@ -198,7 +200,12 @@ impl Coder<'_> {
         for (account, parts) in accounts.iter_mut().zip(&composed.parts) {
             account.parts = parts.clone();
         }
-        let reference = Reference::of(&old_files, &inflated, &covered);
+        let mut reference = Reference::of(&old_files, &inflated, &covered);
+        if draft.fits {
+            let frame = (&composed.content[..], composed.memory.unwrap_or(0));
+            let Reference { sources, bytes } = &mut reference;
+            self.earlier.add_to(sources, bytes, draft, frame)?;
+        }
         Ok(Prepared {
             reference,
             old_files,
@@ -492,10 +499,13 @@ impl Coder<'_> {
         let progress = Scaled::new(self.progress, draft, content.len());
         let parts: Vec<Range<usize>> = self.frames_of(content.len()).collect();
         let coded = parts.par_iter().map(|part| {
-            let sources = self.window_of(part, prepared);
-            let old = gather(&sources, &prepared.old_files);
+            let mut sources = self.window_of(part, prepared);
+            let mut old = gather(&sources, &prepared.old_files);
+            let bytes = content.get(part.clone()).unwrap_or_default();
+            let frame = (bytes, prepared.composed.memory.unwrap_or(0));
+            self.earlier.add_to(&mut sources, &mut old, draft, frame)?;
             let piece = FrameContent {
-                bytes: content.get(part.clone()).unwrap_or_default(),
+                bytes,
                 places: &prepared.bounds(part.clone()),
                 follows_old: false,
             };

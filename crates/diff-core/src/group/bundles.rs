@@ -81,7 +81,7 @@ impl Need {
 /// far as they fit a group: what several of them have is then coded once. Members keep their order, and
 /// bundles that of their first members.
 pub(super) fn bundles(
-    mut members: Vec<Member>,
+    members: Vec<Member>,
     sizes: GroupSizes,
     reference_bytes: &dyn Fn(usize) -> u64,
 ) -> Vec<Bundle> {
@@ -89,7 +89,7 @@ pub(super) fn bundles(
     let needs = needs.map(|member| Need::of(member, reference_bytes));
     let mut needs: Vec<Need> = needs.collect();
     let mut joined: Vec<usize> = (0..members.len()).collect();
-    for Tie { one, other, .. } in ties(&mut members) {
+    for Tie { one, other, .. } in ties(&members) {
         let (one, other) = (first(&mut joined, one), first(&mut joined, other));
         let (one, other) = (one.min(other), one.max(other));
         let most = needs[one].most(&needs[other], sizes);
@@ -128,17 +128,16 @@ struct Tie {
     other: usize,
 }
 
-/// Takes what is new of members and returns which of them share it, those first that share most. Of
-/// members that share the same, each is tied to the next one.
-fn ties(members: &mut [Member]) -> Vec<Tie> {
+/// Returns which members share what is new, those first that share most. Of members that share the same, each
+/// is tied to the next one.
+fn ties(members: &[Member]) -> Vec<Tie> {
     let all: usize = members.iter().map(|member| member.novel.len()).sum();
     // Of more hashes, those below a bound tell as well.
     let bound = u32::MAX / u32::try_from(all / MOST_HASHES + 1).unwrap_or(u32::MAX);
     let mut holders: Vec<(u32, usize)> = Vec::new();
-    for (number, member) in members.iter_mut().enumerate() {
-        let novel = std::mem::take(&mut member.novel);
+    for (number, member) in members.iter().enumerate() {
         if !member.is_noise() {
-            let told = novel.into_iter().filter(|hash| *hash <= bound);
+            let told = member.novel.iter().copied().filter(|hash| *hash <= bound);
             holders.extend(told.map(|hash| (hash, number)));
         }
     }

@@ -16,6 +16,8 @@ pub(crate) struct GroupSizes {
     pub(crate) frame_bytes: u64,
     /// Old bytes of such a frame.
     pub(crate) reference_bytes: u64,
+    /// Bytes of new files, which other groups make, that a frame may have beside those.
+    pub(crate) earlier_bytes: u64,
 }
 
 impl GroupSizes {
@@ -46,6 +48,7 @@ impl GroupSizes {
             filled_bytes: group_bytes.min(share(FILLED_BYTES)),
             frame_bytes: share(FRAME_BYTES),
             reference_bytes: share(FRAME_REFERENCE_BYTES),
+            earlier_bytes: share(EARLIER_BYTES),
         }
     }
 
@@ -78,6 +81,7 @@ const FILLED_BYTES: u64 = 8 << 20;
 const FAST_GROUP_BYTES: u64 = 8 << 20;
 const FRAME_BYTES: u64 = 8 << 20;
 const FRAME_REFERENCE_BYTES: u64 = 14 << 20;
+const EARLIER_BYTES: u64 = 8 << 20;
 
 #[cfg(test)]
 mod tests {
