@@ -15,10 +15,16 @@ pub(crate) fn encode_modelled(
     advanced: &mut Advanced<'_>,
 ) -> Result<(Method, Coded), EncodeError> {
     let draft = Draft::of(reference, new, level, advanced)?;
-    let tokens = draft.tokens();
-    let is_long = tokens >= MANY_TOKENS && tokens > new.len() / BYTES_OF_TOKEN;
-    let is_asked = is_long && level != Level::Best || !has(Method::Solid);
-    if has(Method::Light) && is_asked {
+    let sampled = || {
+        let solid = draft.sampled::<solid::Model>(advanced)?;
+        Ok((solid, draft.sampled::<light::Model>(advanced)?))
+    };
+    let is_light = match [Method::Solid, Method::Light].map(has) {
+        [_, false] => false,
+        [false, true] => true,
+        [true, true] => level != Level::Best && takes_long(draft.tokens(), new.len(), sampled)?,
+    };
+    if is_light {
         let usual = light::Model::BESIDE_COPIES;
         let coded = draft.code::<light::Model>(usual, None, places, advanced)?;
         return Ok((Method::Light, coded));
@@ -42,8 +48,29 @@ pub(crate) fn encode_modelled(
     }))
 }
 
+/// Whether mixed probabilities would keep devices longer over so many tokens and bytes than what they save is
+/// worth. `sampled` returns what they make of a sample, and what light makes of it.
+fn takes_long(
+    tokens: usize,
+    bytes: usize,
+    sampled: impl FnOnce() -> Result<(usize, usize), EncodeError>,
+) -> Result<bool, EncodeError> {
+    if tokens < MANY_TOKENS || tokens <= bytes / BYTES_OF_TOKEN {
+        return Ok(false);
+    }
+    if tokens >= MOST_TOKENS {
+        return Ok(true);
+    }
+    let (solid, light) = sampled()?;
+    Ok(solid > light - light / WORTH_A_SECOND)
+}
+
 /// Fewer literals and copies are decoded in less than half a second, by mixed probabilities as well.
 const MANY_TOKENS: usize = 300_000;
+/// More are decoded by them in more than a second.
+const MOST_TOKENS: usize = 1_000_000;
+/// What saves one byte in so many is worth that.
+const WORTH_A_SECOND: usize = 5;
 /// Where there are fewer for each byte, that is decoded at 15 MB/s and more.
 const BYTES_OF_TOKEN: usize = 20;
 /// What a literal that a copy could make costs, in percent of what all cost, where nothing foretells it: a
@@ -71,6 +98,20 @@ mod tests {
         let coded = encode_modelled(old, new, level, &|_| true, &[], &mut |_| Ok(()));
         let usual = codec(Method::Solid).encode(old, new, level, &mut |_| Ok(()));
         (coded.unwrap().1.bytes.len(), usual.unwrap().len())
+    }
+
+    #[test]
+    fn mixed_probabilities_take_a_second_where_they_save_a_fifth() {
+        let takes = |tokens, bytes, solid| takes_long(tokens, bytes, || Ok((solid, 1000)));
+        let many = 299_999;
+        assert!(!takes(many, 1_000_000, 1000).unwrap());
+        assert!(takes(many + 1, 1_000_000, 801).unwrap());
+        assert!(!takes(many + 1, 1_000_000, 800).unwrap());
+        assert!(!takes(999_999, 1_000_000, 800).unwrap());
+        // Where copies dominate, that takes less time than the bytes are worth.
+        assert!(!takes(999_999, 20_000_000, 1000).unwrap());
+        let unasked = || -> Result<_, EncodeError> { unreachable!("more are too many anyway") };
+        assert!(takes_long(1_000_000, 1_000_000, unasked).unwrap());
     }
 
     #[test]

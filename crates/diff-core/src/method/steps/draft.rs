@@ -84,6 +84,19 @@ impl<'a> Draft<'a> {
         self.tokens
     }
 
+    /// Returns how many bytes a model makes of the first of the steps.
+    pub(crate) fn sampled<M: StepModel>(
+        &self,
+        advanced: &mut Advanced<'_>,
+    ) -> Result<usize, EncodeError> {
+        let samples = M::worthwhile(self.tokens);
+        let model = M::new(self.reference, self.new.len(), samples);
+        let (first, _) = sample(&self.steps);
+        let (reference, new) = (self.reference, self.new);
+        let coded = encode(model, reference, new, first, &[], &mut |_| advanced(0))?;
+        Ok(coded.bytes.len())
+    }
+
     /// Returns the new content coded in about the fewest bytes, by steps that are parsed by what the first
     /// ones come to in the model's coding, with the bits at which `places` stand. Literals that a copy could
     /// make are taken to cost `beside_copies` percent of what all cost, or `otherwise` percent where a trial is
